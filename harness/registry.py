@@ -1,0 +1,187 @@
+"""Which codecs there are: a table of strings, entry points, plugin files.
+
+A module is imported when its codec is asked for, never to list it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import inspect
+import os
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from harness.errors import ConfigError, MissingDependencyError, UnknownNameError, UsageError
+from harness.interface import FORMATS, Codec, LearnedCodec
+
+BUILT_IN: Mapping[str, str] = {
+    "raw": "harness.codecs.raw:Raw",
+}
+"""Codec name -> where its class is."""
+
+ENTRY_POINT_GROUP = "harness.codecs"
+PLUGIN_FOLDER_VARIABLE = "HARNESS_PLUGINS"
+
+
+@dataclass(frozen=True)
+class CodecSpec:
+    """How to build one codec, here or in another process: plain data, safe to send and to store."""
+
+    id: str
+    """What the user types and the report prints, such as "jpeg-444"."""
+    target: str
+    """"module:Class", or "/path/to/plugin.py:Class" for a plugin file."""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    """Keywords of the constructor."""
+    origin: str = "built-in"
+    """"built-in", "entry point" or "plugin file": codecs of others run in processes of their own."""
+
+    def at_ratio(self, ratio: float) -> CodecSpec:
+        """Return the spec of a learned codec's instance for one target ratio."""
+        return CodecSpec(self.id, self.target, {**self.parameters, "ratio": ratio}, self.origin)
+
+
+def plugin_files(named: Iterable[Path] = ()) -> list[Path]:
+    """Return the plugin files: those named, then every *.py in the plugin folder ($HARNESS_PLUGINS)."""
+    folder = os.environ.get(PLUGIN_FOLDER_VARIABLE)
+    found = [path for path in sorted(Path(folder).glob("*.py")) if path.is_file()] if folder else []
+    return [Path(path).resolve() for path in (*named, *found)]
+
+
+def known_targets(plugins: Iterable[Path] = ()) -> dict[str, tuple[str, str]]:
+    """Return codec name -> (target, origin) of everything registered.
+
+    Raises:
+        UsageError: a plugin has a name that is taken, or its file cannot be read.
+    """
+    table = {name: (target, "built-in") for name, target in BUILT_IN.items()}
+    for point in entry_points(group=ENTRY_POINT_GROUP):
+        _add(table, point.name, point.value, "entry point")
+    for path in plugin_files(plugins):
+        for cls in _classes_of(path):
+            _add(table, cls.name, f"{path}:{cls.__name__}", "plugin file")
+    return table
+
+
+def _add(table: dict[str, tuple[str, str]], name: str, target: str, origin: str) -> None:
+    if name in table and table[name] != (target, origin):
+        raise UsageError(f"the {origin} {target} is called {name!r}, as is {table[name][0]}. Rename one.")
+    table[name] = (target, origin)
+
+
+def _classes_of(path: Path) -> list[type[Codec]]:
+    module = _load_file(path)
+    classes = [
+        value
+        for value in vars(module).values()
+        if inspect.isclass(value)
+        and issubclass(value, Codec)
+        and not inspect.isabstract(value)
+        and value.__module__ == module.__name__
+    ]
+    if not classes:
+        raise UsageError(
+            f"the plugin {path} defines no codec. A codec is a subclass of harness.interface.Codec."
+        )
+    return classes
+
+
+def _load_file(path: Path) -> ModuleType:
+    """Import a plugin file once a process, under a name made from its place."""
+    name = f"harness_plugin_{hashlib.sha256(str(path).encode()).hexdigest()[:16]}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None or not path.is_file():
+        raise UsageError(f"the plugin {path} is not a Python file that can be read.")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[name]
+        raise UsageError(f"the plugin {path} cannot be imported: {type(error).__name__}: {error}") from error
+    return module
+
+
+def load_class(target: str) -> type[Codec]:
+    """Import the class that a target names and check that it is a codec.
+
+    Raises:
+        UsageError: the target cannot be imported or is no finished codec.
+    """
+    where, _, attribute = target.rpartition(":")
+    module = _load_file(Path(where)) if where.endswith(".py") else _import(where)
+    cls = getattr(module, attribute, None)
+    if not (inspect.isclass(cls) and issubclass(cls, Codec)):
+        raise UsageError(f"{target} is not a codec: a codec is a subclass of harness.interface.Codec.")
+    if inspect.isabstract(cls):
+        raise UsageError(f"the codec {target} lacks {', '.join(sorted(cls.__abstractmethods__))}.")
+    unknown = set(getattr(cls, "formats", ())) - set(FORMATS)
+    if not getattr(cls, "formats", ()) or unknown or not getattr(cls, "name", ""):
+        raise UsageError(f"the codec {target} must state its name and its formats, of {', '.join(FORMATS)}.")
+    return cls
+
+
+def _import(where: str) -> ModuleType:
+    try:
+        return importlib.import_module(where)
+    except ImportError as error:
+        raise UsageError(f"the codec module {where} cannot be imported: {error}") from error
+
+
+def build(spec: CodecSpec) -> Codec:
+    """Build a codec.
+
+    Raises:
+        ConfigError: its parameters are not keywords of its constructor, or out of range.
+        MissingDependencyError: a library or program that it needs is not installed.
+    """
+    cls = load_class(spec.target)
+    try:
+        return cls(**spec.parameters)
+    except (TypeError, ValueError) as error:
+        given = ", ".join(f"{key} = {value!r}" for key, value in spec.parameters.items()) or "no parameters"
+        raise ConfigError(f"the codec {spec.id!r} cannot be built with {given}: {error}") from error
+
+
+def get_codec(name: str, **parameters: object) -> Codec:
+    """Build the registered codec of that name (not of a variant's id) with constructor keywords."""
+    return build(find(name, parameters))
+
+
+def find(name: str, parameters: Mapping[str, Any] | None = None, plugins: Iterable[Path] = ()) -> CodecSpec:
+    """Return the spec of a registered codec.
+
+    Raises:
+        UnknownNameError: nothing registered has that name.
+    """
+    table = known_targets(plugins)
+    if name not in table:
+        raise UnknownNameError("codec", name, table)
+    target, origin = table[name]
+    return CodecSpec(name, target, dict(parameters or {}), origin)
+
+
+def is_learned(spec: CodecSpec) -> bool:
+    """Tell whether a codec has trained weights, one checkpoint a target ratio."""
+    return issubclass(load_class(spec.target), LearnedCodec)
+
+
+__all__ = [
+    "BUILT_IN",
+    "CodecSpec",
+    "MissingDependencyError",
+    "build",
+    "find",
+    "get_codec",
+    "is_learned",
+    "known_targets",
+]
