@@ -47,9 +47,7 @@ class Raw(Codec):
         body = memoryview(data)[_HEADER.size :]
         if len(body) != height * width * channels * dtype.itemsize or zlib.crc32(body) != crc:
             raise BadStreamError("the raw file is damaged: its length or its CRC-32 is wrong.")
-        image: Image = (
-            np.frombuffer(body, dtype).reshape(height, width, channels).astype(dtype.newbyteorder("="))
-        )
+        image: Image = np.frombuffer(body, dtype).reshape(height, width, channels).astype(dtype.newbyteorder("="))
         return image
 
     def provenance(self) -> Mapping[str, Any]:

@@ -87,9 +87,7 @@ def _classes_of(path: Path) -> list[type[Codec]]:
         and value.__module__ == module.__name__
     ]
     if not classes:
-        raise UsageError(
-            f"the plugin {path} defines no codec. A codec is a subclass of harness.interface.Codec."
-        )
+        raise UsageError(f"the plugin {path} defines no codec. A codec is a subclass of harness.interface.Codec.")
     return classes
 
 

@@ -1,0 +1,190 @@
+"""benchmarks.toml, read once and checked: every choice of the project stands there.
+
+A user's own file is laid over the packaged one, table by table: it may add a codec or a suite, or replace one.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from harness import registry
+from harness.errors import ConfigError, UnknownNameError
+from harness.registry import CodecSpec
+
+_Value = TypeVar("_Value")
+
+PACKAGED = Path(__file__).with_name("benchmarks.toml")
+
+Ratio: TypeAlias = Annotated[float, Field(gt=1, lt=1e6)]
+Protocol: TypeAlias = Literal["ratio", "sweep", "both"]
+Sha256: TypeAlias = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+SampleBits: TypeAlias = Annotated[int, Field(ge=2, le=16)]
+
+
+class _Table(BaseModel):
+    """Every table: frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+
+
+class Limits(_Table):
+    """What one call of a codec may take before its process is killed."""
+
+    seconds: Annotated[float, Field(gt=0)] = 300
+    memory_mb: Annotated[int, Field(ge=64)] = 8192
+    disk_mb: Annotated[int, Field(ge=1)] = 2048
+
+
+class SuiteConfig(_Table):
+    """What `harness bench --suite NAME` runs unless an option says otherwise."""
+
+    description: str
+    data: str
+    codecs: tuple[str, ...] = ()
+    """Codec ids; empty: every codec whose table does not say `default = false`."""
+    ratios: Annotated[tuple[Ratio, ...], Field(min_length=1)] = (4, 8, 12, 16)
+    protocol: Protocol = "ratio"
+    metrics: tuple[str, ...] = ()
+    """Metric names; empty: those that the metrics table marks as default."""
+    anchor: str | None = None
+    """The codec that differences and BD-rates are taken against."""
+    limits: Limits = Limits()
+
+
+class DataConfig(_Table):
+    """A data set: files with their hashes, from a package, a mirror folder or the network; or a whole folder."""
+
+    description: str
+    licence: str
+    homepage: str = ""
+    package: str | None = None
+    """An installed package that carries the files, as in "skimage.data"."""
+    mirror: str | None = None
+    """The folder below $HARNESS_DATA that holds the files."""
+    url: str | None = None
+    """Where a file is fetched from; "{file}" stands for its name."""
+    sample_bits: SampleBits | None = None
+    """How many bits of each sample carry the image, where fewer than the file's."""
+    bits_of: Mapping[str, SampleBits] = {}
+    """The same for single files."""
+    files: Mapping[str, Sha256]
+
+
+class CodecConfig(BaseModel):
+    """One codec variant; keys that are not named here are keywords of the codec's constructor."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    codec: str | None = None
+    """The registered name; absent: the table's own name, or "command" where `encode` is given."""
+    default: bool = True
+    sweep: tuple[float, ...] = ()
+    """The settings of the sweep protocol; empty: up to sixteen, spread over the ladder."""
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """Keywords of the constructor."""
+        return dict(self.model_extra or {})
+
+
+class Config(_Table):
+    """The whole of benchmarks.toml."""
+
+    default_suite: str
+    suites: Mapping[str, SuiteConfig]
+    data: Mapping[str, DataConfig]
+    codecs: Mapping[str, CodecConfig]
+    recipes: Mapping[str, Mapping[str, Any]] = {}
+    figures: Mapping[str, Mapping[str, Any]] = {}
+    plugins: tuple[Path, ...] = Field(default=(), exclude=True)
+
+    def suite(self, name: str) -> SuiteConfig:
+        """Return a suite by name."""
+        return _named("suite", name, self.suites)
+
+    def data_set(self, name: str) -> DataConfig:
+        """Return a data set by name."""
+        return _named("data set", name, self.data)
+
+    def codec_spec(self, codec_id: str) -> CodecSpec:
+        """Return how to build a codec: a variant of benchmarks.toml, or anything registered, by its own name."""
+        known = registry.known_targets(self.plugins)
+        variant = self.codecs.get(codec_id)
+        if variant is None:
+            if codec_id not in known:
+                raise UnknownNameError("codec", codec_id, {*self.codecs, *known})
+            variant = CodecConfig()
+        name = variant.codec or ("command" if "encode" in variant.parameters else codec_id)
+        if name not in known:
+            raise UnknownNameError("registered codec", name, known)
+        target, origin = known[name]
+        return CodecSpec(codec_id, target, variant.parameters, origin)
+
+    def default_codecs(self) -> tuple[str, ...]:
+        """Return the ids of every codec that runs when none is named, plugins' included."""
+        variants = [name for name, codec in self.codecs.items() if codec.default]
+        others = [name for name, (_, origin) in registry.known_targets(self.plugins).items() if origin != "built-in"]
+        return tuple(dict.fromkeys((*variants, *others)))
+
+
+def _named(kind: str, name: str, table: Mapping[str, _Value]) -> _Value:
+    if name not in table:
+        raise UnknownNameError(kind, name, table)
+    return table[name]
+
+
+def load(path: Path | None = None, plugins: Iterable[Path] = ()) -> Config:
+    """Read the packaged benchmarks.toml with the file at `path`, if any, laid over it.
+
+    Raises:
+        ConfigError: a file cannot be read or is wrong; the message names file, key, found and expected.
+    """
+    tables = _read(PACKAGED)
+    for key, value in (_read(path) if path else {}).items():
+        merged = isinstance(value, dict) and isinstance(tables.get(key), dict)
+        tables[key] = {**tables[key], **value} if merged else value
+    where = str(path) if path else PACKAGED.name
+    try:
+        config = Config.model_validate({**tables, "plugins": tuple(plugins)})
+    except ValidationError as error:
+        raise ConfigError(f"{where}: {explain(error)}") from error
+    _check_references(config, where)
+    return config
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"the configuration {path} cannot be read: {error.strerror}.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: this is not TOML: {error}.") from error
+
+
+def explain(error: ValidationError) -> str:
+    """Return the first fault of a validation as "key: what is expected; found ..."."""
+    fault = error.errors()[0]
+    key = ".".join(str(part) for part in fault["loc"])
+    if fault["type"] == "extra_forbidden":
+        return f"{key} is not a key that is known here. Remove it or mend its spelling."
+    found = "nothing" if fault["type"] == "missing" else repr(fault["input"])
+    return f"{key}: {fault['msg'][0].lower()}{fault['msg'][1:]}; found {found}."
+
+
+def _check_references(config: Config, where: str) -> None:
+    """Every name that one table says of another must exist; codec modules are not imported for it."""
+    try:
+        config.suite(config.default_suite)
+        for suite in config.suites.values():
+            config.data_set(suite.data)
+            for codec_id in suite.codecs:
+                config.codec_spec(codec_id)
+        for codec_id in config.codecs:
+            config.codec_spec(codec_id)
+    except UnknownNameError as error:
+        raise ConfigError(f"{where}: {error}") from error

