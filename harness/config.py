@@ -98,7 +98,7 @@ class Config(_Table):
     default_suite: str
     suites: Mapping[str, SuiteConfig]
     data: Mapping[str, DataConfig]
-    codecs: Mapping[str, CodecConfig]
+    codecs: Mapping[str, CodecConfig] = {}
     recipes: Mapping[str, Mapping[str, Any]] = {}
     figures: Mapping[str, Mapping[str, Any]] = {}
     plugins: tuple[Path, ...] = Field(default=(), exclude=True)

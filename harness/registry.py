@@ -5,21 +5,22 @@ A module is imported when its codec is asked for, never to list it.
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import importlib
 import importlib.util
 import inspect
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from harness.errors import ConfigError, MissingDependencyError, UnknownNameError, UsageError
-from harness.interface import FORMATS, Codec, LearnedCodec
+from harness.errors import ConfigError, UnknownNameError, UsageError
+from harness.interface import FORMATS, Codec
 
 BUILT_IN: Mapping[str, str] = {
     "raw": "harness.codecs.raw:Raw",
@@ -65,8 +66,8 @@ def known_targets(plugins: Iterable[Path] = ()) -> dict[str, tuple[str, str]]:
     for point in entry_points(group=ENTRY_POINT_GROUP):
         _add(table, point.name, point.value, "entry point")
     for path in plugin_files(plugins):
-        for cls in _classes_of(path):
-            _add(table, cls.name, f"{path}:{cls.__name__}", "plugin file")
+        for name, cls in _classes_of(path):
+            _add(table, name, f"{path}:{cls}", "plugin file")
     return table
 
 
@@ -76,19 +77,33 @@ def _add(table: dict[str, tuple[str, str]], name: str, target: str, origin: str)
     table[name] = (target, origin)
 
 
-def _classes_of(path: Path) -> list[type[Codec]]:
-    module = _load_file(path)
-    classes = [
-        value
-        for value in vars(module).values()
-        if inspect.isclass(value)
-        and issubclass(value, Codec)
-        and not inspect.isabstract(value)
-        and value.__module__ == module.__name__
-    ]
+def _classes_of(path: Path) -> list[tuple[str, str]]:
+    """Return (codec name, class name) of a plugin file's codecs by reading its text: nothing of it is run here.
+
+    A codec is recognised by `name = "..."` in the body of a class.
+    """
+    try:
+        tree = ast.parse(path.read_bytes(), str(path))
+    except OSError as error:
+        raise UsageError(f"the plugin {path} cannot be read: {error.strerror}.") from error
+    except (SyntaxError, ValueError) as error:
+        raise UsageError(f"the plugin {path} is not Python: {error}.") from error
+    classes = [(name, node.name) for node in tree.body if isinstance(node, ast.ClassDef) for name in _names_in(node)]
     if not classes:
-        raise UsageError(f"the plugin {path} defines no codec. A codec is a subclass of harness.interface.Codec.")
+        raise UsageError(
+            f'the plugin {path} defines no codec: a class, derived from Codec, with `name = "..."` in its body.'
+        )
     return classes
+
+
+def _names_in(node: ast.ClassDef) -> Iterator[str]:
+    for statement in node.body:
+        match statement:
+            case (
+                ast.Assign(targets=[ast.Name(id="name")], value=ast.Constant(value=str(name)))
+                | ast.AnnAssign(target=ast.Name(id="name"), value=ast.Constant(value=str(name)))
+            ):
+                yield name
 
 
 def _load_file(path: Path) -> ModuleType:
@@ -166,20 +181,3 @@ def find(name: str, parameters: Mapping[str, Any] | None = None, plugins: Iterab
         raise UnknownNameError("codec", name, table)
     target, origin = table[name]
     return CodecSpec(name, target, dict(parameters or {}), origin)
-
-
-def is_learned(spec: CodecSpec) -> bool:
-    """Tell whether a codec has trained weights, one checkpoint a target ratio."""
-    return issubclass(load_class(spec.target), LearnedCodec)
-
-
-__all__ = [
-    "BUILT_IN",
-    "CodecSpec",
-    "MissingDependencyError",
-    "build",
-    "find",
-    "get_codec",
-    "is_learned",
-    "known_targets",
-]

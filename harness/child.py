@@ -1,0 +1,156 @@
+"""The program that calls codecs, run by isolation.py as a process of its own: `python -m harness.child FD`.
+
+It answers requests on one socket until that closes. A message is a JSON header and a payload of plain bytes, so
+nothing that a codec sends back is ever unpickled. Standard output and error lead nowhere.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import resource
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from multiprocessing.connection import Connection
+from typing import Any, TypeVar
+
+import numpy as np
+
+from harness.errors import HarnessError, LawError, UsageError
+from harness.interface import BudgetCodec, Codec, Image, LearnedCodec
+from harness.registry import CodecSpec, build
+
+_Result = TypeVar("_Result")
+
+MAX_LADDER = 65_536
+"""No ladder has more settings."""
+
+_PR_SET_PDEATHSIG = 1  # prctl(2)
+
+
+def main() -> None:
+    """Answer requests on the socket whose file descriptor is the first argument."""
+    connection = Connection(int(sys.argv[1]))
+    limits = json.loads(sys.argv[2])
+    _die_with_parent(limits["parent"])
+    _limit(limits["memory_mb"], limits["disk_mb"])
+    os.register_at_fork(after_in_child=connection.close)
+    while True:
+        try:
+            header = json.loads(connection.recv_bytes())
+            payload = connection.recv_bytes()
+        except (EOFError, OSError):
+            return
+        answer, data = _answer(header, payload)
+        connection.send_bytes(json.dumps({**answer, "id": header["id"]}).encode())
+        connection.send_bytes(data)
+
+
+def _die_with_parent(parent: int) -> None:
+    """Ask the kernel to kill this process when the one that started it ends, however that ends."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def _limit(memory_mb: int, disk_mb: int) -> None:
+    """Bound writable memory (address space that CUDA only reserves is not counted), each file, and core dumps."""
+    resource.setrlimit(resource.RLIMIT_DATA, (memory_mb << 20, memory_mb << 20))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (disk_mb << 20, disk_mb << 20))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _answer(header: Mapping[str, Any], payload: bytes) -> tuple[dict[str, Any], bytes]:
+    """Return header and payload of the answer; whatever the codec raises becomes a named reason."""
+    try:
+        codec = _built(json.dumps(header["spec"], sort_keys=True))
+        return _CALLS[header["call"]](codec, header, payload)
+    except MemoryError:
+        return {"error": "LimitError", "message": "it asked for more memory than its limit."}, b""
+    except HarnessError as error:
+        return {"error": type(error).__name__, "message": str(error)[:4000]}, b""
+    except (Exception, SystemExit) as error:  # a codec may raise anything; all of it is its own fault
+        return {"error": "CodecError", "message": f"{type(error).__name__}: {error}"[:4000]}, b""
+
+
+@lru_cache(maxsize=64)
+def _built(spec: str) -> Codec:
+    return build(CodecSpec(**json.loads(spec)))
+
+
+def _describe(codec: Codec, header: Mapping[str, Any], payload: bytes) -> tuple[dict[str, Any], bytes]:
+    ladder = [float(setting) if isinstance(setting, float) else int(setting) for setting in codec.ladder]
+    if not 0 < len(ladder) <= MAX_LADDER:
+        raise LawError(f"its ladder has {len(ladder)} settings; 1 to {MAX_LADDER} are taken.")
+    learned = isinstance(codec, LearnedCodec)
+    described = {
+        "formats": list(codec.formats),
+        "ladder": ladder,
+        "lossless": bool(codec.lossless),
+        "budget": isinstance(codec, BudgetCodec),
+        "learned": learned,
+        "missing": codec.missing() if isinstance(codec, LearnedCodec) else None,
+        "provenance": dict(codec.provenance()),
+    }
+    return described, b""
+
+
+def _encode(codec: Codec, header: Mapping[str, Any], payload: bytes) -> tuple[dict[str, Any], bytes]:
+    image = image_of(header["image"], payload)
+    data, seconds = _timed(lambda: codec.encode(image, header["setting"]))
+    return {"seconds": seconds}, _checked_bytes(data)
+
+
+def _encode_to_budget(codec: Codec, header: Mapping[str, Any], payload: bytes) -> tuple[dict[str, Any], bytes]:
+    if not isinstance(codec, BudgetCodec):
+        raise UsageError(f"the codec {codec.name!r} has no rate control of its own.")
+    image = image_of(header["image"], payload)
+    encoded, seconds = _timed(lambda: codec.encode_to_budget(image, header["max_bytes"]))
+    return {"seconds": seconds, "setting": encoded.setting}, _checked_bytes(encoded.data)
+
+
+def _decode(codec: Codec, header: Mapping[str, Any], payload: bytes) -> tuple[dict[str, Any], bytes]:
+    image, seconds = _timed(lambda: codec.decode(payload))
+    if not isinstance(image, np.ndarray) or image.dtype not in (np.uint8, np.uint16):
+        raise LawError(f"decode returned {_kind(image)}; an array of uint8 or uint16 is an image.")
+    shape = {"dtype": image.dtype.name, "shape": list(image.shape)}
+    return {"seconds": seconds, "image": shape}, np.ascontiguousarray(image).tobytes()
+
+
+def _kind(value: object) -> str:
+    return f"an array of {value.dtype}" if isinstance(value, np.ndarray) else f"a {type(value).__name__}"
+
+
+def _checked_bytes(data: object) -> bytes:
+    if not isinstance(data, bytes):
+        raise LawError(f"encode returned a {type(data).__name__}; a file is bytes.")
+    return data
+
+
+def _timed(call: Callable[[], _Result]) -> tuple[_Result, float]:
+    start = time.perf_counter()
+    result = call()
+    return result, time.perf_counter() - start
+
+
+def image_of(header: Mapping[str, Any], payload: bytes) -> Image:
+    """Return the image, not to be written to, that a header's dtype and shape and a payload describe."""
+    return np.frombuffer(payload, header["dtype"]).reshape(header["shape"])
+
+
+_CALLS: Mapping[str, Callable[[Codec, Mapping[str, Any], bytes], tuple[dict[str, Any], bytes]]] = {
+    "describe": _describe,
+    "encode": _encode,
+    "encode_to_budget": _encode_to_budget,
+    "decode": _decode,
+}
+
+if __name__ == "__main__":
+    main()
