@@ -23,7 +23,19 @@ from harness.errors import ConfigError, UnknownNameError, UsageError
 from harness.interface import FORMATS, Codec
 
 BUILT_IN: Mapping[str, str] = {
+    "avif": "harness.codecs.avif:Avif",
+    "htj2k": "harness.codecs.htj2k:Htj2k",
+    "jpeg": "harness.codecs.jpeg:Jpeg",
+    "jpeg2000": "harness.codecs.jpeg2000:Jpeg2000",
+    "jpegls": "harness.codecs.jpegls:JpegLs",
+    "jpegxr": "harness.codecs.jpegxr:JpegXr",
+    "jxl": "harness.codecs.jxl:Jxl",
+    "jxl-lossless": "harness.codecs.jxl:JxlLossless",
+    "png": "harness.codecs.png:Png",
+    "qoi": "harness.codecs.qoi:Qoi",
     "raw": "harness.codecs.raw:Raw",
+    "webp": "harness.codecs.webp:Webp",
+    "webp-lossless": "harness.codecs.webp:WebpLossless",
 }
 """Codec name -> where its class is."""
 

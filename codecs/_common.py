@@ -1,0 +1,82 @@
+"""What the classical codecs share: ladders, limits of a format, and reading bytes that may be damaged."""
+
+from __future__ import annotations
+
+import math
+import struct
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.errors import BadStreamError, UnsupportedImageError
+from harness.interface import MAX_PIXELS, Image, image_format
+
+LIBRARY_ERRORS = (
+    *(OSError, EOFError, RuntimeError, ValueError, SyntaxError, LookupError, TypeError, ArithmeticError),
+    *(struct.error, zlib.error),
+)
+"""What image libraries raise on damaged bytes; their own error types derive from these."""
+
+
+def geometric(first: float, last: float, factor: float) -> tuple[float, ...]:
+    """Return a ladder from `first` to exactly `last`, neighbours about `factor` apart, in 5 digits."""
+    steps = max(1, round(abs(math.log(last / first)) / abs(math.log(factor))))
+    return tuple(float(f"{first * (last / first) ** (k / steps):.5g}") for k in range(steps + 1))
+
+
+def require_sides(image: Image, largest: int, kind: str) -> None:
+    """Check that no side of an image is longer than its format can say.
+
+    Raises:
+        UnsupportedImageError: a side is longer than `largest` pixels.
+    """
+    height, width, _ = image.shape
+    if max(height, width) > largest:
+        raise UnsupportedImageError(f"{kind} takes sides of up to {largest} pixels; this image is {width}x{height}.")
+
+
+def check_size(height: int, width: int, kind: str) -> None:
+    """Check the size that a file claims, before anything of that size is allocated.
+
+    Raises:
+        BadStreamError: it is empty, or has more than `MAX_PIXELS` pixels.
+    """
+    if not 0 < height * width <= MAX_PIXELS:
+        raise BadStreamError(f"this {kind} file claims {width}x{height} pixels; read are 1 to {MAX_PIXELS}.")
+
+
+def plane(image: Image) -> NDArray[Any]:
+    """Return an image as libraries take it: gray as (height, width), RGB as it is."""
+    return image[:, :, 0] if image.shape[2] == 1 else image
+
+
+def as_image(decoded: NDArray[Any], kind: str) -> Image:
+    """Return what a library decoded as an `Image`.
+
+    Raises:
+        BadStreamError: it has a shape or dtype that no codec here writes.
+    """
+    image = np.ascontiguousarray(decoded[:, :, np.newaxis] if decoded.ndim == 2 else decoded)
+    try:
+        image_format(image)
+    except UnsupportedImageError as error:
+        raise BadStreamError(f"this {kind} file was not written by harness: {error}") from error
+    return image
+
+
+@contextmanager
+def undamaged(kind: str) -> Iterator[None]:
+    """Turn a library's error, raised while it reads a file, into one of ours.
+
+    Raises:
+        BadStreamError: the library failed; its error is the cause.
+    """
+    try:
+        yield
+    except LIBRARY_ERRORS as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise BadStreamError(f"these bytes are no intact {kind} file ({reason}).") from error

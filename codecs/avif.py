@@ -1,0 +1,63 @@
+"""AVIF by libavif: libaom encodes (through Pillow), dav1d or libaom decodes (through imagecodecs)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal
+
+import imagecodecs
+from PIL import _avif
+
+from harness.codecs import _pillow
+from harness.codecs._common import as_image, require_sides, undamaged
+from harness.interface import Codec, Image, Setting
+
+
+class Avif(Codec):
+    """Settings: libavif's quality, 0 to 100.
+
+    `tune` is libaom's: None leaves libavif's choice for still pictures (libaom's "iq", made for the eye), "psnr"
+    and "ssim" aim at that measure. Bytes depend on whether `threads` is 1 or more. Gray is stored as 4:0:0.
+    """
+
+    name: ClassVar[str] = "avif"
+    formats: ClassVar[tuple[str, ...]] = ("rgb8", "gray8")
+
+    def __init__(
+        self,
+        subsampling: Literal["4:4:4", "4:2:2", "4:2:0"] = "4:4:4",
+        speed: int = 6,
+        tune: Literal["iq", "psnr", "ssim"] | None = None,
+        threads: int = 1,
+    ) -> None:
+        if subsampling not in ("4:4:4", "4:2:2", "4:2:0") or speed not in range(11):
+            raise ValueError('subsampling is "4:4:4", "4:2:2" or "4:2:0", and speed 0 to 10')
+        if tune not in (None, "iq", "psnr", "ssim") or threads < 1:
+            raise ValueError('tune is "iq", "psnr" or "ssim", and threads at least 1')
+        self._threads = threads
+        self._subsampling = subsampling
+        # Automatic tiling would depend on the number of threads and costs bytes.
+        options = {"speed": speed, "max_threads": threads, "autotiling": False}
+        self._options: Mapping[str, Any] = {**options, **({"advanced": {"tune": tune}} if tune else {})}
+
+    @property
+    def ladder(self) -> Sequence[Setting]:
+        """Qualities."""
+        return range(101)
+
+    def encode(self, image: Image, setting: Setting) -> bytes:
+        """Return an AVIF file."""
+        require_sides(image, 32768, "libavif")
+        subsampling = self._subsampling if image.shape[2] == 3 else "4:0:0"
+        return _pillow.write(image, "AVIF", {**self._options, "subsampling": subsampling, "quality": int(setting)})
+
+    def decode(self, data: bytes) -> Image:
+        """Return the image in an AVIF file; libavif itself refuses more than 2^28 pixels."""
+        with undamaged("AVIF"):
+            return as_image(imagecodecs.avif_decode(data, numthreads=self._threads), "AVIF")
+
+    def provenance(self) -> Mapping[str, Any]:
+        """Pillow, imagecodecs, libavif and what it was built with, and the writer's options."""
+        decoder = {"imagecodecs": imagecodecs.__version__, "decoder": imagecodecs.avif_version()}
+        encoder = {**_pillow.versions("avif"), "encoder": _avif.codec_versions()}
+        return {**encoder, **decoder, **self._options, "subsampling": self._subsampling}
