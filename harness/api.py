@@ -1,0 +1,75 @@
+"""The Python API: `harness.bench(...)`, `harness.load_codec(name)`, `harness.read_records(run)`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness import config as configuration
+from harness import registry
+from harness.interface import Codec
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def bench(
+    suite: str = "",
+    *,
+    ratios: Sequence[float] = (),
+    protocol: str = "",
+    codecs: Sequence[str] = (),
+    images: str | Path | None = None,
+    limit: int | None = None,
+    jobs: int | None = None,
+    results: str | Path = "results",
+    plugins: Sequence[str | Path] = (),
+    config: str | Path | None = None,
+    train: bool = True,
+) -> pd.DataFrame:
+    """Measure as `harness bench` does and return the table of records.csv.
+
+    What is empty or None is the suite's own choice. A script calls it below `if __name__ == "__main__":`, because
+    the workers are processes that import the script.
+
+    Raises:
+        UsageError: the request is wrong; nothing was measured.
+    """
+    from harness import benchmark
+    from harness.plan import Request
+
+    loaded = configuration.load(Path(config) if config else None, [Path(plugin) for plugin in plugins])
+    request = Request(
+        loaded,
+        suite=suite,
+        ratios=tuple(ratios),
+        protocol=protocol,
+        codecs=tuple(codecs),
+        images=Path(images) if images else None,
+        limit=limit,
+        jobs=jobs,
+        results=Path(results),
+        train=train,
+    )
+    return benchmark.bench(request).records
+
+
+def load_codec(name: str) -> Codec:
+    """Build a codec by id, such as "jpeg-444".
+
+    Raises:
+        UnknownNameError: no codec has that id.
+    """
+    return registry.build(configuration.load().codec_spec(name))
+
+
+def read_records(run: str | Path) -> pd.DataFrame:
+    """Return the records of a run's folder.
+
+    Raises:
+        StoreError: the folder holds no records.
+    """
+    from harness.records import read_frame
+
+    return read_frame(Path(run))

@@ -1,0 +1,204 @@
+"""The main job: plan, measure what the store lacks, write the run's folder."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness import engine, manifest
+from harness.errors import StoreError, UsageError
+from harness.manifest import Tally
+from harness.measure import Outcome, Task, run_task
+from harness.plan import Plan, Request, make_plan
+from harness.records import Record, Store, read_frame, to_frame
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+STORE_NAME = "store.sqlite"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run that is done."""
+
+    folder: Path
+    records: pd.DataFrame
+    manifest: dict[str, Any]
+
+
+def bench(request: Request) -> Run:
+    """Measure what a request asks for, as far as the store lacks it, and write report, records and manifest.
+
+    Raises:
+        UsageError: the request is wrong; nothing was measured.
+    """
+    check_writable(request.results)
+    device = _device(request.device)
+    plan = make_plan(request, device)
+    jobs = request.jobs or engine.default_jobs()
+    with Store(request.results / STORE_NAME) as store:
+        folder = _folder(request.results, plan)
+        if request.keep_files:
+            plan = _keeping_files(plan, folder)
+        about: dict[str, Any] = {
+            "state": "running",
+            "started": datetime.now(UTC).isoformat(timespec="seconds"),
+            "command": manifest.command_line(),
+            **manifest.describe_plan(plan),
+            "jobs": jobs,
+            "device": device,
+            "seed": 0,
+            "versions": manifest.describe_software(),
+            "machine": manifest.describe_machine(),
+        }
+        tasks = list(_unfinished(plan, store))
+        previous = _previous(folder)
+        if tasks or not previous:
+            manifest.write(folder / "manifest.json", about)
+        tally, seconds = _measure(tasks, request, jobs, store)
+        store.save("", "", plan.blanks, ())
+        records = list(store.records(_report_order(plan)))
+    if not tally.measured and previous:
+        about = previous  # nothing was measured now: the run's own account of itself stands
+    else:
+        about |= manifest.describe_results(records, tally, seconds, jobs)
+    return _write(folder, records, {**about, "state": "done"})
+
+
+def _measure(tasks: list[Task], request: Request, jobs: int, store: Store) -> tuple[Tally, float]:
+    """Run tasks and store each outcome as it arrives; return the tally and the wall time in seconds."""
+    from tqdm.auto import tqdm
+
+    tally, start = Tally(), time.perf_counter()
+    if not tasks:
+        return tally, 0.0
+    with tqdm(total=sum(len(task.goals) for task in tasks), unit="record", smoothing=0.05, dynamic_ncols=True) as bar:
+
+        def keep(outcome: Outcome) -> None:
+            task = outcome.task
+            store.save(task.pixels, task.codec_key, outcome.records, outcome.encodes)
+            tally.add(outcome)
+            bar.set_postfix_str(f"{task.codec.id} on {task.image.name}", refresh=False)
+            bar.update(len(task.goals))
+
+        engine.run(_with_known(tasks, store), min(jobs, len(tasks)), request.scheduler, keep)
+    return tally, time.perf_counter() - start
+
+
+def _with_known(tasks: list[Task], store: Store) -> Iterator[Task]:
+    """Yield tasks with what the store knows of their encodes, looked up as each is handed out."""
+    for task in tasks:
+        yield replace(task, known=store.encodes(task.pixels, task.codec_key))
+
+
+def _unfinished(plan: Plan, store: Store) -> Iterator[Task]:
+    """Yield each task with the goals that the store has no answer to."""
+    done = store.finished(plan.fingerprints)
+    for task in plan.tasks:
+        goals = tuple(goal for goal in task.goals if goal.fingerprint not in done)
+        if goals:
+            yield replace(task, goals=goals)
+
+
+def _report_order(plan: Plan) -> list[str]:
+    return list(dict.fromkeys(plan.fingerprints))
+
+
+def _keeping_files(plan: Plan, folder: Path) -> Plan:
+    files = str((folder / "files").resolve())
+    return replace(plan, tasks=tuple(replace(task, keep_files=files) for task in plan.tasks))
+
+
+def _folder(results: Path, plan: Plan) -> Path:
+    """Return the folder of this very plan if there is one, else a new one named by the time."""
+    for path in sorted(results.glob("*/manifest.json"), reverse=True):
+        if _previous(path.parent).get("plan") == plan.key:
+            return path.parent
+    folder = results / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{plan.suite_name}"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _previous(folder: Path) -> dict[str, Any]:
+    """Return the manifest of a run's folder; empty where there is none that can be read."""
+    try:
+        return manifest.read(folder / "manifest.json")
+    except StoreError:
+        return {}
+
+
+def _write(folder: Path, records: list[Record], about: dict[str, Any]) -> Run:
+    from harness.report import write_report
+
+    frame = to_frame(records)
+    partial = folder / "records.csv.part"
+    frame.to_csv(partial, index=False)
+    partial.rename(folder / "records.csv")
+    manifest.write(folder / "manifest.json", about)
+    frame = read_frame(folder)
+    write_report(folder, frame, about)
+    return Run(folder, frame, about)
+
+
+def check_writable(results: Path) -> None:
+    """Raise a UsageError before any work unless the results folder can be written."""
+    try:
+        results.mkdir(parents=True, exist_ok=True)
+        probe = results / f".write-test-{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise UsageError(
+            f"the results folder {results} cannot be written: {error.strerror}. Name another with --results; in a "
+            'container add --user "$(id -u):$(id -g)" and -v "$PWD/results:/results", after mkdir -p results.'
+        ) from error
+
+
+def _device(asked: str) -> str:
+    """Return "cuda" or "cpu" for what was asked.
+
+    Raises:
+        UsageError: a GPU was asked for and there is none.
+    """
+    if asked == "cpu" or (asked == "auto" and not manifest.has_gpu()):
+        return "cpu"
+    if not manifest.has_gpu():
+        raise UsageError("the device cuda was asked for; no NVIDIA GPU and driver were found. Use --device cpu.")
+    return "cuda"
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a run would do."""
+
+    plan: Plan
+    records: int
+    reused: int
+    seconds: float
+    """An estimate of the wall time, from one task of each codec on the smallest image."""
+
+
+def estimate(request: Request) -> Estimate:
+    """Count what a request would measure, and time one task a codec to say how long that takes."""
+    plan = make_plan(request, _device(request.device))
+    path = request.results / STORE_NAME
+    tasks = list(plan.tasks)
+    if path.is_file():
+        with Store(path) as store:
+            tasks = list(_unfinished(plan, store))
+    sizes = {image.pixels: image.width * image.height for image in plan.images}
+    seconds_per_goal_pixel: dict[str, float] = {}
+    for task in sorted(tasks, key=lambda task: sizes[task.pixels]):
+        if task.codec_key not in seconds_per_goal_pixel:
+            total = run_task(task).shares.total
+            seconds_per_goal_pixel[task.codec_key] = total / (len(task.goals) * sizes[task.pixels])
+    work = sum(seconds_per_goal_pixel[task.codec_key] * len(task.goals) * sizes[task.pixels] for task in tasks)
+    todo = sum(len(task.goals) for task in tasks)
+    jobs = request.jobs or engine.default_jobs()
+    return Estimate(plan, todo, len(plan.fingerprints) - len(plan.blanks) - todo, work / jobs)

@@ -1,0 +1,95 @@
+"""harness bench and harness report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from harness.cli.options import NameList, RatioList, Settings, complete_suites, plugin_option, results_option
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@click.command()
+@click.option("--suite", default="", shell_complete=complete_suites, help="What to run; `demo` unless said.")
+@click.option("--ratios", type=RatioList(), help="Raw bytes / file bytes, as in 4,8,12,16.")
+@click.option(
+    "--protocol", type=click.Choice(["ratio", "sweep", "both"]), help="Fixed ratios, fixed settings, or both."
+)
+@click.option("--codecs", type=NameList(), help="Codec ids, as in jpeg-444,webp; all defaults unless said.")
+@click.option("--images", type=click.Path(path_type=Path), help="A folder of your own images, in place of the suite's.")
+@click.option("--limit", type=click.IntRange(min=1), help="Only the first so many images.")
+@click.option("--jobs", type=click.IntRange(min=1), help="Worker processes; one a processor unless said.")
+@click.option("--scheduler", metavar="ADDRESS", help="An existing dask scheduler, as in tcp://host:8786.")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@results_option
+@plugin_option
+@click.option("--no-train", is_flag=True, help="Do not train: learned codecs without weights are `missing`.")
+@click.option("--allow-leaks", is_flag=True, help="Measure learned codecs on images they were trained on, marked.")
+@click.option("--dry-run", is_flag=True, help="Say what would be measured and about how long it takes.")
+@click.option("--keep-files", is_flag=True, help="Keep every bitstream that a record counts, beside the records.")
+@click.pass_obj
+def bench(settings: Settings, /, dry_run: bool, plugins: tuple[str, ...], **asked: Any) -> None:
+    """Compare codecs: every image to every ratio, by the bytes of files that another process decodes.
+
+    What is measured already is not measured again. Ctrl-C keeps what is done.
+
+    \b
+    Example:
+      harness bench --suite kodak --ratios 4,8,12,16 --codecs jpeg-444,webp
+    """
+    from rich.console import Console
+
+    from harness import benchmark
+    from harness.engine import stop_on_sigterm
+    from harness.plan import Request
+    from harness.report.terminal import print_table
+
+    no_train = asked.pop("no_train")
+    chosen = {key: value for key, value in asked.items() if value is not None}
+    request = Request(settings.load(plugins), train=not no_train, **chosen)
+    if dry_run:
+        _print_estimate(benchmark.estimate(request))
+        return
+    stop_on_sigterm()
+    run = benchmark.bench(request)
+    console = Console()
+    print_table(run.records, run.manifest, console)
+    click.echo(f"The report is {run.folder / 'report.md'}")
+    click.get_current_context().exit(_status(run.records))
+
+
+def _status(records: pd.DataFrame) -> int:
+    """Return the exit status of a run: 1 when some record failed."""
+    return int((records["status"] == "failed").any())
+
+
+def _print_estimate(estimate: Any) -> None:
+    plan = estimate.plan
+    codecs = dict.fromkeys(codec.spec.id for codec in plan.codecs)
+    click.echo(f"{len(plan.images)} images x {len(codecs)} codecs: {', '.join(codecs)}")
+    click.echo(f"{estimate.records} records to measure, {estimate.reused} in the store already")
+    for record in {record.codec: record for record in plan.blanks}.values():
+        click.echo(f"{record.status}: {record.codec}: {record.reason}")
+    click.echo(f"about {estimate.seconds / 60:.1f} minutes, from one task of each codec")
+
+
+@click.command()
+@click.argument("run", type=click.Path(exists=True, path_type=Path))
+def report(run: Path) -> None:
+    """Make the report of a run again from its records.
+
+    \b
+    Example:
+      harness report results/20260101T120000Z-kodak
+    """
+    from harness import manifest
+    from harness.records import read_frame
+    from harness.report import write_report
+
+    folder = run if run.is_dir() else run.parent
+    write_report(folder, read_frame(run), manifest.read(folder / "manifest.json"))
+    click.echo(f"The report is {folder / 'report.md'}")

@@ -1,0 +1,64 @@
+"""harness data list | fetch | verify."""
+
+from __future__ import annotations
+
+import click
+
+from harness.cli.options import Settings, complete_data
+
+
+@click.group()
+def data() -> None:
+    """List, fetch and verify data sets.
+
+    \b
+    Example:
+      harness data fetch kodak
+    """
+
+
+@data.command("list")
+@click.pass_obj
+def list_sets(settings: Settings) -> None:
+    """List the data sets, and how much of each is here.
+
+    \b
+    Example:
+      harness data list
+    """
+    from harness import datasets
+
+    for name, about in settings.load().data.items():
+        click.echo(f"{name}: {about.description}\n  {datasets.state(name, about)}; licence: {about.licence}")
+
+
+@data.command()
+@click.argument("name", shell_complete=complete_data)
+@click.pass_obj
+def fetch(settings: Settings, /, name: str) -> None:
+    """Download what a data set lacks, each file checked by its sha256.
+
+    \b
+    Example:
+      harness data fetch kodak
+    """
+    from harness import datasets
+
+    paths = datasets.fetch(name, settings.load().data_set(name))
+    click.echo(f"{name}: {len(paths)} files, in {paths[0].parent}")
+
+
+@data.command()
+@click.argument("name", shell_complete=complete_data)
+@click.pass_obj
+def verify(settings: Settings, /, name: str) -> None:
+    """Check every file of a data set against its sha256.
+
+    \b
+    Example:
+      harness data verify demo
+    """
+    from harness import datasets
+
+    sources = datasets.from_set(name, settings.load().data_set(name))
+    click.echo(f"{name}: {len(sources)} files, all as their hashes say")

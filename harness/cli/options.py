@@ -1,0 +1,120 @@
+"""Options that several commands share, and what is made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from click.shell_completion import CompletionItem
+
+from harness import config as configuration
+from harness.config import Config
+from harness.errors import HarnessError
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the options before the command's name say."""
+
+    config_path: str | None
+
+    def load(self, plugins: Iterable[str] = ()) -> Config:
+        """Read the configuration, with plugin files."""
+        path = Path(self.config_path) if self.config_path else None
+        return configuration.load(path, [Path(plugin) for plugin in plugins])
+
+
+class RatioList(click.ParamType[tuple[float, ...]]):
+    """Comma-separated numbers above 1."""
+
+    name = "ratios"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, ...]:
+        """Return the numbers."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            ratios = tuple(float(part) for part in str(value).split(",") if part.strip())
+        except ValueError:
+            self.fail(f"{value!r} is not a list of numbers, as in 4,8,12,16.", param, ctx)
+        if not ratios or not all(1 < ratio < 1e6 for ratio in ratios):
+            self.fail(f"{value!r}: a ratio is raw bytes / file bytes and above 1.", param, ctx)
+        return ratios
+
+
+class NameList(click.ParamType[tuple[str, ...]]):
+    """Comma-separated names, completed from the configuration."""
+
+    name = "names"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        """Return the names."""
+        return value if isinstance(value, tuple) else tuple(name for name in str(value).split(",") if name)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Complete the last name of the list."""
+        done, comma, start = incomplete.rpartition(",")
+        return [CompletionItem(done + comma + name) for name in complete_codecs(ctx, param, start)]
+
+
+def _names(ctx: click.Context, table: str, start: str) -> list[str]:
+    """Return the names in a table of the configuration that begin with `start`; none where it cannot be read."""
+    root = ctx.find_root()
+    try:
+        loaded = configuration.load(Path(root.params["config"]) if root.params.get("config") else None)
+    except HarnessError:
+        return []
+    return sorted(name for name in getattr(loaded, table) if name.startswith(start))
+
+
+def complete_codecs(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Complete a codec's id."""
+    return _names(ctx, "codecs", incomplete)
+
+
+def complete_suites(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Complete a suite's name."""
+    return _names(ctx, "suites", incomplete)
+
+
+def complete_data(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Complete a data set's name."""
+    return _names(ctx, "data", incomplete)
+
+
+def config_option(command: _Command) -> _Command:
+    """Add --config."""
+    return click.option(
+        "--config",
+        type=click.Path(dir_okay=False),
+        envvar="HARNESS_CONFIG",
+        help="A benchmarks.toml of your own, laid over the packaged one.",
+    )(command)
+
+
+def plugin_option(command: _Command) -> _Command:
+    """Add --plugin."""
+    return click.option(
+        "--plugin",
+        "plugins",
+        multiple=True,
+        type=click.Path(dir_okay=False),
+        help="A Python file with a codec; may be given again.",
+    )(command)
+
+
+def results_option(command: _Command) -> _Command:
+    """Add --results."""
+    return click.option(
+        "--results",
+        type=click.Path(file_okay=False, path_type=Path),
+        default="results",
+        envvar="HARNESS_RESULTS",
+        show_default=True,
+        help="Where the runs and their store are.",
+    )(command)

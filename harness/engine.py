@@ -1,0 +1,123 @@
+"""Run tasks on a dask cluster: one of this machine's processes by default, or one that exists already.
+
+Workers are one thread a process. Tasks are handed out in the order given, a few ahead of the workers, so that memory
+stays bounded however long the list is. A task that a lost worker held is given to another one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import psutil
+
+from harness.errors import UsageError
+from harness.isolation import kill_tree
+from harness.measure import Outcome, Task, blank_record, run_task
+
+if TYPE_CHECKING:
+    from distributed import Client, Future
+
+_AHEAD = 3
+"""How many tasks a worker has at hand or waiting."""
+_LOST_WORKERS = 5
+"""So many workers may be lost under one task before its records fail."""
+_CONNECT_SECONDS = 10
+
+
+def default_jobs() -> int:
+    """Return how many workers run when none is said: the processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def run(tasks: Iterable[Task], jobs: int, scheduler: str | None, on_outcome: Callable[[Outcome], None]) -> None:
+    """Run every task and hand each outcome to `on_outcome`, in this process, as it arrives.
+
+    Raises:
+        UsageError: the scheduler cannot be reached.
+    """
+    from distributed import as_completed
+
+    with _client(jobs, scheduler) as client:
+        waiting = iter(tasks)
+        pending = as_completed(raise_errors=False)
+        held: dict[Any, Task] = {}
+        workers = max(1, len(client.scheduler_info(n_workers=-1)["workers"]))
+
+        def submit() -> None:
+            task = next(waiting, None)
+            if task is not None:
+                future = client.submit(run_task, task, pure=False)
+                held[future.key] = task
+                pending.add(future)
+
+        for _ in range(_AHEAD * workers):
+            submit()
+        for future in pending:
+            submit()
+            on_outcome(_outcome(future, held.pop(future.key)))
+
+
+def _outcome(future: Future[Outcome], task: Task) -> Outcome:
+    if future.status == "finished":
+        outcome: Outcome = future.result()
+        return outcome
+    reason = f"it ended {_LOST_WORKERS} workers: {future.exception()}"
+    records = tuple(blank_record(goal, task.image.name, task.codec.id, "failed", reason) for goal in task.goals)
+    return Outcome(task, records)
+
+
+@contextlib.contextmanager
+def _client(jobs: int, scheduler: str | None) -> Iterator[Client]:
+    import dask
+    from distributed import Client, LocalCluster
+
+    for name in ("distributed", "distributed.nanny", "distributed.worker", "distributed.scheduler"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    settings: dict[str, Any] = {
+        "distributed.scheduler.allowed-failures": _LOST_WORKERS,
+        "distributed.worker.memory.target": False,
+        "distributed.worker.memory.spill": False,
+        "distributed.worker.memory.pause": False,
+        "distributed.worker.memory.terminate": False,
+    }
+    with dask.config.set(settings):
+        if scheduler:
+            try:
+                with Client(scheduler, timeout=_CONNECT_SECONDS) as client:
+                    yield client
+            except (OSError, ValueError) as error:
+                raise UsageError(f"the scheduler {scheduler} cannot be used: {error}") from error
+            return
+        with _children_end_with_this():
+            cluster = LocalCluster(
+                n_workers=jobs,
+                threads_per_worker=1,
+                memory_limit=0,
+                dashboard_address=None,
+                silence_logs=logging.CRITICAL,
+            )
+            with cluster, Client(cluster) as client:
+                yield client
+
+
+@contextlib.contextmanager
+def _children_end_with_this() -> Iterator[None]:
+    """On an interrupt kill the workers at once: what is stored is whole, and what they hold is done again."""
+    before = {process.pid for process in psutil.Process().children()}
+    try:
+        yield
+    except BaseException:
+        for process in psutil.Process().children():
+            if process.pid not in before:
+                kill_tree(process.pid)
+        raise
+
+
+def stop_on_sigterm() -> None:
+    """Make SIGTERM (as `docker stop` sends it) end a run as Ctrl-C does."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)

@@ -1,0 +1,327 @@
+"""What a worker does with a task: one codec on one image, every goal of it, sharing the encodes.
+
+The codec encodes in one child process and decodes in another; metrics are computed here, in a third.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from pathlib import Path
+
+from harness import metrics
+from harness.config import Limits
+from harness.datasets import ImageSource
+from harness.errors import (
+    BudgetError,
+    HarnessError,
+    LawError,
+    LimitError,
+    MissingDependencyError,
+    UnsupportedImageError,
+)
+from harness.images import TestImage, pixels_sha256, read_image
+from harness.interface import Setting, raw_bytes
+from harness.isolation import CodecProcesses, Description
+from harness.rate import Choice, Search, budget_bytes
+from harness.records import CSV_COLUMNS, Encode, Record
+from harness.registry import CodecSpec
+
+DEFAULT_LIMITS = Limits()
+_FILLED = 0.99
+"""Where a codec's own rate control uses less of a budget, its top setting is tried too: perhaps it has no more to give."""
+
+
+@dataclass(frozen=True)
+class Goal:
+    """One question of a task: the key of the record that answers it."""
+
+    fingerprint: str
+    protocol: str
+    """"ratio", "sweep" or "null"."""
+    target_ratio: float | None = None
+    """The ratio that is wanted; in a sweep the ratio whose checkpoint a learned codec uses."""
+    setting: Setting | None = None
+    """The setting that a sweep or the null test uses."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """One codec on one image: plain data, sent to a worker."""
+
+    image: ImageSource
+    pixels: str
+    """The sha256 that the image's pixels must have."""
+    codec: CodecSpec
+    codec_key: str
+    description: Description
+    goals: tuple[Goal, ...]
+    metric_names: tuple[str, ...]
+    known: tuple[Encode, ...] = ()
+    limits: Limits = DEFAULT_LIMITS
+    device: str = "cpu"
+    keep_files: str | None = None
+
+
+@dataclass(frozen=True)
+class Shares:
+    """Where the time of a task went, in seconds."""
+
+    codec: float = 0.0
+    metrics: float = 0.0
+    total: float = 0.0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a task found."""
+
+    task: Task
+    records: tuple[Record, ...]
+    encodes: tuple[Encode, ...] = ()
+    shares: Shares = Shares()
+    encoded: int = 0
+    """How often the codec encoded for the ratio goals."""
+
+
+@lru_cache(maxsize=4)
+def _processes(limits: Limits) -> CodecProcesses:
+    return CodecProcesses(limits)
+
+
+@lru_cache(maxsize=4)
+def _read(source: ImageSource, pixels: str) -> TestImage:
+    image = read_image(source.path, source.name, source.sample_bits)
+    if image.fingerprint != pixels:
+        raise LawError(f"the image {source.path} changed while the run went on.")
+    return image
+
+
+def run_task(task: Task) -> Outcome:
+    """Measure every goal of a task; a failure becomes the reason of the records it costs."""
+    start = time.perf_counter()
+    run = TaskRun(task, _processes(task.limits))
+    try:
+        image = _read(task.image, task.pixels)
+    except HarnessError as error:
+        records = tuple(run.failed(goal, error) for goal in task.goals)
+    else:
+        records = tuple(run.record(goal, image) for goal in task.goals)
+    shares = Shares(run.codec_seconds, run.metric_seconds, time.perf_counter() - start)
+    return Outcome(task, records, tuple(run.encodes.values()), shares, run.encoded)
+
+
+def blank_record(goal: Goal, image: str, codec: str, status: str, reason: str) -> Record:
+    """Return a record that says why there is nothing to say."""
+    return Record(goal.fingerprint, image, codec, goal.protocol, goal.target_ratio, status, goal.setting, reason=reason)
+
+
+@dataclass
+class TaskRun:
+    """Answers the goals of one task, in a worker; every file and score is made once."""
+
+    task: Task
+    processes: CodecProcesses
+    encodes: dict[Setting, Encode] = field(default_factory=dict)
+    codec_seconds: float = 0.0
+    metric_seconds: float = 0.0
+    encoded: int = 0
+    _files: dict[Setting, bytes] = field(default_factory=dict)
+    _stopped: HarnessError | None = None
+    _searches: dict[str, Search] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.encodes = {encode.setting: encode for encode in self.task.known}
+
+    def record(self, goal: Goal, image: TestImage) -> Record:
+        """Answer one goal."""
+        if self._stopped:
+            return self.failed(goal, self._stopped)
+        answer = {"ratio": self._ratio, "sweep": self._sweep, "null": self._null}[goal.protocol]
+        try:
+            return answer(goal, image)
+        except LimitError as error:  # it would run into its limit again: no other goal of this task is tried
+            self._stopped = error
+            return self.failed(goal, error)
+        except HarnessError as error:
+            return self.failed(goal, error)
+
+    def file_at(self, setting: Setting, image: TestImage) -> bytes:
+        """Return the file at a setting."""
+        self._encode(setting, image)
+        return self._files[setting]
+
+    def failed(self, goal: Goal, error: HarnessError) -> Record:
+        """Return the record of a goal that an error ended."""
+        status = "failed"
+        if isinstance(error, UnsupportedImageError):
+            status = "unsupported"
+        if isinstance(error, MissingDependencyError):
+            status = "missing"
+        return blank_record(goal, self.task.image.name, self.task.codec.id, status, str(error))
+
+    def _ratio(self, goal: Goal, image: TestImage) -> Record:
+        assert goal.target_ratio is not None  # noqa: S101 - the plan gives every ratio goal one
+        budget = budget_bytes(raw_bytes(image.pixels), goal.target_ratio)
+        before = self.encoded
+        by_itself = self._by_rate_control(image, budget) if self.task.description.budget else None
+        status, setting, next_setting = by_itself or self._by_search(image, budget)
+        found = self._decoded(setting, image, self.task.metric_names)
+        psnr = found.metrics["psnr"]
+        record = self._filled(goal, image, found, "lossless" if psnr == math.inf else status)
+        extra = {**record.extra, "budget_bytes": budget, "encodes": self.encoded - before}
+        at_budget = psnr if by_itself and status == "reached" else None
+        if next_setting is not None and record.status == "reached":
+            above = self._decoded(next_setting, image, ("psnr",))
+            at_budget = _psnr_at(budget, found, above)
+            extra |= {"next_setting": above.setting, "next_size_bytes": above.size_bytes}
+        return replace(record, psnr_at_budget=at_budget, extra=extra)
+
+    def _by_search(self, image: TestImage, budget: int) -> tuple[str, Setting, Setting | None]:
+        """Return status, the setting that answers and the one above it, by searching the ladder."""
+        ladder = self.task.description.ladder
+        if "ladder" not in self._searches:
+            known = {index: encode.size_bytes for index, s in enumerate(ladder) if (encode := self.encodes.get(s))}
+            self._searches["ladder"] = Search(len(ladder), lambda index: self._encode(ladder[index], image), known)
+        choice: Choice = self._searches["ladder"].choose(budget)
+        above = None if choice.next_index is None else ladder[choice.next_index]
+        return choice.status, ladder[choice.index], above
+
+    def _by_rate_control(self, image: TestImage, budget: int) -> tuple[str, Setting, None]:
+        """Return status and setting, by the codec's own rate control."""
+        task, encoder = self.task, self.processes.encoder(self.task.codec)
+        before = encoder.seconds
+        try:
+            encoded = encoder.encode_to_budget(task.codec, image.pixels, budget)
+        except BudgetError:
+            self._encode(task.description.ladder[0], image)
+            return "unreachable", task.description.ladder[0], None
+        finally:
+            self.codec_seconds += encoder.seconds - before
+            self.encoded += 1
+        self._keep(encoded.setting, encoded.data)
+        filled = len(encoded.data) >= _FILLED * budget
+        top = task.description.ladder[-1]
+        capped = not filled and self._encode(top, image) <= budget
+        return "capped" if capped else "reached", top if capped else encoded.setting, None
+
+    def _sweep(self, goal: Goal, image: TestImage) -> Record:
+        return self._filled(goal, image, self._decoded(_setting(goal), image, self.task.metric_names), "measured")
+
+    def _null(self, goal: Goal, image: TestImage) -> Record:
+        """Score a lossless codec's decode against the image, and the image against itself: all must be equal."""
+        found = self._decoded(_setting(goal), image, self.task.metric_names)
+        itself = self._scores(image, image, self.task.metric_names)
+        record = self._filled(goal, image, found, "measured")
+        wrong = [name for name, value in itself.items() if value != found.metrics[name]]
+        if found.pixels_sha256 != image.fingerprint or found.metrics["psnr"] != math.inf:
+            wrong.insert(0, "the pixels")
+        return replace(record, status="failed", reason=f"null test: {', '.join(wrong)} differ.") if wrong else record
+
+    def _encode(self, setting: Setting, image: TestImage) -> int:
+        """Encode at a setting unless its file is here; return the file's bytes."""
+        if setting not in self._files:
+            encoder = self.processes.encoder(self.task.codec)
+            before = encoder.seconds
+            try:
+                self._keep(setting, encoder.encode(self.task.codec, image.pixels, setting))
+            finally:
+                self.codec_seconds += encoder.seconds - before
+                self.encoded += 1
+        return len(self._files[setting])
+
+    def _keep(self, setting: Setting, data: bytes) -> None:
+        digest = hashlib.sha256(data).hexdigest()
+        known = self.encodes.get(setting)
+        if known and known.file_sha256 != digest:
+            raise LawError(f"it is not deterministic: at setting {setting:g} it made two different files.")
+        self._files[setting] = data
+        self.encodes[setting] = known or Encode(setting, len(data), digest)
+
+    def _decoded(self, setting: Setting, image: TestImage, names: tuple[str, ...]) -> Encode:
+        """Return the encode at a setting with these metrics of its decode."""
+        key = metrics_key(names)
+        known = self.encodes.get(setting)
+        if known and (known.metrics_key == key or (names == ("psnr",) and "psnr" in known.metrics)):
+            return known
+        self._encode(setting, image)
+        decoder = self.processes.decoder(self.task.codec)
+        before = decoder.seconds
+        try:
+            pixels = decoder.decode(self.task.codec, self._files[setting], image.pixels)
+        finally:
+            self.codec_seconds += decoder.seconds - before
+        scores = self._scores(image, replace(image, pixels=pixels), names)
+        found = replace(self.encodes[setting], pixels_sha256=pixels_sha256(pixels), metrics_key=key, metrics=scores)
+        self.encodes[setting] = found
+        return found
+
+    def _scores(self, reference: TestImage, decoded: TestImage, names: tuple[str, ...]) -> Mapping[str, float | None]:
+        start = time.perf_counter()
+        scores = metrics.measure(reference.pixels, decoded.pixels, reference.peak, names, self.task.device)
+        self.metric_seconds += time.perf_counter() - start
+        return scores
+
+    def _filled(self, goal: Goal, image: TestImage, found: Encode, status: str) -> Record:
+        """Return the record of an encode and its decode."""
+        raw = raw_bytes(image.pixels)
+        height, width, _ = image.pixels.shape
+        further = {name: value for name, value in found.metrics.items() if name not in CSV_COLUMNS}
+        self._write(found)
+        return Record(
+            fingerprint=goal.fingerprint,
+            image=image.name,
+            codec=self.task.codec.id,
+            protocol=goal.protocol,
+            target_ratio=goal.target_ratio,
+            status=status,
+            setting=found.setting,
+            size_bytes=found.size_bytes,
+            raw_bytes=raw,
+            ratio=raw / found.size_bytes,
+            bpp=8 * found.size_bytes / (height * width),
+            psnr=found.metrics["psnr"],
+            psnr_y=found.metrics.get("psnr_y"),
+            ssim=found.metrics.get("ssim"),
+            ms_ssim=found.metrics.get("ms_ssim"),
+            file_sha256=found.file_sha256,
+            pixels_sha256=found.pixels_sha256,
+            extra=further,
+        )
+
+    def _write(self, found: Encode) -> None:
+        """Keep the bitstream beside the records, named by its sha256, where that was asked for."""
+        if self.task.keep_files and (data := self._files.get(found.setting)) is not None:
+            path = Path(self.task.keep_files) / f"{found.file_sha256}.bin"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            partial = path.with_suffix(f".{id(self)}.part")
+            partial.write_bytes(data)
+            partial.rename(path)
+
+
+def _setting(goal: Goal) -> Setting:
+    assert goal.setting is not None  # noqa: S101 - the plan gives every sweep and null goal one
+    return goal.setting
+
+
+@lru_cache(maxsize=16)
+def metrics_key(names: tuple[str, ...]) -> str:
+    """Return names and versions of metrics, as a key of what was computed."""
+    return json.dumps({name: metrics.METRICS[name].version for name in names})
+
+
+def _psnr_at(budget: int, below: Encode, above: Encode) -> float | None:
+    """Return PSNR in dB at exactly `budget` bytes, on the line in log(bytes) between two encodes around it.
+
+    None where the one above is exact: its PSNR is infinite.
+    """
+    low, high = below.metrics["psnr"], above.metrics["psnr"]
+    if low is None or high is None or math.isinf(high):
+        return None
+    share = math.log(budget / below.size_bytes) / math.log(above.size_bytes / below.size_bytes)
+    return low + (high - low) * share

@@ -1,0 +1,271 @@
+"""What a run must measure: images x codecs x targets, each with a fingerprint of all that decides its answer."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness import datasets, metrics
+from harness.config import CodecConfig, Config, Limits, SuiteConfig
+from harness.datasets import ImageSource
+from harness.errors import ConfigError, HarnessError, ImageError, UnknownNameError, UsageError
+from harness.images import read_image
+from harness.interface import Setting, image_format
+from harness.isolation import CodecProcesses, Description
+from harness.measure import Goal, Task, blank_record, metrics_key
+from harness.records import Record
+from harness.registry import CodecSpec
+
+SWEEP_POINTS = 16
+"""How many settings a sweep uses where benchmarks.toml does not list them."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked for; None and empty mean the suite's own choice."""
+
+    config: Config
+    suite: str = ""
+    ratios: tuple[float, ...] = ()
+    protocol: str = ""
+    codecs: tuple[str, ...] = ()
+    images: Path | None = None
+    limit: int | None = None
+    jobs: int | None = None
+    scheduler: str | None = None
+    device: str = "auto"
+    results: Path = Path("results")
+    train: bool = True
+    allow_leaks: bool = False
+    keep_files: bool = False
+
+
+@dataclass(frozen=True)
+class PlannedImage:
+    """One image of the run, read once: what the plan and the report need of it."""
+
+    source: ImageSource
+    pixels: str
+    height: int
+    width: int
+    channels: int
+    sample_bits: int
+    kind: str
+    """Which of `FORMATS` it is."""
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class PlannedCodec:
+    """One codec of the run (for learned codecs: at one ratio), or why it cannot take part."""
+
+    spec: CodecSpec
+    description: Description | None
+    key: str
+    """The sha256 of all that decides its bytes: class, effective parameters, versions, weights."""
+    reason: str = ""
+    ratio: float | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that a run measures, in order, and the records that need no measuring."""
+
+    suite_name: str
+    suite: SuiteConfig
+    ratios: tuple[float, ...]
+    protocol: str
+    metric_names: tuple[str, ...]
+    images: tuple[PlannedImage, ...]
+    codecs: tuple[PlannedCodec, ...]
+    tasks: tuple[Task, ...]
+    blanks: tuple[Record, ...]
+
+    @property
+    def key(self) -> str:
+        """The same command on the same images with the same software has the same key."""
+        return _digest(self.suite_name, self.protocol, *self.fingerprints)
+
+    @property
+    def fingerprints(self) -> list[str]:
+        """The keys of all records, in the order of the report."""
+        asked = [goal.fingerprint for task in self.tasks for goal in task.goals]
+        return [*asked, *(record.fingerprint for record in self.blanks)]
+
+
+def make_plan(request: Request, device: str) -> Plan:
+    """Read the images, ask the codecs what they are, and list what is to be measured.
+
+    Raises:
+        UsageError: a name is unknown, an image cannot be read, a ratio is not above 1.
+    """
+    config = request.config
+    suite_name = request.suite or config.default_suite
+    suite = config.suite(suite_name)
+    ratios = tuple(sorted(dict.fromkeys(request.ratios or suite.ratios)))
+    if low := [ratio for ratio in ratios if not 1 < ratio < 1e6]:
+        raise UsageError(f"a ratio of {low[0]:g} was asked for; a ratio is raw bytes / file bytes and above 1.")
+    protocol = request.protocol or suite.protocol
+    names = _metric_names(suite)
+    images = _planned_images(request, suite)
+    codecs = _planned_codecs(request, suite, ratios)
+    builder = _Builder(config, suite, ratios, protocol, names, device)
+    pairs = [(image, codec) for image in images for codec in codecs]
+    tasks = tuple(task for image, codec in pairs if (task := builder.task(image, codec)))
+    blanks = tuple(record for image, codec in pairs for record in builder.blanks(image, codec))
+    name = suite_name if request.images is None else request.images.resolve().name or "images"
+    return Plan(name, suite, ratios, protocol, names, images, codecs, tasks, blanks)
+
+
+def _metric_names(suite: SuiteConfig) -> tuple[str, ...]:
+    names = suite.metrics or tuple(name for name, metric in metrics.METRICS.items() if metric.default)
+    for name in names:
+        if name not in metrics.METRICS:
+            raise UnknownNameError("metric", name, metrics.METRICS)
+    return tuple(dict.fromkeys(("psnr", *names)))
+
+
+def _planned_images(request: Request, suite: SuiteConfig) -> tuple[PlannedImage, ...]:
+    if request.images is not None:
+        sources = datasets.from_folder(request.images)
+    else:
+        sources = datasets.from_set(suite.data, request.config.data_set(suite.data))
+    sources = sources[: request.limit]
+    planned, refused = [], []
+    for source in sources:
+        try:
+            planned.append(_planned_image(source))
+        except ImageError as error:
+            refused.append(str(error))
+    if refused:
+        more = f" ({len(refused) - 1} more like it)" if len(refused) > 1 else ""
+        raise ImageError(f"{refused[0]}{more}")
+    return tuple(planned)
+
+
+def _planned_image(source: ImageSource) -> PlannedImage:
+    image = read_image(source.path, source.name, source.sample_bits)
+    height, width, channels = image.pixels.shape
+    kind = image_format(image.pixels)
+    return PlannedImage(source, image.fingerprint, height, width, channels, image.sample_bits, kind, image.notes)
+
+
+def _planned_codecs(request: Request, suite: SuiteConfig, ratios: Sequence[float]) -> tuple[PlannedCodec, ...]:
+    ids = request.codecs or suite.codecs or request.config.default_codecs()
+    specs = [request.config.codec_spec(codec_id) for codec_id in dict.fromkeys(ids)]
+    processes = CodecProcesses(suite.limits)
+    try:
+        return tuple(codec for spec in specs for codec in _planned_codec(spec, processes, ratios))
+    finally:
+        processes.close()
+
+
+def _planned_codec(spec: CodecSpec, processes: CodecProcesses, ratios: Sequence[float]) -> Iterator[PlannedCodec]:
+    """Yield a codec as it describes itself; a learned one once for each ratio."""
+    try:
+        description = processes.encoder(spec).describe(spec)
+    except ConfigError:
+        raise
+    except HarnessError as error:
+        yield PlannedCodec(spec, None, _digest(spec.target, _json(spec.parameters)), str(error))
+        return
+    if not description.learned:
+        yield PlannedCodec(spec, description, _codec_key(spec, description))
+        return
+    for ratio in ratios:
+        at_ratio = spec.at_ratio(ratio)
+        own = processes.encoder(at_ratio).describe(at_ratio)
+        yield PlannedCodec(at_ratio, own, _codec_key(at_ratio, own), own.missing or "", ratio)
+
+
+def _codec_key(spec: CodecSpec, description: Description) -> str:
+    where, _, cls = spec.target.rpartition(":")
+    source = datasets.file_sha256(Path(where)) if where.endswith(".py") else where
+    return _digest(source, cls, _json(description.provenance))
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, sort_keys=True, default=dict)
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True)
+class _Builder:
+    """Makes the tasks of a run, and the records that say why there is none."""
+
+    config: Config
+    suite: SuiteConfig
+    ratios: tuple[float, ...]
+    protocol: str
+    metric_names: tuple[str, ...]
+    device: str
+
+    @property
+    def limits(self) -> Limits:
+        return self.suite.limits
+
+    def task(self, image: PlannedImage, codec: PlannedCodec) -> Task | None:
+        """Return the task of a codec on an image, unless it is known to have no answer."""
+        if codec.description is None or self._obstacle(image, codec):
+            return None
+        return Task(
+            image=image.source,
+            pixels=image.pixels,
+            codec=codec.spec,
+            codec_key=codec.key,
+            description=codec.description,
+            goals=tuple(self._goals(image, codec)),
+            metric_names=self.metric_names,
+            limits=self.limits,
+            device=self.device,
+        )
+
+    def blanks(self, image: PlannedImage, codec: PlannedCodec) -> Iterator[Record]:
+        """Yield a record for each goal that is known beforehand to have no answer."""
+        if obstacle := self._obstacle(image, codec):
+            for goal in self._goals(image, codec):
+                yield blank_record(goal, image.source.name, codec.spec.id, *obstacle)
+
+    def _obstacle(self, image: PlannedImage, codec: PlannedCodec) -> tuple[str, str] | None:
+        """Return status and reason when a codec cannot take part with an image."""
+        if codec.description is None or codec.reason:
+            return "missing", codec.reason
+        if image.kind not in codec.description.formats:
+            taken = ", ".join(codec.description.formats)
+            return "unsupported", f"it takes {taken}; this image is {image.kind}."
+        return None
+
+    def _goals(self, image: PlannedImage, codec: PlannedCodec) -> Iterator[Goal]:
+        """Yield what is asked of a codec: riders the null test, others the protocols of the run."""
+        if codec.description and codec.description.lossless:
+            yield self._goal(image, codec, "null", None, codec.description.ladder[0])
+            return
+        if self.protocol in ("ratio", "both"):
+            for ratio in self.ratios if codec.ratio is None else (codec.ratio,):
+                yield self._goal(image, codec, "ratio", ratio, None)
+        if self.protocol in ("sweep", "both") and codec.description:
+            for setting in self._sweep_settings(codec):
+                yield self._goal(image, codec, "sweep", codec.ratio, setting)
+
+    def _goal(
+        self, image: PlannedImage, codec: PlannedCodec, protocol: str, ratio: float | None, setting: Setting | None
+    ) -> Goal:
+        asked = (image.pixels, image.source.name, codec.spec.id, codec.key, metrics_key(self.metric_names))
+        numbers = [None if number is None else float(number) for number in (image.sample_bits, ratio, setting)]
+        return Goal(_digest(*asked, protocol, repr(numbers)), protocol, ratio, setting)
+
+    def _sweep_settings(self, codec: PlannedCodec) -> list[Setting]:
+        """Return the settings of benchmarks.toml, else some spread evenly over the ladder, ends included."""
+        listed = self.config.codecs.get(codec.spec.id, CodecConfig()).sweep
+        if listed or codec.description is None:
+            return list(listed)
+        ladder = codec.description.ladder
+        last = len(ladder) - 1
+        points = min(SWEEP_POINTS, len(ladder))
+        return [ladder[round(place * last / max(points - 1, 1))] for place in range(points)]

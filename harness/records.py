@@ -1,0 +1,260 @@
+"""Records and encodes, and the SQLite store that keeps them: one transaction a task, written by one process.
+
+A record answers one question (image, codec, protocol, target). An encode is a file that was made on the way (pixels,
+codec, setting); it serves later questions, so that a new ratio costs only what is new.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import StoreError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+STATUSES = (
+    "reached",
+    "capped",
+    "unreachable",
+    "lossless",
+    "measured",
+    "failed",
+    "unsupported",
+    "missing",
+    "leaked",
+)
+"""What a record can say (design: ratio protocol; sweep and null say "measured")."""
+
+STORE_VERSION = 1
+_BUSY_SECONDS = 60
+_CHUNK = 500
+_NETWORK_FILE_SYSTEMS = ("nfs", "nfs4", "cifs", "smb3", "smbfs", "fuse.sshfs", "lustre", "beegfs", "gpfs", "9p")
+
+
+@dataclass(frozen=True)
+class Record:
+    """One row of records.csv; what is unknown or does not apply is None."""
+
+    fingerprint: str
+    image: str
+    codec: str
+    protocol: str
+    target_ratio: float | None
+    status: str
+    setting: float | None = None
+    size_bytes: int | None = None
+    raw_bytes: int | None = None
+    ratio: float | None = None
+    """Raw bytes / file bytes, as reached."""
+    bpp: float | None = None
+    """Bits of the file per pixel."""
+    psnr: float | None = None
+    psnr_y: float | None = None
+    ssim: float | None = None
+    ms_ssim: float | None = None
+    psnr_at_budget: float | None = None
+    """PSNR in dB at the whole budget, interpolated in log(bytes) to the next setting."""
+    reason: str = ""
+    file_sha256: str | None = None
+    pixels_sha256: str | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    """Further metrics and facts, a column each in records.csv."""
+
+
+@dataclass(frozen=True)
+class Encode:
+    """A file that was made, and what is known of its decode."""
+
+    setting: float
+    size_bytes: int
+    file_sha256: str
+    pixels_sha256: str | None = None
+    metrics_key: str = ""
+    """Names and versions of the metrics in `metrics`."""
+    metrics: Mapping[str, float | None] = field(default_factory=dict)
+
+
+_RECORD_COLUMNS = [column.name for column in fields(Record)]
+CSV_COLUMNS = [name for name in _RECORD_COLUMNS if name not in ("fingerprint", "extra")]
+"""The columns that every records.csv begins with."""
+
+_SCHEMA = f"""
+CREATE TABLE records ({", ".join(_RECORD_COLUMNS)}, PRIMARY KEY (fingerprint)) WITHOUT ROWID;
+CREATE TABLE encodes (
+    pixels, codec, setting REAL, size_bytes, file_sha256, pixels_sha256, metrics_key, metrics,
+    PRIMARY KEY (pixels, codec, setting)
+) WITHOUT ROWID;
+PRAGMA user_version = {STORE_VERSION};
+"""
+
+
+class Store:
+    """The store of a results folder; a context manager."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the store, or make it.
+
+        Raises:
+            StoreError: it is damaged, of another version, or cannot be written.
+        """
+        self.path = path
+        with self._explained():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._db = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
+            self._prepare()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._db.close()
+
+    def _prepare(self) -> None:
+        version = self._db.execute("PRAGMA user_version").fetchone()[0]
+        mode = "DELETE" if _on_network(self.path) else "WAL"
+        self._db.execute(f"PRAGMA journal_mode = {mode}")
+        self._db.execute("PRAGMA synchronous = NORMAL")
+        if version == 0 and not self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+            self._db.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT;")
+        elif version != STORE_VERSION:
+            raise StoreError(
+                f"the store {self.path} has version {version}, this harness writes version {STORE_VERSION}. "
+                "Move it away, or name another folder with --results."
+            )
+
+    @contextlib.contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            advice = "Free some space and run the same command again" if "full" in str(error) else "Move it away"
+            raise StoreError(f"the store {self.path} cannot be used: {error}. {advice}.") from error
+        except OSError as error:
+            raise StoreError(f"the results folder {self.path.parent} cannot be written: {error.strerror}.") from error
+
+    def save(self, pixels: str, codec: str, records: Sequence[Record], encodes: Sequence[Encode]) -> None:
+        """Keep what one task found, all of it or nothing."""
+        with self._explained():
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                self._insert("records", [_record_row(record) for record in records])
+                self._insert("encodes", [[pixels, codec, *_encode_row(encode)] for encode in encodes])
+                self._db.execute("COMMIT")
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+
+    def _insert(self, table: str, rows: Sequence[Sequence[Any]]) -> None:
+        for row in rows:
+            self._db.execute(f"INSERT OR REPLACE INTO {table} VALUES ({', '.join('?' * len(row))})", row)  # noqa: S608
+
+    def records(self, fingerprints: Iterable[str]) -> Iterator[Record]:
+        """Yield the records that are there, in the order asked for."""
+        for chunk in _chunks(fingerprints):
+            rows = self._select("records", "fingerprint", chunk)
+            found = {row[0]: row for row in rows}
+            yield from (_record_of(found[key]) for key in chunk if key in found)
+
+    def finished(self, fingerprints: Iterable[str]) -> set[str]:
+        """Return which records need not be measured again: those that are there and did not fail."""
+        done: set[str] = set()
+        for chunk in _chunks(fingerprints):
+            marks = ", ".join("?" * len(chunk))
+            query = f"SELECT fingerprint FROM records WHERE fingerprint IN ({marks}) AND status != 'failed'"  # noqa: S608
+            with self._explained():
+                done.update(row[0] for row in self._db.execute(query, chunk))
+        return done
+
+    def encodes(self, pixels: str, codec: str) -> tuple[Encode, ...]:
+        """Return every file that a codec is known to have made of an image."""
+        query = "SELECT * FROM encodes WHERE pixels = ? AND codec = ? ORDER BY setting"
+        with self._explained():
+            rows = self._db.execute(query, (pixels, codec)).fetchall()
+        return tuple(_encode_of(row) for row in rows)
+
+    def _select(self, table: str, column: str, keys: Sequence[str]) -> list[tuple[Any, ...]]:
+        marks = ", ".join("?" * len(keys))
+        with self._explained():
+            return self._db.execute(f"SELECT * FROM {table} WHERE {column} IN ({marks})", keys).fetchall()  # noqa: S608
+
+
+def _chunks(keys: Iterable[str]) -> Iterator[list[str]]:
+    chunk: list[str] = []
+    for key in keys:
+        chunk.append(key)
+        if len(chunk) == _CHUNK:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
+def _record_row(record: Record) -> list[Any]:
+    return [json.dumps(record.extra) if name == "extra" else getattr(record, name) for name in _RECORD_COLUMNS]
+
+
+def _record_of(row: Sequence[Any]) -> Record:
+    values = dict(zip(_RECORD_COLUMNS, row, strict=True))
+    return Record(**{**values, "extra": _load(values["extra"])})
+
+
+def _encode_row(encode: Encode) -> list[Any]:
+    return [json.dumps(value) if name == "metrics" else value for name, value in asdict(encode).items()]
+
+
+def _encode_of(row: Sequence[Any]) -> Encode:
+    _, _, setting, size, file_digest, pixels_digest, metrics_key, metrics = row
+    return Encode(setting, size, file_digest, pixels_digest, metrics_key, _load(metrics))
+
+
+def _load(text: str) -> dict[str, Any]:
+    loaded = json.loads(text)
+    return loaded if isinstance(loaded, dict) else {}
+
+
+def _on_network(path: Path) -> bool:
+    """Tell whether a path is on a network file system, where WAL's shared memory does not work (sqlite.org/wal)."""
+    import psutil
+
+    parents = [str(parent) for parent in path.resolve().parents]
+    mounts = {part.mountpoint: part.fstype for part in psutil.disk_partitions(all=True)}
+    kind = next((mounts[parent] for parent in parents if parent in mounts), "")
+    return kind in _NETWORK_FILE_SYSTEMS
+
+
+def to_frame(records: Iterable[Record]) -> pd.DataFrame:
+    """Return records as a table: the columns of records.csv, then one for each further metric or fact."""
+    import pandas as pd
+
+    rows = [{**{name: getattr(record, name) for name in CSV_COLUMNS}, **record.extra} for record in records]
+    frame = pd.DataFrame(rows)
+    return frame.reindex(columns=list(dict.fromkeys([*CSV_COLUMNS, *frame.columns])))
+
+
+def read_frame(run: Path) -> pd.DataFrame:
+    """Return the table of a run's folder, or of a records.csv.
+
+    Raises:
+        StoreError: there is none, or it is no such table.
+    """
+    import pandas as pd
+
+    path = run / "records.csv" if run.is_dir() else run
+    try:
+        frame = pd.read_csv(
+            path, dtype={"reason": str, "image": str, "codec": str}, keep_default_na=False, na_values=[""]
+        )
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{path} cannot be read as records: {error}.") from error
+    lacking = [name for name in CSV_COLUMNS if name not in frame.columns]
+    if lacking:
+        raise StoreError(f"{path} is no table of records: it lacks the columns {', '.join(lacking)}.")
+    frame["reason"] = frame["reason"].fillna("")
+    return frame

@@ -1,0 +1,89 @@
+"""Any codec on one file: how a result is checked by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from harness.config import Config
+from harness.datasets import ImageSource
+from harness.errors import CodecError, UsageError
+from harness.images import read_image, to_file
+from harness.interface import MAX_PIXELS, Image
+from harness.isolation import CodecProcesses, Description
+from harness.measure import DEFAULT_LIMITS, Goal, Task, TaskRun
+from harness.records import Record
+from harness.registry import CodecSpec, codec_of
+
+_MAX_RAW_BYTES = 3 * MAX_PIXELS
+
+
+@contextmanager
+def _processes() -> Iterator[CodecProcesses]:
+    processes = CodecProcesses(DEFAULT_LIMITS)
+    try:
+        yield processes
+    finally:
+        processes.close()
+
+
+def describe(spec: CodecSpec) -> Description:
+    """Return what a codec says of itself, asked in a process of its own."""
+    with _processes() as processes:
+        return processes.encoder(spec).describe(spec)
+
+
+def encode_file(spec: CodecSpec, source: Path, target: Path, ratio: float | None, setting: float | None) -> Record:
+    """Write one image's file, to a ratio (raw bytes / file bytes) or at a setting; return its record.
+
+    Raises:
+        UsageError: the image cannot be read, the codec lacks something, the file cannot be written.
+        CodecError: the codec failed, or no file of it fits.
+    """
+    image = read_image(source)
+    with _processes() as processes:
+        spec = spec if ratio is None or not processes.encoder(spec).describe(spec).learned else spec.at_ratio(ratio)
+        description = processes.encoder(spec).describe(spec)
+        if description.missing:
+            raise UsageError(f"the codec {spec.id!r} cannot run: {description.missing}")
+        if setting is not None and not min(description.ladder) <= setting <= max(description.ladder):
+            span = f"{min(description.ladder):g} to {max(description.ladder):g}"
+            raise UsageError(f"the setting {setting:g} is outside the ladder of {spec.id!r}: {span}.")
+        goal = Goal("", "sweep" if ratio is None else "ratio", ratio, setting)
+        task = Task(ImageSource(image.name, source), "", spec, "", description, (goal,), ("psnr",))
+        run = TaskRun(task, processes)
+        record = run.record(goal, image)
+        if record.setting is None or record.status in ("failed", "unsupported", "missing"):
+            raise CodecError(f"{spec.id!r} made no file of {source}: {record.reason}")
+        if record.status == "unreachable":
+            raise CodecError(
+                f"no file of {spec.id!r} has a ratio of {ratio:g}; its smallest reaches {record.ratio:.3f}."
+            )
+        _write(target, run.file_at(record.setting, image))
+    return record
+
+
+def decode_file(config: Config, source: Path, target: Path, codec_id: str | None) -> Image:
+    """Decode a file into an image file and return the pixels.
+
+    Raises:
+        UsageError: the file cannot be read, its codec is not known, the image cannot be written.
+        CodecError: the bytes are damaged, or decoding exceeded its limits.
+    """
+    try:
+        data = source.read_bytes()
+    except OSError as error:
+        raise UsageError(f"the file {source} cannot be read: {error.strerror}.") from error
+    spec = config.codec_spec(codec_id or codec_of(data))
+    with _processes() as processes:
+        pixels = processes.decoder(spec).decode_any(spec, data, _MAX_RAW_BYTES)
+    to_file(pixels, target)
+    return pixels
+
+
+def _write(path: Path, data: bytes) -> None:
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        raise UsageError(f"the file {path} cannot be written: {error.strerror}.") from error
