@@ -18,14 +18,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, TypeAlias
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from harness.errors import UnsupportedImageError
 
-Image: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16]
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Image: TypeAlias = "NDArray[np.uint8] | NDArray[np.uint16]"
 """C-contiguous uint8 (height, width, 3) sRGB, uint8 (height, width, 1) or uint16 (height, width, 1)."""
 
 Setting: TypeAlias = int | float

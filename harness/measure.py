@@ -34,7 +34,7 @@ from harness.registry import CodecSpec
 
 DEFAULT_LIMITS = Limits()
 _FILLED = 0.99
-"""Where a codec's own rate control uses less of a budget, its top setting is tried too: perhaps it has no more to give."""
+"""Where a codec's own rate control uses less of a budget, its top setting is tried too."""
 
 
 @dataclass(frozen=True)

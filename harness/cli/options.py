@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from click.shell_completion import CompletionItem
 
-from harness import config as configuration
-from harness.config import Config
 from harness.errors import HarnessError
+
+if TYPE_CHECKING:
+    from harness.config import Config
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -25,6 +26,8 @@ class Settings:
 
     def load(self, plugins: Iterable[str] = ()) -> Config:
         """Read the configuration, with plugin files."""
+        from harness import config as configuration
+
         path = Path(self.config_path) if self.config_path else None
         return configuration.load(path, [Path(plugin) for plugin in plugins])
 
@@ -64,6 +67,8 @@ class NameList(click.ParamType[tuple[str, ...]]):
 
 def _names(ctx: click.Context, table: str, start: str) -> list[str]:
     """Return the names in a table of the configuration that begin with `start`; none where it cannot be read."""
+    from harness import config as configuration
+
     root = ctx.find_root()
     try:
         loaded = configuration.load(Path(root.params["config"]) if root.params.get("config") else None)
