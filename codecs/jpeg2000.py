@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -14,8 +15,11 @@ from harness.errors import BudgetError
 from harness.interface import FORMATS, BudgetCodec, Encoded, Image, Setting, raw_bytes
 
 _SHORT = 0.97
-_FULL = 0.998
-_TRIES = 6
+"""A file below this share of what was asked means that the quantiser is at its finest."""
+_FULL = 0.995
+"""Ratios nearer to each other than this are not told apart."""
+_MARGINS = (1.0005, 1.002, 1.01, 1.05, 1.2, 1.5, 2.0, 4.0)
+"""One try each: by how much the ratio rises at least when a file was too large."""
 
 
 class Jpeg2000(BudgetCodec):
@@ -44,23 +48,21 @@ class Jpeg2000(BudgetCodec):
 
     def encode_to_budget(self, image: Image, max_bytes: int) -> Encoded:
         """Return the largest file found that fits; rate control comes within 1 %, so a few tries find it."""
+        budget = max(1, max_bytes)
         best: Encoded | None = None
         too_fine = 0.0
-        tried: set[float] = set()
-        ratio = max(self.ladder[-1], raw_bytes(image) / max(1, max_bytes))
-        while ratio not in tried and len(tried) < _TRIES:
-            tried.add(ratio)
-            data = self.encode(image, ratio)
-            use = len(data) / max(1, max_bytes)
-            if use > 1:
-                too_fine = max(too_fine, ratio)
-                ratio *= 1.0005 * use
-                continue
-            if best is None or len(data) >= len(best.data):
-                best = Encoded(data, ratio)
-            if use >= _FULL:
+        ratio = max(self.ladder[-1], raw_bytes(image) / budget)
+        for margin in _MARGINS:
+            if best is not None and ratio > _FULL * best.setting:
                 break
-            ratio = max(self.ladder[-1], ratio * use, (ratio + too_fine) / 2)
+            data = self.encode(image, ratio)
+            use = len(data) / budget
+            if use > 1:
+                too_fine = ratio
+                ratio = ratio * max(use, margin) if best is None else math.sqrt(ratio * best.setting)
+                continue
+            best = Encoded(data, ratio)
+            ratio = max(self.ladder[-1], ratio * use, math.sqrt(ratio * too_fine))
         return best or self._smallest(image, max_bytes)
 
     def _smallest(self, image: Image, max_bytes: int) -> Encoded:

@@ -12,6 +12,7 @@ from harness.codecs._common import as_image, check_size, plane, require_sides, u
 from harness.interface import FORMATS, Codec, Image, Setting
 
 _START_OF_FRAME = 0xF7
+_END_OF_IMAGE = b"\xff\xd9"
 
 
 class JpegLs(Codec):
@@ -35,7 +36,7 @@ class JpegLs(Codec):
     def decode(self, data: bytes) -> Image:
         """Return the image in a JPEG-LS file."""
         with undamaged("JPEG-LS"):
-            _check_claimed_size(data)
+            _check_frame(data)
             return as_image(imagecodecs.jpegls_decode(data), "JPEG-LS")
 
     def provenance(self) -> Mapping[str, Any]:
@@ -43,8 +44,13 @@ class JpegLs(Codec):
         return {"imagecodecs": imagecodecs.__version__, "library": imagecodecs.jpegls_version()}
 
 
-def _check_claimed_size(data: bytes) -> None:
-    """Check the size in the frame header (T.87, C.2.2); every row takes at least one bit."""
+def _check_frame(data: bytes) -> None:
+    """Check the size in the frame header (T.87, C.2.2); every row takes at least one bit.
+
+    The end marker must be there: without it CharLS searches on for seconds.
+    """
+    if not data.endswith(_END_OF_IMAGE):
+        raise ValueError("no end marker")
     place = 2
     while True:
         prefix, marker, length = struct.unpack_from(">BBH", data, place)

@@ -1,0 +1,30 @@
+"""Fixtures that several test files share."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def other_process() -> Iterator[Callable[..., Any]]:
+    """A function that calls another one in a process of its own, which lives as long as the session."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        yield lambda function, *arguments: pool.submit(function, *arguments).result(timeout=120)
+
+
+@pytest.fixture(scope="session")
+def harness_data() -> Path:
+    """The folder with Kodak and the published points; the test is skipped where there is none."""
+    folder = os.environ.get("HARNESS_DATA")
+    if folder is None:
+        pytest.skip("HARNESS_DATA is not set: it names the folder that holds kodak/ and published/")
+    if not (Path(folder) / "kodak").is_dir():
+        pytest.skip(f"HARNESS_DATA is {folder}, which holds no folder kodak")
+    return Path(folder)
