@@ -61,7 +61,7 @@ def bench(request: Request) -> Run:
         previous = _previous(folder)
         if tasks or not previous:
             manifest.write(folder / "manifest.json", about)
-        tally, seconds = _measure(tasks, request, jobs, store)
+        tally, seconds = _measure(_Work(plan, tasks, store), jobs, request.scheduler)
         store.save("", "", plan.blanks, ())
         records = list(store.records(_report_order(plan)))
     if not tally.measured and previous:
@@ -71,30 +71,50 @@ def bench(request: Request) -> Run:
     return _write(folder, records, {**about, "state": "done"})
 
 
-def _measure(tasks: list[Task], request: Request, jobs: int, store: Store) -> tuple[Tally, float]:
+@dataclass(frozen=True)
+class _Work:
+    """The tasks that are left of a plan, handed out with what the store knows by then."""
+
+    plan: Plan
+    tasks: list[Task]
+    store: Store
+
+    def batches(self) -> Iterator[Iterator[Task]]:
+        """Yield the first image's tasks, then all others: the first image's file sizes speed up their searches."""
+        first = self.plan.images[0]
+        yield (self._known(task) for task in self.tasks if task.pixels == first.pixels)
+        yield (self._hinted(self._known(task)) for task in self.tasks if task.pixels != first.pixels)
+
+    def _known(self, task: Task) -> Task:
+        return replace(task, known=self.store.encodes(task.pixels, task.codec_key))
+
+    def _hinted(self, task: Task) -> Task:
+        first = self.plan.images[0]
+        encodes = self.store.encodes(first.pixels, task.codec_key)
+        pixels = first.width * first.height
+        return replace(task, hint=tuple((encode.setting, encode.size_bytes / pixels) for encode in encodes))
+
+
+def _measure(work: _Work, jobs: int, scheduler: str | None) -> tuple[Tally, float]:
     """Run tasks and store each outcome as it arrives; return the tally and the wall time in seconds."""
     from tqdm.auto import tqdm
 
     tally, start = Tally(), time.perf_counter()
-    if not tasks:
+    if not work.tasks:
         return tally, 0.0
-    with tqdm(total=sum(len(task.goals) for task in tasks), unit="record", smoothing=0.05, dynamic_ncols=True) as bar:
+    with tqdm(
+        total=sum(len(task.goals) for task in work.tasks), unit="record", smoothing=0.05, dynamic_ncols=True
+    ) as bar:
 
         def keep(outcome: Outcome) -> None:
             task = outcome.task
-            store.save(task.pixels, task.codec_key, outcome.records, outcome.encodes)
+            work.store.save(task.pixels, task.codec_key, outcome.records, outcome.encodes)
             tally.add(outcome)
             bar.set_postfix_str(f"{task.codec.id} on {task.image.name}", refresh=False)
             bar.update(len(task.goals))
 
-        engine.run(_with_known(tasks, store), min(jobs, len(tasks)), request.scheduler, keep)
+        engine.run(work.batches(), min(jobs, len(work.tasks)), scheduler, keep)
     return tally, time.perf_counter() - start
-
-
-def _with_known(tasks: list[Task], store: Store) -> Iterator[Task]:
-    """Yield tasks with what the store knows of their encodes, looked up as each is handed out."""
-    for task in tasks:
-        yield replace(task, known=store.encodes(task.pixels, task.codec_key))
 
 
 def _unfinished(plan: Plan, store: Store) -> Iterator[Task]:

@@ -34,32 +34,38 @@ def default_jobs() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def run(tasks: Iterable[Task], jobs: int, scheduler: str | None, on_outcome: Callable[[Outcome], None]) -> None:
-    """Run every task and hand each outcome to `on_outcome`, in this process, as it arrives.
+def run(
+    batches: Iterable[Iterable[Task]], jobs: int, scheduler: str | None, on_outcome: Callable[[Outcome], None]
+) -> None:
+    """Run every task, batch after batch, and hand each outcome to `on_outcome`, in this process, as it arrives.
 
     Raises:
         UsageError: the scheduler cannot be reached.
     """
+    with _client(jobs, scheduler) as client:
+        for batch in batches:
+            _run_batch(client, iter(batch), on_outcome)
+
+
+def _run_batch(client: Client, waiting: Iterator[Task], on_outcome: Callable[[Outcome], None]) -> None:
     from distributed import as_completed
 
-    with _client(jobs, scheduler) as client:
-        waiting = iter(tasks)
-        pending = as_completed(raise_errors=False)
-        held: dict[Any, Task] = {}
-        workers = max(1, len(client.scheduler_info(n_workers=-1)["workers"]))
+    pending = as_completed(raise_errors=False)
+    held: dict[Any, Task] = {}
 
-        def submit() -> None:
-            task = next(waiting, None)
-            if task is not None:
-                future = client.submit(run_task, task, pure=False)
-                held[future.key] = task
-                pending.add(future)
+    def submit() -> None:
+        task = next(waiting, None)
+        if task is not None:
+            future = client.submit(run_task, task, pure=False)
+            held[future.key] = task
+            pending.add(future)
 
-        for _ in range(_AHEAD * workers):
-            submit()
-        for future in pending:
-            submit()
-            on_outcome(_outcome(future, held.pop(future.key)))
+    workers = max(1, len(client.scheduler_info(n_workers=-1)["workers"]))
+    for _ in range(_AHEAD * workers):
+        submit()
+    for future in pending:
+        submit()
+        on_outcome(_outcome(future, held.pop(future.key)))
 
 
 def _outcome(future: Future[Outcome], task: Task) -> Outcome:

@@ -28,7 +28,7 @@ from harness.errors import (
 from harness.images import TestImage, pixels_sha256, read_image
 from harness.interface import Setting, raw_bytes
 from harness.isolation import CodecProcesses, Description
-from harness.rate import Choice, Search, budget_bytes
+from harness.rate import Search, budget_bytes
 from harness.records import CSV_COLUMNS, Encode, Record
 from harness.registry import CodecSpec
 
@@ -63,6 +63,9 @@ class Task:
     goals: tuple[Goal, ...]
     metric_names: tuple[str, ...]
     known: tuple[Encode, ...] = ()
+    """What the store knows of this codec on this image."""
+    hint: tuple[tuple[Setting, float], ...] = ()
+    """Settings and bytes a pixel that the codec needed for another image."""
     limits: Limits = DEFAULT_LIMITS
     device: str = "cpu"
     keep_files: str | None = None
@@ -133,7 +136,7 @@ class TaskRun:
     encoded: int = 0
     _files: dict[Setting, bytes] = field(default_factory=dict)
     _stopped: HarnessError | None = None
-    _searches: dict[str, Search] = field(default_factory=dict)
+    _search: Search | None = None
 
     def __post_init__(self) -> None:
         self.encodes = {encode.setting: encode for encode in self.task.known}
@@ -185,12 +188,21 @@ class TaskRun:
     def _by_search(self, image: TestImage, budget: int) -> tuple[str, Setting, Setting | None]:
         """Return status, the setting that answers and the one above it, by searching the ladder."""
         ladder = self.task.description.ladder
-        if "ladder" not in self._searches:
+        if self._search is None:
             known = {index: encode.size_bytes for index, s in enumerate(ladder) if (encode := self.encodes.get(s))}
-            self._searches["ladder"] = Search(len(ladder), lambda index: self._encode(ladder[index], image), known)
-        choice: Choice = self._searches["ladder"].choose(budget)
+            self._search = Search(
+                len(ladder), lambda index: self._encode(ladder[index], image), known, self._hint(image)
+            )
+        choice = self._search.choose(budget)
         above = None if choice.next_index is None else ladder[choice.next_index]
         return choice.status, ladder[choice.index], above
+
+    def _hint(self, image: TestImage) -> dict[int, float]:
+        """Return what another image needed, scaled to this one's pixels: rung -> bytes."""
+        height, width, _ = image.pixels.shape
+        per_pixel = dict(self.task.hint)
+        ladder = self.task.description.ladder
+        return {rung: per_pixel[s] * height * width for rung, s in enumerate(ladder) if s in per_pixel}
 
     def _by_rate_control(self, image: TestImage, budget: int) -> tuple[str, Setting, None]:
         """Return status and setting, by the codec's own rate control."""

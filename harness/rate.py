@@ -1,22 +1,26 @@
 """Hit a ratio: the largest file of a ladder that fits a number of bytes, in few encodes.
 
-The search interpolates log(bytes) between the rungs it knows, keeps the best that fits, and ends when the next rung
-up is known not to fit. On a ladder whose sizes rise it finds what a full search finds. Where sizes dip now and then
-(WebP), its answer still fits and the rung above it does not.
+The search predicts log(bytes) of every rung: the curve of another image, moved to go through what is known of this
+one. It keeps the best file that fits, and ends when the next rung up is known not to fit. On a ladder whose sizes
+rise it finds what a full search finds. Where sizes dip now and then (WebP), its answer still fits and the rung above
+it does not.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
 
 _TYPICAL_SPAN = math.log(60)
 """How much larger a ladder's top file is than its bottom file, in log(bytes), before anything is known."""
-_POINTS = 4
-"""How many known rungs an interpolation goes through."""
-_PATIENCE = 3
-"""After so many guesses that did not halve the bracket, the next one halves it."""
+_TREND = 0.5
+"""How much of the trend of what is known is believed beyond it."""
+_APART = 0.05
+"""How far apart, as a share of the ladder, rungs must be to show a trend."""
 
 
 def budget_bytes(raw: int, ratio: float) -> int:
@@ -46,6 +50,19 @@ class Search:
     """Encodes at a rung and returns the file's bytes; asked once a rung."""
     sizes: dict[int, int] = field(default_factory=dict)
     """What is known: rung -> bytes."""
+    hint: Mapping[int, float] = field(default_factory=dict)
+    """What another image needed, scaled to this one's pixels: rung -> bytes. It changes the speed alone."""
+
+    def __post_init__(self) -> None:
+        rungs = np.arange(self.length)
+        points = sorted((rung, math.log(max(size, 1.0))) for rung, size in self.hint.items())
+        slope = _TYPICAL_SPAN / self.length
+        if points:
+            known, logs = zip(*points, strict=True)
+            outside = slope * (rungs - np.clip(rungs, known[0], known[-1]))
+            self._curve = np.interp(rungs, known, logs) + outside
+        else:
+            self._curve = slope * rungs
 
     def choose(self, budget: int) -> Choice:
         """Return the rung whose file is the largest within `budget` bytes."""
@@ -61,17 +78,19 @@ class Search:
         return Choice("reached", best, best + 1)
 
     def _close_bracket(self, budget: int) -> None:
-        """Ask for sizes until a rung that fits lies right below one that does not, or an end is reached."""
-        target = math.log(max(budget, 1))
-        slow = 0
+        """Ask for sizes until a rung that fits lies right below one that does not, or an end is reached.
+
+        Each further miss on the same side steps further over the guess, so the bracket closes in few steps.
+        """
+        run, side = 0, 0
         while True:
             low, high = self._bracket(budget)
             if high - low == 1:
                 return
-            guess = (low + high) // 2 if slow >= _PATIENCE else self._guess(low, high, target)
-            self._size(min(max(guess, low + 1), high - 1))
-            new_low, new_high = self._bracket(budget)
-            slow = slow + 1 if new_high - new_low > (high - low) // 2 else 0
+            overshoot = side * run
+            rung = min(max(self._guess(low, high, budget) + overshoot, low + 1), high - 1)
+            now = 1 if self._size(rung) <= budget else -1
+            run, side = (min(run + 1, 30) if now == side else 0), now
 
     def _bracket(self, budget: int) -> tuple[int, int]:
         """Return the highest rung known to fit (or -1) and the lowest above it known not to (or the length)."""
@@ -79,39 +98,28 @@ class Search:
         high = min((index for index in self.sizes if index > low), default=self.length)
         return low, high
 
-    def _guess(self, low: int, high: int, target: float) -> int:
-        """Return the rung that log(bytes), interpolated over what is known, says is the last that fits."""
-        points = sorted((index, math.log(max(size, 1))) for index, size in self.sizes.items())
-        if not points:
+    def _guess(self, low: int, high: int, budget: int) -> int:
+        """Return the last rung of the bracket that is predicted to fit."""
+        if not self.sizes and not self.hint:
             return self.length // 2
-        near = sorted(points, key=lambda point: abs(point[1] - target))[:_POINTS]
-        if len(near) == 1:
-            return math.floor(near[0][0] + (target - near[0][1]) * self.length / _TYPICAL_SPAN)
-        for count in range(len(near), 1, -1):
-            guess = _interpolated(near[:count], target)
-            if guess is not None and low < guess + 1 and guess < high:
-                return math.floor(guess)
-        return (low + high) // 2
+        predicted = self._curve.copy()
+        if self.sizes:
+            predicted += self._moved()
+        inside = predicted[low + 1 : high]
+        return low + int(np.searchsorted(np.maximum.accumulate(inside), math.log(max(budget, 1)), side="right"))
+
+    def _moved(self) -> NDArray[np.float64]:
+        """Return how far the curve moves at each rung to go through what is known."""
+        rungs = np.arange(self.length)
+        known = sorted(self.sizes)
+        moves = [math.log(max(self.sizes[rung], 1)) - self._curve[rung] for rung in known]
+        moved = np.interp(rungs, known, moves)
+        if (span := known[-1] - known[0]) > _APART * self.length:
+            trend = _TREND * (moves[-1] - moves[0]) / span
+            moved += trend * (np.minimum(rungs - known[0], 0) + np.maximum(rungs - known[-1], 0))
+        return moved
 
     def _size(self, index: int) -> int:
         if index not in self.sizes:
             self.sizes[index] = self.size_of(index)
         return self.sizes[index]
-
-
-_Point = tuple[int, float]
-
-
-def _interpolated(points: list[_Point], target: float) -> float | None:
-    """Return the rung at `target`: Newton's polynomial of rung over log(bytes) through all points; None if they tie."""
-    sizes = [size for _, size in points]
-    if len(set(sizes)) < len(sizes):
-        return None
-    differences = [float(index) for index, _ in points]
-    for order in range(1, len(points)):
-        for place in range(len(points) - 1, order - 1, -1):
-            differences[place] = (differences[place] - differences[place - 1]) / (sizes[place] - sizes[place - order])
-    value = 0.0
-    for difference, size in zip(reversed(differences), reversed(sizes), strict=True):
-        value = value * (target - size) + difference
-    return value
