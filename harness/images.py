@@ -7,6 +7,7 @@
 | alpha, every pixel opaque              | dropped; noted                                      |
 | alpha, some pixel not opaque           | refused                                             |
 | CMYK, 16-bit RGB, float, 32-bit, Lab   | refused                                             |
+| PPM samples whose maximum is not 255   | refused                                             |
 | several frames or pages                | refused                                             |
 | EXIF orientation                       | applied, then all metadata dropped; noted           |
 | an ICC profile other than sRGB         | converted to sRGB (relative colorimetric); noted    |
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".png", ".tif", ".tiff", ".bmp", ".ppm", ".pgm", ".jpg", ".jpeg", ".webp")
 """The files that a folder of images is searched for."""
+
+_TIFF_BITS_PER_SAMPLE = 258
+_TRANSPARENT = "the image {path} has transparent pixels; flatten it onto a background first."
 
 _LOSSY = {"JPEG": "already lossy", "MPO": "already lossy", "WEBP": "perhaps already lossy"}
 
@@ -91,6 +95,7 @@ def read_image(path: Path, name: str | None = None, sample_bits: int | None = No
         ImageError: the file cannot be read or is of a kind that is not taken.
     """
     from PIL import Image as Pillow
+    from PIL import UnidentifiedImageError
 
     try:
         data = path.read_bytes()
@@ -104,6 +109,8 @@ def read_image(path: Path, name: str | None = None, sample_bits: int | None = No
                 pixels, notes = _take(picture, data, path)
         except ImageError:
             raise
+        except UnidentifiedImageError as error:
+            raise ImageError(f"{path} is no image that can be read, or its first bytes are damaged.") from error
         except Pillow.DecompressionBombError as error:
             raise ImageError(f"the image {path} has more than {MAX_PIXELS} pixels.") from error
         except (OSError, SyntaxError, ValueError, EOFError) as error:
@@ -126,17 +133,41 @@ def _take(picture: Picture, data: bytes, path: Path) -> tuple[Image, tuple[str, 
         raise ImageError(f"the image {path} has {width}x{height} pixels; at most {MAX_PIXELS} are taken.")
     if (frames := getattr(picture, "n_frames", 1)) > 1:
         raise ImageError(f"the image {path} has {frames} frames; save the one that is meant.")
-    if _is_deep_colour(picture, data):
-        raise ImageError(f"the image {path} has 16-bit colour samples; 8-bit RGB and 16-bit gray are taken.")
-    notes = [_LOSSY[picture.format]] if picture.format in _LOSSY else []
+    if (depth := _lost_depth(picture, data)) is not None:
+        raise ImageError(f"the image {path} has {depth}; 8-bit RGB and 16-bit gray are taken.")
+    lossy = "JPEG" if picture.info.get("compression") == "jpeg" else picture.format  # a TIFF can hold a JPEG
+    notes = [_LOSSY[lossy]] if lossy in _LOSSY else []
+    if picture.format == "PNG":
+        _check_every_chunk(data)
     picture.load()
     picture = _upright(picture, notes)
     return _samples(picture, path, notes), tuple(notes)
 
 
-def _is_deep_colour(picture: Picture, data: bytes) -> bool:
-    """Tell whether a PNG has 16-bit samples that Pillow would cut to 8 bits (PNG standard, 11.2.1 IHDR)."""
-    return picture.format == "PNG" and data[24] == 16 and data[25] != 0
+def _lost_depth(picture: Picture, data: bytes) -> str | None:
+    """Return what samples a file has where Pillow would silently scale them to 8 bits; None where it keeps them."""
+    if picture.format == "PNG" and data[24] == 16 and data[25] != 0:  # PNG standard, 11.2.1 IHDR
+        return "16-bit colour samples"
+    if picture.format == "TIFF" and picture.mode in ("L", "LA", "RGB", "RGBA", "RGBX", "CMYK"):
+        bits = max(getattr(picture, "tag_v2", {}).get(_TIFF_BITS_PER_SAMPLE, (8,)))
+        return f"{bits}-bit samples" if bits > 8 else None
+    if picture.format == "PPM" and picture.mode in ("L", "RGB"):
+        decoder = getattr(picture, "tile", [(None, None, None, None)])[0][3]
+        most = decoder[1] if isinstance(decoder, tuple) else 255
+        return f"samples from 0 to {most}" if most != 255 else None
+    return None
+
+
+def _check_every_chunk(data: bytes) -> None:
+    """Check the CRC of every chunk of a PNG, to its last: reading the pixels alone would not notice its end missing.
+
+    Raises:
+        OSError, SyntaxError: a chunk is damaged or absent.
+    """
+    from PIL import Image as Pillow
+
+    with Pillow.open(io.BytesIO(data)) as picture:
+        picture.verify()
 
 
 def _upright(picture: Picture, notes: list[str]) -> Picture:
@@ -152,7 +183,10 @@ def _upright(picture: Picture, notes: list[str]) -> Picture:
 def _samples(picture: Picture, path: Path, notes: list[str]) -> Image:
     """Return (height, width, channels) samples of a picture whose frame and orientation are settled."""
     if picture.mode in ("I;16", "I;16B", "I;16L"):
-        return np.ascontiguousarray(picture, dtype=np.uint16)[:, :, None]
+        samples = np.ascontiguousarray(picture, dtype=np.uint16)[:, :, None]
+        if (transparent := picture.info.get("transparency")) is not None and (samples == transparent).any():
+            raise ImageError(_TRANSPARENT.format(path=path))
+        return samples
     picture = _without_alpha(picture, path, notes)
     if picture.mode == "P":
         notes.append("palette expanded to RGB")
@@ -181,8 +215,8 @@ def _without_alpha(picture: Picture, path: Path, notes: list[str]) -> Picture:
     with_alpha = _convert(picture, "LA" if gray else "RGBA")
     lowest, _ = with_alpha.getchannel("A").getextrema()
     if lowest != 255:
-        raise ImageError(f"the image {path} has transparent pixels; flatten it onto a background first.")
-    notes.append("opaque alpha dropped")
+        raise ImageError(_TRANSPARENT.format(path=path))
+    notes.append("opaque alpha dropped" + (", palette expanded to RGB" if picture.mode in ("P", "PA") else ""))
     opaque = _convert(with_alpha, "L" if gray else "RGB")
     opaque.info.pop("transparency", None)
     return opaque
