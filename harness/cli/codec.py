@@ -1,8 +1,9 @@
-"""harness codec list | show."""
+"""harness codec list | show | check | new."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import click
 
@@ -64,3 +65,42 @@ def show(settings: Settings, /, name: str, plugins: tuple[str, ...]) -> None:
     click.echo(f"control:    {'its own rate control' if about.budget else 'searched by the harness'}")
     click.echo(f"state:      {about.missing or 'ready'}")
     click.echo(f"provenance: {json.dumps(about.provenance)}")
+
+
+@codec.command()
+@click.argument("name", shell_complete=complete_codecs)
+@plugin_option
+@click.pass_obj
+def check(settings: Settings, /, name: str, plugins: tuple[str, ...]) -> None:
+    """Run every law of the interface on a codec and print a verdict, with evidence, for each.
+
+    \b
+    Example:
+      harness codec check my-codec --plugin my_codec.py
+    """
+    from harness import laws
+
+    broken = 0
+    for verdict in laws.check(settings.load(plugins).codec_spec(name)):
+        click.echo(f"{verdict.outcome:<9}  {verdict.law}\n           {verdict.evidence}")
+        broken += verdict.outcome == "broken"
+    click.echo(f"{name}: {broken} of {len(laws.LAWS)} laws broken" if broken else f"{name} keeps every law")
+    click.get_current_context().exit(1 if broken else 0)
+
+
+@codec.command()
+@click.argument("name")
+@click.option("--folder", type=click.Path(file_okay=False, exists=True, path_type=Path), default=".", show_default=True)
+def new(name: str, folder: Path) -> None:
+    """Write a codec that works, and its test, to start from.
+
+    \b
+    Example:
+      harness codec new my-codec
+    """
+    from harness.scaffold import new_codec
+
+    plugin, test = new_codec(name, folder)
+    click.echo(f"wrote {plugin} and {test}")
+    click.echo(f"next: harness codec check {name} --plugin {plugin}")
+    click.echo(f"then: harness bench --plugin {plugin} --codecs jpeg-444,{name}")

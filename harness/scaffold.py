@@ -1,0 +1,36 @@
+"""Write a working start for a codec of one's own, with its test."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from harness.errors import UsageError
+
+_TEMPLATES = Path(__file__).with_name("templates")
+
+
+def new_codec(name: str, folder: Path) -> tuple[Path, Path]:
+    """Write NAME.py and test_NAME.py into a folder and return their paths.
+
+    Raises:
+        UsageError: the name is no codec name, or a file is there already.
+    """
+    if not re.fullmatch(r"[a-z][a-z0-9-]{1,40}", name):
+        raise UsageError(f"{name!r} is no codec name: two or more of a-z, 0-9 and -, the first a letter.")
+    module = name.replace("-", "_")
+    paths = folder / f"{module}.py", folder / f"test_{module}.py"
+    taken = [path for path in paths if path.exists()]
+    if taken:
+        raise UsageError(f"{taken[0]} exists already. Remove it or choose another name.")
+    class_name = "".join(part.capitalize() for part in name.split("-"))
+    for path, template in zip(paths, ("codec.py", "test_codec.py"), strict=True):
+        text = (_TEMPLATES / template).read_text(encoding="utf-8")
+        words = (("new-codec", name), ("new_codec", module), ("NewCodec", class_name))
+        for old, new in words:
+            text = text.replace(old, new)
+        try:
+            path.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise UsageError(f"{path} cannot be written: {error.strerror}.") from error
+    return paths
