@@ -15,6 +15,11 @@ from harness.interface import FORMATS, Codec, Image, Setting
 _SUBSAMPLED_BELOW = 0.5
 _SMALLEST_WIDTH = 17
 _SIGNATURE = b"WMPHOTO\x00"
+_WIDTH_TAG, _HEIGHT_TAG = 0xBC80, 0xBC81
+_VERSION, _OVERLAPS = 0x11, (0, 2)
+_SHORT_SIDES, _LONG_WORDS = 0x80, 0x40
+_COLOURS = ((0x71, 0x30), (0x71, 0x70), (0x01, 0x10), (0x02, 0x10))
+"""(output format and depth, inner format): RGB in 8 bits as 4:2:0 or 4:4:4, gray in 8 bits, gray in 16 bits."""
 
 
 class JpegXr(Codec):
@@ -44,7 +49,7 @@ class JpegXr(Codec):
     def decode(self, data: bytes) -> Image:
         """Return the image in a JPEG XR file."""
         with undamaged("JPEG XR"):
-            _check_claimed_size(data)
+            _check_header(data)
             return as_image(imagecodecs.jpegxr_decode(data), "JPEG XR")
 
     def provenance(self) -> Mapping[str, Any]:
@@ -52,9 +57,23 @@ class JpegXr(Codec):
         return {"imagecodecs": imagecodecs.__version__, "library": imagecodecs.jpegxr_version()}
 
 
-def _check_claimed_size(data: bytes) -> None:
-    """Check the size in the codestream's header (T.832, 8.3): 16-bit fields when the first flag is set."""
+def _check_header(data: bytes) -> None:
+    """Check the header (T.832, 8.3 and A.7) against what `encode` writes: jxrlib crashes on some others."""
     place = data.index(_SIGNATURE) + len(_SIGNATURE)
-    short = data[place + 2] & 0x80
-    width, height = struct.unpack_from(">HH" if short else ">II", data, place + 4)
-    check_size(height + 1, width + 1, "JPEG XR")
+    version, overlap, flags, output = data[place : place + 4]
+    sides = struct.Struct(">HH" if flags & _SHORT_SIDES else ">II")
+    width, height = (side + 1 for side in sides.unpack_from(data, place + 4))
+    inner = data[place + 4 + sides.size]
+    plain = version == _VERSION and overlap in _OVERLAPS and flags & ~_SHORT_SIDES == _LONG_WORDS
+    if not plain or (output, inner) not in _COLOURS or (width, height) != _container_sides(data):
+        raise ValueError("the header is not as JpegXr writes it, or contradicts the container")
+    check_size(height, width, "JPEG XR")
+
+
+def _container_sides(data: bytes) -> tuple[int, int]:
+    """Return (width, height) as the container says it."""
+    (start,) = struct.unpack_from("<I", data, 4)
+    (count,) = struct.unpack_from("<H", data, start)
+    entries = struct.iter_unpack("<HHII", data[start + 2 : start + 2 + 12 * count])
+    values = {tag: value for tag, _, _, value in entries}
+    return values[_WIDTH_TAG], values[_HEIGHT_TAG]
