@@ -5,6 +5,8 @@ A user's own file is laid over the packaged one, table by table: it may add a co
 
 from __future__ import annotations
 
+import json
+import reprlib
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -35,7 +37,7 @@ class _Table(BaseModel):
 class Limits(_Table):
     """What one call of a codec may take before its process is killed."""
 
-    seconds: Annotated[float, Field(gt=0)] = 300
+    seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 300
     memory_mb: Annotated[int, Field(ge=64)] = 8192
     disk_mb: Annotated[int, Field(ge=1)] = 2048
 
@@ -101,7 +103,8 @@ class Config(_Table):
     codecs: Mapping[str, CodecConfig] = {}
     recipes: Mapping[str, Mapping[str, Any]] = {}
     figures: Mapping[str, Mapping[str, Any]] = {}
-    plugins: tuple[Path, ...] = Field(default=(), exclude=True)
+    plugins: Annotated[tuple[Path, ...], Field(max_length=0)] = ()
+    """Plugin files that were named on the command line; never in a file."""
 
     def suite(self, name: str) -> SuiteConfig:
         """Return a suite by name."""
@@ -150,9 +153,11 @@ def load(path: Path | None = None, plugins: Iterable[Path] = ()) -> Config:
         tables[key] = {**tables[key], **value} if merged else value
     where = str(path) if path else PACKAGED.name
     try:
-        config = Config.model_validate({**tables, "plugins": tuple(plugins)})
+        # As JSON, because strict checks then take a list for a tuple and still no "4" for a 4.
+        config = Config.model_validate_json(json.dumps(tables, default=str), strict=True)
     except ValidationError as error:
         raise ConfigError(f"{where}: {explain(error)}") from error
+    config = config.model_copy(update={"plugins": tuple(plugins)})
     _check_references(config, where)
     return config
 
@@ -172,19 +177,26 @@ def explain(error: ValidationError) -> str:
     key = ".".join(str(part) for part in fault["loc"])
     if fault["type"] == "extra_forbidden":
         return f"{key} is not a key that is known here. Remove it or mend its spelling."
-    found = "nothing" if fault["type"] == "missing" else repr(fault["input"])
+    found = "nothing" if fault["type"] == "missing" else reprlib.repr(fault["input"])
     return f"{key}: {fault['msg'][0].lower()}{fault['msg'][1:]}; found {found}."
 
 
 def _check_references(config: Config, where: str) -> None:
     """Every name that one table says of another must exist; codec modules are not imported for it."""
+    key = "default_suite"
     try:
         config.suite(config.default_suite)
-        for suite in config.suites.values():
+        for name, suite in config.suites.items():
+            key = f"suites.{name}.data"
             config.data_set(suite.data)
+            key = f"suites.{name}.anchor"
+            for codec_id in [suite.anchor] if suite.anchor else []:
+                config.codec_spec(codec_id)
+            key = f"suites.{name}.codecs"
             for codec_id in suite.codecs:
                 config.codec_spec(codec_id)
         for codec_id in config.codecs:
+            key = f"codecs.{codec_id}"
             config.codec_spec(codec_id)
     except UnknownNameError as error:
-        raise ConfigError(f"{where}: {error}") from error
+        raise ConfigError(f"{where}: {key}: {error}") from error
