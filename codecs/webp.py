@@ -1,14 +1,17 @@
-"""WebP by libwebp, through Pillow: lossy (VP8, always 4:2:0) and lossless (VP8L)."""
+"""WebP by libwebp: lossy (VP8, always 4:2:0) and lossless (VP8L). Pillow encodes, imagecodecs decodes.
+
+Pillow's reader refuses images above 179 megapixels; WebP's own limit is 268, below `MAX_PIXELS`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from PIL.WebPImagePlugin import WebPImageFile
+import imagecodecs
 
 from harness.codecs import _pillow
-from harness.codecs._common import require_sides
+from harness.codecs._common import as_image, require_sides, undamaged
 from harness.interface import Codec, Image, Setting
 
 _LARGEST_SIDE = 16383
@@ -34,11 +37,11 @@ class Webp(Codec):
 
     def decode(self, data: bytes) -> Image:
         """Return the image in a WebP file."""
-        return _pillow.read(data, WebPImageFile, "WebP")
+        return _read(data)
 
     def provenance(self) -> Mapping[str, Any]:
         """Pillow, libwebp, and the writer's options."""
-        return {**_pillow.versions("webp"), **self._options}
+        return {**_versions(), **self._options}
 
 
 class WebpLossless(Codec):
@@ -62,16 +65,26 @@ class WebpLossless(Codec):
 
     def decode(self, data: bytes) -> Image:
         """Return the image in a WebP file."""
-        return _pillow.read(data, WebPImageFile, "WebP")
+        return _read(data)
 
     def provenance(self) -> Mapping[str, Any]:
         """Pillow, libwebp, and the writer's options."""
-        return {**_pillow.versions("webp"), **self._options}
+        return {**_versions(), **self._options}
 
 
 def _write(image: Image, options: Mapping[str, Any]) -> bytes:
     require_sides(image, _LARGEST_SIDE, "WebP")
     return _pillow.write(image, "WEBP", options)
+
+
+def _read(data: bytes) -> Image:
+    with undamaged("WebP"):
+        return as_image(imagecodecs.webp_decode(data, hasalpha=False), "WebP")
+
+
+def _versions() -> dict[str, str | None]:
+    decoder = {"imagecodecs": imagecodecs.__version__, "decoder": imagecodecs.webp_version()}
+    return {**_pillow.versions("webp"), **decoder}
 
 
 def _checked(method: int) -> int:
