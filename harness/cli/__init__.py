@@ -31,7 +31,7 @@ def harness(context: click.Context, config: str | None) -> None:
     context.obj = Settings(config)
 
 
-for command in (bench.bench, bench.report, files.encode, files.decode, codec.codec, data.data):
+for command in (bench.bench, bench.time, bench.report, files.encode, files.decode, codec.codec, data.data):
     harness.add_command(command)
 
 
@@ -39,13 +39,14 @@ def main() -> None:
     """Run the command line; every error of ours becomes one line and an exit status."""
     try:
         sys.exit(harness.main(standalone_mode=False) or 0)
-    except click.exceptions.Abort:
-        _end("interrupted", INTERRUPTED)
-    except click.ClickException as error:
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        _end("interrupted: what is done is kept. Run the same command again to go on.", INTERRUPTED)
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        _end("interrupted: what is done is kept. Run the same command again to go on.", INTERRUPTED)
+    except click.UsageError as error:
+        path = error.ctx.command_path if error.ctx else "harness"
+        _end(f"{error.format_message()} See `{path} --help`.", error.exit_code)
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(1)
