@@ -1,0 +1,221 @@
+"""How sure a mean is: intervals over images, paired differences and ranks under resampling.
+
+Everything is per image first, then averaged over the images. Every interval is a bootstrap over images, seeded.
+BD-rate and BD-PSNR are in `harness.bd_rate`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from harness.errors import UsageError
+
+MIN_IMAGES_FOR_INTERVAL = 10
+"""Below this many images there are points, and no intervals."""
+CONFIDENCE = 0.95
+RESAMPLES = 10_000
+
+_MAX_DRAWS = 5_000_000
+"""With very many images fewer resamples are drawn, though never fewer than 1000: their means scatter less."""
+_DECIMALS_OF_RANK = 9
+"""Means are rounded to this many decimals before they are ranked: the order of a sum breaks no tie."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean over images and, from `MIN_IMAGES_FOR_INTERVAL` images on, its bootstrap interval."""
+
+    mean: float
+    low: float | None
+    high: float | None
+    n: int
+    """Number of images."""
+    method: Literal["BCa", "percentile", "none"]
+    """BCa (Efron 1987); percentile where that is degenerate; none below the least number of images."""
+    confidence: float = CONFIDENCE
+    resamples: int = RESAMPLES
+
+
+@dataclass(frozen=True)
+class PairedDifference:
+    """The differences a - b of two codecs, image by image."""
+
+    interval: Interval
+    wins: int
+    """Number of images on which a is the larger."""
+    losses: int
+    ties: int
+
+    @property
+    def mean(self) -> float:
+        """Mean of a - b."""
+        return self.interval.mean
+
+    @property
+    def low(self) -> float | None:
+        """Lower end of the interval; None below the least number of images."""
+        return self.interval.low
+
+    @property
+    def high(self) -> float | None:
+        """Upper end of the interval; None below the least number of images."""
+        return self.interval.high
+
+    @property
+    def n(self) -> int:
+        """Number of images."""
+        return self.interval.n
+
+    @property
+    def significant(self) -> bool:
+        """Whether there is an interval and it leaves out 0."""
+        return self.low is not None and self.high is not None and not self.low <= 0 <= self.high
+
+    def in_words(self, unit: str = "") -> str:
+        """Return such as "higher by 0.48 dB (95 % interval 0.35 to 0.61, n = 24)"."""
+        unit = f" {unit}" if unit else ""
+        if self.low is None or self.high is None:
+            least = MIN_IMAGES_FOR_INTERVAL
+            return f"mean difference {self.mean:+.3g}{unit}, no interval (n = {self.n}, at least {least} are needed)"
+        limits = f"{100 * self.interval.confidence:g} % interval {self.low:.3g} to {self.high:.3g}, n = {self.n}"
+        if not self.significant:
+            return f"not significant: mean difference {self.mean:+.3g}{unit} ({limits})"
+        return f"{'higher' if self.mean > 0 else 'lower'} by {abs(self.mean):.3g}{unit} ({limits})"
+
+
+@dataclass(frozen=True)
+class RankStability:
+    """How often each codec takes each rank when the images are drawn anew."""
+
+    probability: NDArray[np.float64]
+    """(codecs, ranks), rank 1 first; rows sum to 1. Codecs that tie share their ranks equally."""
+    n: int
+    """Number of images."""
+
+
+def bootstrap_mean(
+    values: ArrayLike, seed: int, confidence: float = CONFIDENCE, resamples: int = RESAMPLES
+) -> Interval:
+    """Return the mean of one value an image, with its bootstrap interval over images.
+
+    Raises:
+        UsageError: there is no value, or one is infinite or not a number (lossless records are counted apart).
+    """
+    data = _finite(values)
+    count, mean = len(data), float(data.mean())
+    resamples = min(resamples, max(1000, _MAX_DRAWS // count))
+    if count < MIN_IMAGES_FOR_INTERVAL:
+        return Interval(mean, None, None, count, "none", confidence, resamples)
+    deviations = data - mean
+    offsets = _resampling(count, seed, resamples) @ deviations / count
+    tails = (1 - confidence) / 2, (1 + confidence) / 2
+    accelerated = _accelerated(deviations, offsets, tails)
+    low, high = (mean + float(end) for end in np.quantile(offsets, accelerated or tails))
+    return Interval(mean, low, high, count, "BCa" if accelerated else "percentile", confidence, resamples)
+
+
+def _finite(values: ArrayLike) -> NDArray[np.float64]:
+    data = np.asarray(values, dtype=np.float64)
+    if not data.size or not np.isfinite(data).all():
+        raise UsageError(
+            f"an interval needs finite values, one an image; found {data.size} values, "
+            f"{int((~np.isfinite(data)).sum())} of them infinite or missing."
+        )
+    return data
+
+
+@lru_cache(maxsize=8)
+def _resampling(count: int, seed: int, resamples: int) -> NDArray[np.float64]:
+    """Return how often each resample draws each image, (resamples, count); the same for every codec and metric."""
+    drawn = np.random.default_rng(seed).integers(0, count, (resamples, count))
+    places = drawn + count * np.arange(resamples)[:, None]
+    times = np.bincount(places.ravel(), minlength=resamples * count).reshape(resamples, count).astype(np.float64)
+    times.setflags(write=False)
+    return times
+
+
+def _accelerated(
+    deviations: NDArray[np.float64], offsets: NDArray[np.float64], tails: tuple[float, float]
+) -> tuple[float, float] | None:
+    """Return the quantiles that BCa takes in place of `tails` (Efron 1987, section 4); None where it is degenerate.
+
+    `deviations` are the values, `offsets` the resamples' means, both less the mean of the values.
+    """
+    from scipy.special import ndtr, ndtri
+
+    largest = float(np.abs(deviations).max())
+    if largest == 0:
+        return None
+    below = float((offsets < -1e-12 * largest).mean() + (np.abs(offsets) <= 1e-12 * largest).mean() / 2)
+    if not 0 < below < 1:
+        return None
+    bias = ndtri(below)
+    scaled = deviations / largest
+    acceleration = float((scaled**3).sum() / (6 * (scaled**2).sum() ** 1.5))
+    normal = bias + ndtri(np.array(tails))
+    if (acceleration * normal >= 1).any():
+        return None
+    low, high = ndtr(bias + normal / (1 - acceleration * normal))
+    return float(low), float(high)
+
+
+def paired_difference(a: ArrayLike, b: ArrayLike, seed: int) -> PairedDifference:
+    """Return the differences a - b, where a and b hold one value an image, the same image at the same place.
+
+    Raises:
+        UsageError: they differ in length, are empty, or a value is infinite or not a number.
+    """
+    first, second = _finite(a), _finite(b)
+    if first.shape != second.shape:
+        raise UsageError(f"paired values come from the same images; found {first.shape} and {second.shape} values.")
+    differences = first - second
+    wins, losses = int((differences > 0).sum()), int((differences < 0).sum())
+    ties = len(differences) - wins - losses
+    return PairedDifference(bootstrap_mean(differences, seed), wins, losses, ties)
+
+
+def rank_stability(table: ArrayLike, seed: int, resamples: int = RESAMPLES) -> RankStability:
+    """Return how probable each rank of each codec is, by its mean over images drawn anew.
+
+    `table` is (images, codecs); the highest mean has rank 1. For a metric that is better when lower, negate it.
+
+    Raises:
+        UsageError: it is empty, not of two dimensions, or a value is infinite or not a number.
+    """
+    values = _finite(table)
+    if values.ndim != 2:
+        raise UsageError(f"ranks need a table of images x codecs; found {values.ndim} dimension(s).")
+    count, codecs = values.shape
+    resamples = min(resamples, max(1000, _MAX_DRAWS // count))
+    means = _resampling(count, seed, resamples) @ values / count
+    means = np.round(means, _DECIMALS_OF_RANK)
+    probability = np.zeros((codecs, codecs))
+    for codec in range(codecs):
+        better = (means > means[:, codec : codec + 1]).sum(axis=1)
+        equal = (means == means[:, codec : codec + 1]).sum(axis=1)  # itself among them
+        for rank in range(codecs):
+            shared = (better <= rank) & (rank < better + equal)
+            probability[codec, rank] = (shared / equal).mean()
+    return RankStability(probability, count)
+
+
+def similarity_db(similarity: float) -> float:
+    """Return -10 log10(1 - x): SSIM or MS-SSIM in decibels; infinite at 1."""
+    return math.inf if similarity == 1 else -10 * math.log10(1 - similarity)
+
+
+def mean_of_db(similarities: Sequence[float]) -> float:
+    """Return the mean over images of each one's SSIM or MS-SSIM in dB: what this project reports."""
+    return float(np.mean([similarity_db(each) for each in similarities]))
+
+
+def db_of_mean(similarities: Sequence[float]) -> float:
+    """Return the mean SSIM or MS-SSIM in dB: what many papers report; never above `mean_of_db`."""
+    return similarity_db(float(np.mean(similarities)))
