@@ -101,6 +101,8 @@ def fetch(name: str, data: DataConfig) -> list[Path]:
 
 
 def _fetch_one(name: str, data: DataConfig, file: str) -> Path:
+    from urllib.parse import quote
+
     import pooch
     import requests
 
@@ -113,7 +115,7 @@ def _fetch_one(name: str, data: DataConfig, file: str) -> Path:
     folder = cache_folder() / "data" / name
     try:
         path = pooch.retrieve(
-            data.url.format(file=file), known_hash=f"sha256:{data.files[file]}", fname=file, path=folder
+            data.url.replace("{file}", quote(file)), known_hash=f"sha256:{data.files[file]}", fname=file, path=folder
         )
     except (requests.RequestException, ValueError, OSError) as error:
         raise DataError(f"{file} of the data set {name!r} cannot be fetched: {error}") from error
