@@ -10,8 +10,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness import engine, manifest
+from harness import engine, manifest, timing
 from harness.errors import StoreError, UsageError
+from harness.images import read_image
 from harness.manifest import Tally
 from harness.measure import Outcome, Task, run_task
 from harness.plan import Plan, Request, make_plan
@@ -222,3 +223,31 @@ def estimate(request: Request) -> Estimate:
     todo = sum(len(task.goals) for task in tasks)
     jobs = request.jobs or engine.default_jobs()
     return Estimate(plan, todo, len(plan.fingerprints) - len(plan.blanks) - todo, work / jobs)
+
+
+def time_run(request: Request, repeats: int, allow_busy: bool) -> Run:
+    """Time what a request's records chose, after measuring what is missing; the report then shows speed.
+
+    Raises:
+        UsageError: the request is wrong, or the machine is busy.
+    """
+    from tqdm.auto import tqdm
+
+    run = bench(request)
+    busy = timing.require_idle(allow_busy)
+    plan = make_plan(request, _device(request.device))
+    with Store(request.results / STORE_NAME) as store:
+        subjects = list(_subjects(plan, store))
+        for record in tqdm(timing.time_subjects(subjects, repeats, busy), total=len(subjects), unit="record"):
+            store.save("", "", [record], ())
+        records = list(store.records(_report_order(plan)))
+    return _write(run.folder, records, run.manifest)
+
+
+def _subjects(plan: Plan, store: Store) -> Iterator[timing.Subject]:
+    """Yield every record of the run that has a file, with its task."""
+    for task in plan.tasks:
+        image = read_image(task.image.path, task.image.name, task.image.sample_bits)
+        for record in store.records(goal.fingerprint for goal in task.goals):
+            if record.size_bytes is not None and record.setting is not None:
+                yield timing.Subject(record, task, image)

@@ -7,6 +7,7 @@ nothing that a codec sends back is ever unpickled. Standard output and error lea
 from __future__ import annotations
 
 import ctypes
+import inspect
 import json
 import os
 import resource
@@ -16,6 +17,7 @@ import time
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -96,6 +98,7 @@ def _describe(codec: Codec, header: Mapping[str, Any], payload: bytes) -> tuple[
         "lossless": bool(codec.lossless),
         "budget": isinstance(codec, BudgetCodec),
         "learned": learned,
+        "threaded": "threads" in inspect.signature(type(codec)).parameters,
         "missing": codec.missing() if isinstance(codec, LearnedCodec) else None,
         "provenance": dict(codec.provenance()),
     }
@@ -104,24 +107,24 @@ def _describe(codec: Codec, header: Mapping[str, Any], payload: bytes) -> tuple[
 
 def _encode(codec: Codec, header: Mapping[str, Any], payload: bytes) -> tuple[dict[str, Any], bytes]:
     image = image_of(header["image"], payload)
-    data, seconds = _timed(lambda: codec.encode(image, header["setting"]))
-    return {"seconds": seconds}, _checked_bytes(data)
+    data, times = _timed(lambda: codec.encode(image, header["setting"]), header.get("repeats", 0))
+    return times, _checked_bytes(data)
 
 
 def _encode_to_budget(codec: Codec, header: Mapping[str, Any], payload: bytes) -> tuple[dict[str, Any], bytes]:
     if not isinstance(codec, BudgetCodec):
         raise UsageError(f"the codec {codec.name!r} has no rate control of its own.")
     image = image_of(header["image"], payload)
-    encoded, seconds = _timed(lambda: codec.encode_to_budget(image, header["max_bytes"]))
-    return {"seconds": seconds, "setting": encoded.setting}, _checked_bytes(encoded.data)
+    encoded, times = _timed(lambda: codec.encode_to_budget(image, header["max_bytes"]))
+    return {**times, "setting": encoded.setting}, _checked_bytes(encoded.data)
 
 
 def _decode(codec: Codec, header: Mapping[str, Any], payload: bytes) -> tuple[dict[str, Any], bytes]:
-    image, seconds = _timed(lambda: codec.decode(payload))
+    image, times = _timed(lambda: codec.decode(payload), header.get("repeats", 0))
     if not isinstance(image, np.ndarray) or image.dtype not in (np.uint8, np.uint16):
         raise LawError(f"decode returned {_kind(image)}; an array of uint8 or uint16 is an image.")
     shape = {"dtype": image.dtype.name, "shape": list(image.shape)}
-    return {"seconds": seconds, "image": shape}, np.ascontiguousarray(image).tobytes()
+    return {**times, "image": shape}, np.ascontiguousarray(image).tobytes()
 
 
 def _kind(value: object) -> str:
@@ -134,10 +137,43 @@ def _checked_bytes(data: object) -> bytes:
     return data
 
 
-def _timed(call: Callable[[], _Result]) -> tuple[_Result, float]:
-    start = time.perf_counter()
-    result = call()
-    return result, time.perf_counter() - start
+def _timed(call: Callable[[], _Result], repeats: int = 0) -> tuple[_Result, dict[str, Any]]:
+    """Call once, and again as often as asked; return the first result and the seconds of each call."""
+    each = []
+    for turn in range(1 + repeats):
+        start = time.perf_counter()
+        again = call()
+        _synchronize()
+        each.append(time.perf_counter() - start)
+        if turn == 0:
+            result = again
+    times = {"seconds": sum(each), "each": each, "peak_rss_mb": _peak_rss_mb(), "peak_cuda_mb": _peak_cuda_mb()}
+    return result, times
+
+
+def _peak_rss_mb() -> float:
+    """Return the most memory that this program held; getrusage would count the process it was started from."""
+    try:
+        status = Path("/proc/self/status").read_text(encoding="ascii")
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return next(int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith("VmHWM"))
+
+
+def _cuda() -> Any:
+    """Return torch.cuda where the codec uses it, else None; torch is never imported for it."""
+    torch = sys.modules.get("torch")
+    return torch.cuda if torch is not None and torch.cuda.is_initialized() else None
+
+
+def _synchronize() -> None:
+    if cuda := _cuda():
+        cuda.synchronize()
+
+
+def _peak_cuda_mb() -> float:
+    cuda = _cuda()
+    return round(cuda.max_memory_allocated() / 2**20, 1) if cuda else 0.0
 
 
 def image_of(header: Mapping[str, Any], payload: bytes) -> Image:

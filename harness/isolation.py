@@ -35,6 +35,7 @@ from harness.registry import CodecSpec
 
 _MAX_HEADER_BYTES = 8 << 20
 _TICK_SECONDS = 0.25
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,20 @@ class Description:
     budget: bool
     """It has a rate control of its own (`BudgetCodec`)."""
     learned: bool
+    threaded: bool
+    """Its constructor takes the keyword `threads`."""
     missing: str | None
     provenance: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Timed:
+    """How long each of several equal calls took."""
+
+    seconds: tuple[float, ...]
+    """The first call, then the others."""
+    peak_rss_mb: float
+    peak_cuda_mb: float
 
 
 @dataclass
@@ -56,6 +69,8 @@ class CodecProcess:
     """One child process that builds codecs and calls them."""
 
     limits: Limits
+    threads: int = 1
+    """How many threads the libraries below it may start (OpenMP, BLAS)."""
     seconds: float = 0.0
     """The time that codecs spent in encode and decode, as the child measured it."""
     _child: subprocess.Popen[bytes] | None = field(default=None, init=False)
@@ -76,6 +91,7 @@ class CodecProcess:
             lossless=answer["lossless"],
             budget=answer["budget"],
             learned=answer["learned"],
+            threaded=answer["threaded"],
             missing=answer["missing"],
             provenance=answer["provenance"],
         )
@@ -120,6 +136,17 @@ class CodecProcess:
         image = image_of(answer["image"], payload)
         image_format(image)
         return image
+
+    def time_encode(self, spec: CodecSpec, image: Image, setting: Setting, repeats: int) -> tuple[bytes, Timed]:
+        """Encode once, then `repeats` times; return the file and the times."""
+        request = {"call": "encode", "setting": setting, "repeats": repeats, **_shape(image)}
+        answer, data = self._call(spec, request, _bytes_of(image), _file_bound(image))
+        return data, _timed(answer)
+
+    def time_decode(self, spec: CodecSpec, data: bytes, like: Image, repeats: int) -> Timed:
+        """Decode once, then `repeats` times; return the times."""
+        answer, _ = self._call(spec, {"call": "decode", "repeats": repeats}, data, like.nbytes)
+        return _timed(answer)
 
     def close(self) -> None:
         """End the child and remove its folder."""
@@ -167,7 +194,7 @@ class CodecProcess:
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 cwd=self._folder.name,
-                env={**os.environ, "TMPDIR": self._folder.name},
+                env={**os.environ, "TMPDIR": self._folder.name, **dict.fromkeys(_THREADS, str(self.threads))},
                 start_new_session=True,
             )
         self._connection = Connection(ours.detach())
@@ -289,6 +316,10 @@ def _shape(image: Image) -> dict[str, Any]:
 
 def _bytes_of(image: Image) -> memoryview:
     return np.ascontiguousarray(image).data.cast("B")
+
+
+def _timed(answer: Mapping[str, Any]) -> Timed:
+    return Timed(tuple(answer["each"]), answer["peak_rss_mb"], answer["peak_cuda_mb"])
 
 
 def _in_words(shape: Mapping[str, Any]) -> str:

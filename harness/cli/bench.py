@@ -1,9 +1,10 @@
-"""harness bench and harness report."""
+"""harness bench, harness time and harness report."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -12,25 +13,50 @@ from harness.cli.options import NameList, RatioList, Settings, complete_suites, 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from harness.benchmark import Estimate, Run
+    from harness.plan import Request
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+_SELECTION = (
+    click.option("--suite", default="", shell_complete=complete_suites, help="What to run; `demo` unless said."),
+    click.option("--ratios", type=RatioList(), help="Raw bytes / file bytes, as in 4,8,12,16."),
+    click.option(
+        "--protocol", type=click.Choice(["ratio", "sweep", "both"]), help="Fixed ratios, fixed settings, or both."
+    ),
+    click.option("--codecs", type=NameList(), help="Codec ids, as in jpeg-444,webp; all defaults unless said."),
+    click.option("--images", type=click.Path(path_type=Path), help="A folder of your own images instead."),
+    click.option("--limit", type=click.IntRange(min=1), help="Only the first so many images."),
+    click.option("--jobs", type=click.IntRange(min=1), help="Worker processes; one a processor unless said."),
+    click.option("--scheduler", metavar="ADDRESS", help="An existing dask scheduler, as in tcp://host:8786."),
+    click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True),
+    click.option("--no-train", is_flag=True, help="Do not train: learned codecs without weights are `missing`."),
+    click.option("--allow-leaks", is_flag=True, help="Measure learned codecs on images they were trained on, marked."),
+    click.option("--keep-files", is_flag=True, help="Keep every bitstream that a record counts, beside the records."),
+    results_option,
+    plugin_option,
+)
+
+
+def _selection(command: _Command) -> _Command:
+    """Add the options that say what is measured."""
+    for option in reversed(_SELECTION):
+        command = option(command)
+    return command
+
+
+def _request(settings: Settings, plugins: tuple[str, ...], asked: dict[str, Any]) -> Request:
+    from harness.plan import Request
+
+    no_train = asked.pop("no_train")
+    chosen = {key: value for key, value in asked.items() if value is not None}
+    return Request(settings.load(plugins), train=not no_train, **chosen)
+
 
 @click.command()
-@click.option("--suite", default="", shell_complete=complete_suites, help="What to run; `demo` unless said.")
-@click.option("--ratios", type=RatioList(), help="Raw bytes / file bytes, as in 4,8,12,16.")
-@click.option(
-    "--protocol", type=click.Choice(["ratio", "sweep", "both"]), help="Fixed ratios, fixed settings, or both."
-)
-@click.option("--codecs", type=NameList(), help="Codec ids, as in jpeg-444,webp; all defaults unless said.")
-@click.option("--images", type=click.Path(path_type=Path), help="A folder of your own images, in place of the suite's.")
-@click.option("--limit", type=click.IntRange(min=1), help="Only the first so many images.")
-@click.option("--jobs", type=click.IntRange(min=1), help="Worker processes; one a processor unless said.")
-@click.option("--scheduler", metavar="ADDRESS", help="An existing dask scheduler, as in tcp://host:8786.")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
-@results_option
-@plugin_option
-@click.option("--no-train", is_flag=True, help="Do not train: learned codecs without weights are `missing`.")
-@click.option("--allow-leaks", is_flag=True, help="Measure learned codecs on images they were trained on, marked.")
+@_selection
 @click.option("--dry-run", is_flag=True, help="Say what would be measured and about how long it takes.")
-@click.option("--keep-files", is_flag=True, help="Keep every bitstream that a record counts, beside the records.")
 @click.pass_obj
 def bench(settings: Settings, /, dry_run: bool, plugins: tuple[str, ...], **asked: Any) -> None:
     """Compare codecs: every image to every ratio, by the bytes of files that another process decodes.
@@ -41,23 +67,46 @@ def bench(settings: Settings, /, dry_run: bool, plugins: tuple[str, ...], **aske
     Example:
       harness bench --suite kodak --ratios 4,8,12,16 --codecs jpeg-444,webp
     """
-    from rich.console import Console
-
     from harness import benchmark
     from harness.engine import stop_on_sigterm
-    from harness.plan import Request
-    from harness.report.terminal import print_table
 
-    no_train = asked.pop("no_train")
-    chosen = {key: value for key, value in asked.items() if value is not None}
-    request = Request(settings.load(plugins), train=not no_train, **chosen)
+    request = _request(settings, plugins, asked)
     if dry_run:
         _print_estimate(benchmark.estimate(request))
         return
     stop_on_sigterm()
-    run = benchmark.bench(request)
-    console = Console()
-    print_table(run.records, run.manifest, console)
+    _print_run(benchmark.bench(request))
+
+
+@click.command()
+@_selection
+@click.option("--repeats", type=click.IntRange(min=5), default=5, show_default=True, help="Timed calls each.")
+@click.option("--allow-busy", is_flag=True, help="Time on a machine that is not idle; the times are marked.")
+@click.pass_obj
+def time(settings: Settings, /, repeats: int, allow_busy: bool, plugins: tuple[str, ...], **asked: Any) -> None:
+    """Time what a bench chose: one call at a time, warmed up, median of several.
+
+    Takes the options of `harness bench`, measures what that lacks, then times encode and decode of every record's
+    file with one thread and, where a codec can use them, all threads.
+
+    \b
+    Example:
+      harness time --suite demo --codecs jpeg-444,webp --limit 2
+    """
+    from harness import benchmark
+    from harness.engine import stop_on_sigterm
+
+    stop_on_sigterm()
+    _print_run(benchmark.time_run(_request(settings, plugins, asked), repeats, allow_busy))
+
+
+def _print_run(run: Run) -> None:
+    """Print a run's table and where its report is, and end with its exit status."""
+    from rich.console import Console
+
+    from harness.report.terminal import print_table
+
+    print_table(run.records, run.manifest, Console())
     click.echo(f"The report is {run.folder / 'report.md'}")
     click.get_current_context().exit(_status(run.records))
 
@@ -67,7 +116,7 @@ def _status(records: pd.DataFrame) -> int:
     return int((records["status"] == "failed").any())
 
 
-def _print_estimate(estimate: Any) -> None:
+def _print_estimate(estimate: Estimate) -> None:
     plan = estimate.plan
     codecs = dict.fromkeys(codec.spec.id for codec in plan.codecs)
     click.echo(f"{len(plan.images)} images x {len(codecs)} codecs: {', '.join(codecs)}")

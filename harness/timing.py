@@ -1,0 +1,109 @@
+"""The timing pass: apart from the bench, one codec call at a time, on a machine that is otherwise idle.
+
+Each record's file is made and decoded again at the setting that was chosen: once to warm up (the first call, shown
+apart), then several times. Medians and interquartile ranges; the cost of the rate search is not in them.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import psutil
+
+from harness.errors import HarnessError, UsageError
+from harness.images import TestImage
+from harness.isolation import CodecProcess, Timed
+from harness.measure import Task
+from harness.records import Record
+from harness.registry import CodecSpec
+
+REPEATS = 5
+BUSY_PERCENT = 15.0
+"""Above this much use of all processors, in percent, a machine is not idle."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One record to time, with what it takes to make its file again."""
+
+    record: Record
+    task: Task
+    image: TestImage
+
+
+def busy_percent(seconds: float = 1.0) -> float:
+    """Return how much of all processors is in use, in percent, over some seconds."""
+    return psutil.cpu_percent(interval=seconds)
+
+
+def require_idle(allow_busy: bool) -> float:
+    """Return how busy the machine is, in percent.
+
+    Raises:
+        UsageError: it is busy, and that is not allowed.
+    """
+    busy = busy_percent()
+    if busy > BUSY_PERCENT and not allow_busy:
+        raise UsageError(
+            f"the machine is {busy:.0f} % busy; times taken now would mislead (at most {BUSY_PERCENT:g} %). "
+            "Wait until it is idle, or pass --allow-busy: the times are then marked."
+        )
+    return busy
+
+
+def time_subjects(subjects: list[Subject], repeats: int, busy: float) -> Iterator[Record]:
+    """Yield each record with the columns of its times; a codec that fails now keeps its record without them."""
+    for subject in subjects:
+        columns: dict[str, Any] = {"timing_repeats": repeats, "timing_busy_percent": round(busy, 1)}
+        for threads in _thread_counts(subject.task):
+            suffix = "" if threads == 1 else "_all_threads"
+            try:
+                columns |= _times(subject, threads, repeats, suffix)
+            except HarnessError as error:
+                columns[f"timing_reason{suffix}"] = str(error)
+        yield replace(subject.record, extra={**subject.record.extra, **columns})
+
+
+def _thread_counts(task: Task) -> tuple[int, ...]:
+    """Return one thread, and all threads where the codec can be told a number."""
+    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return (1, processors) if task.description.threaded and processors > 1 else (1,)
+
+
+def _times(subject: Subject, threads: int, repeats: int, suffix: str) -> dict[str, Any]:
+    """Return the columns of one record at one number of threads; encoder and decoder are fresh processes."""
+    spec = _with_threads(subject.task.codec, threads) if subject.task.description.threaded else subject.task.codec
+    setting, pixels = subject.record.setting, subject.image.pixels
+    assert setting is not None  # noqa: S101 - only records of files are timed
+    encoder, decoder = (CodecProcess(subject.task.limits, threads) for _ in range(2))
+    try:
+        data, encode = encoder.time_encode(spec, pixels, setting, repeats)
+        decode = decoder.time_decode(spec, data, pixels, repeats)
+    finally:
+        encoder.close()
+        decoder.close()
+    megapixels = pixels.shape[0] * pixels.shape[1] / 1e6
+    found = {**_columns("encode", encode, megapixels), **_columns("decode", decode, megapixels)}
+    return {f"{name}{suffix}": value for name, value in {**found, "timing_threads": threads}.items()}
+
+
+def _with_threads(spec: CodecSpec, threads: int) -> CodecSpec:
+    return replace(spec, parameters={**spec.parameters, "threads": threads})
+
+
+def _columns(direction: str, timed: Timed, megapixels: float) -> dict[str, Any]:
+    """Return the columns of one direction: median and interquartile range in seconds, MP/s, peak memory."""
+    first, *rest = timed.seconds
+    low, median, high = statistics.quantiles(rest, n=4, method="inclusive")
+    columns = {
+        f"{direction}_seconds": round(median, 6),
+        f"{direction}_seconds_iqr": round(high - low, 6),
+        f"{direction}_seconds_first": round(first, 6),
+        f"{direction}_mp_s": round(megapixels / median, 4),
+        f"{direction}_peak_rss_mb": round(timed.peak_rss_mb, 1),
+    }
+    return columns | ({f"{direction}_peak_cuda_mb": timed.peak_cuda_mb} if timed.peak_cuda_mb else {})
