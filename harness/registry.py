@@ -24,6 +24,7 @@ from harness.interface import FORMATS, Codec
 
 BUILT_IN: Mapping[str, str] = {
     "avif": "harness.codecs.avif:Avif",
+    "command": "harness.codecs.command:Command",
     "htj2k": "harness.codecs.htj2k:Htj2k",
     "jpeg": "harness.codecs.jpeg:Jpeg",
     "jpeg2000": "harness.codecs.jpeg2000:Jpeg2000",

@@ -20,6 +20,7 @@ TEST_RATIO = 16.0
 COMMAND_PARAMETERS = {
     "encode": ["cp", "{input}", "{output}"],
     "decode": ["cp", "{input}", "{output}"],
+    "takes": ["rgb8", "gray8", "gray16"],
 }
 """What the codec that calls command lines is tested with: a copy."""
 _NOT_KEYWORDS = ("codec", "default", "sweep")

@@ -72,9 +72,9 @@ def test_the_input_is_left_as_it_was(codec_id: str, kind: str) -> None:
 @pytest.mark.parametrize(("codec_id", "kind"), CASES)
 def test_files_grow_along_the_ladder(codec_id: str, kind: str) -> None:
     codec = build_or_skip(codec_id)
-    if codec.lossless:
-        assert len(codec.ladder) == 1
-        return
+    assert not codec.lossless or len(codec.ladder) == 1
+    if len(codec.ladder) == 1:
+        pytest.skip("its ladder has one setting")
     image = make_image(*PHOTOGRAPH, kind)
     places = np.linspace(0, len(codec.ladder) - 1, 5).astype(int)
     sizes = [len(codec.encode(image, codec.ladder[place])) for place in places]
@@ -143,7 +143,7 @@ def test_damaged_bytes_end_in_an_image_or_a_bad_stream(codec_id: str, kind: str,
 @pytest.mark.parametrize("codec_id", codec_ids())
 def test_another_codecs_file_is_a_bad_stream(codec_id: str, foreign: str) -> None:
     codec = build_or_skip(codec_id)
-    if codec.name == foreign:
+    if codec.name == foreign or (codec.name, foreign) == ("command", "png"):  # tested with a command that copies a PNG
         pytest.skip("its own file")
     maker = build_or_skip(foreign)
     data = maker.encode(make_image(*PHOTOGRAPH, "rgb8"), maker.ladder[0])
