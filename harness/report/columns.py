@@ -1,0 +1,88 @@
+"""What the columns of records.csv mean to a report: which are metrics, and how each is printed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from harness.metrics import METRICS
+
+TEXT = ("image", "codec", "protocol", "status", "reason", "file_sha256", "pixels_sha256")
+NUMBERS = (
+    "target_ratio",
+    "setting",
+    "size_bytes",
+    "raw_bytes",
+    "ratio",
+    "bpp",
+    "psnr",
+    "psnr_y",
+    "ssim",
+    "ms_ssim",
+    "psnr_at_budget",
+)
+BASE = (*TEXT, *NUMBERS)
+"""Every column that records.csv always has."""
+
+FIRST = ("psnr", "ms_ssim", "ms_ssim_db", "ssim", "psnr_y")
+"""The base metrics, in the order in which a report shows them."""
+
+LABELS = {
+    "psnr": "PSNR",
+    "psnr_y": "PSNR-Y",
+    "ssim": "SSIM",
+    "ms_ssim": "MS-SSIM",
+    "ms_ssim_db": "MS-SSIM",
+    "ssimulacra2": "SSIMULACRA2",
+    "vmaf": "VMAF",
+    "psnr_hvs_m": "PSNR-HVS-M",
+    "lpips": "LPIPS",
+    "enl_ratio": "ENL ratio",
+    "epi": "EPI",
+}
+DIGITS = {"dB": 2, "points": 2, "": 5}
+"""Decimals by unit."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """How a metric is named, printed and ranked."""
+
+    column: str
+    label: str
+    unit: str = ""
+    direction: str = "higher"
+    """"higher", "lower" or "nearer 1": which values are better."""
+
+    @property
+    def digits(self) -> int:
+        """Decimals that are printed."""
+        return DIGITS.get(self.unit, 3)
+
+    @property
+    def title(self) -> str:
+        """Its label with its unit, as an axis shows it."""
+        return f"{self.label} ({self.unit})" if self.unit else self.label
+
+    def score(self, value: float) -> float:
+        """Return a number that is larger for a better value."""
+        return {"higher": value, "lower": -value}.get(self.direction, -abs(value - 1))
+
+
+def describe(column: str) -> Metric:
+    """Return how a metric of the table of metrics, or `ms_ssim_db`, is printed; another one is a plain number."""
+    if column == "ms_ssim_db":
+        return Metric(column, LABELS[column], "dB")
+    known = METRICS.get(column)
+    label = LABELS.get(column, column)
+    return Metric(column, label, known.unit, known.direction) if known else Metric(column, label)
+
+
+def metrics_in(records: pd.DataFrame, manifest: Mapping[str, Any]) -> tuple[Metric, ...]:
+    """Return the metrics that records have values of: the base ones, then those that METRICS or the manifest name."""
+    named = {*METRICS, *(manifest.get("metric_versions") or {})}
+    more = [str(column) for column in records.columns if column in named and column not in FIRST]
+    return tuple(describe(column) for column in (*FIRST, *more) if column == FIRST[0] or records[column].notna().any())

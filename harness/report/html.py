@@ -1,0 +1,108 @@
+"""report.html: one self-contained page, without network, that shows a run to whoever opens it.
+
+Names and reasons come from plugins: the template escapes them, the JSON cannot end its element, and the page's policy
+lets only the scripts run whose hashes it names.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from harness.report import words
+from harness.report.compared import RULE
+from harness.report.listings import status_counts
+from harness.report.page_data import page_data, script_json
+from harness.report.page_tables import page_tables
+from harness.report.run import Run
+from harness.report.tabulated import Tables
+
+SECTIONS = {
+    "ratio": "Ratios",
+    "curves": "Curves",
+    "differences": "Differences",
+    "images": "Images",
+    "bd": "Sweep",
+    "speed": "Speed",
+    "viewer": "Pictures",
+    "problems": "Failures",
+    "fairness": "Fairness",
+    "manifest": "What was run",
+}
+"""Element -> its name in the list at the top of the page."""
+
+
+def page_text(run: Run, tables: Tables, viewer: Mapping[str, Any] | None = None) -> str:
+    """Return report.html; `viewer` is what `viewer.viewer_data` returns, None for a page without pictures."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from markupsafe import Markup
+    from plotly.offline import get_plotlyjs
+
+    folder = Path(__file__).parent
+    names = ["page.js", "viewer.js"] if viewer else ["page.js"]
+    scripts = [get_plotlyjs(), *((folder / name).read_text(encoding="utf-8") for name in names)]
+    data = {**page_data(run, tables), "viewer": viewer}
+    environment = Environment(
+        loader=FileSystemLoader(folder), autoescape=True, undefined=StrictUndefined, keep_trailing_newline=True
+    )
+    return environment.get_template("page.html.j2").render(
+        **_words_of(run, tables, viewer),
+        **page_tables(run, tables),
+        policy=_policy(scripts),
+        style=Markup((folder / "page.css").read_text(encoding="utf-8")),  # noqa: S704 - our own file
+        scripts=[Markup(script) for script in scripts],  # noqa: S704 - our own files, and plotly's
+        data=Markup(script_json(data)),  # noqa: S704 - escaped by script_json
+    )
+
+
+def _words_of(run: Run, tables: Tables, viewer: Mapping[str, Any] | None) -> dict[str, Any]:
+    manifest = run.manifest
+    images = run.records["image"].nunique()
+    present = {"curves", "images", "problems", "fairness", "manifest"}
+    present |= {"ratio", "differences"} if len(tables.ratio) else set()
+    present |= {"bd"} if len(tables.bd) or len(tables.set_budget) else set()
+    present |= {"speed"} if len(tables.speed) else set()
+    present |= {"viewer"} if viewer else set()
+    return {
+        "title": f"Report: {manifest.get('suite') or 'records'}",
+        "facts": _facts(run, images),
+        "verdict": words.null_verdict(manifest),
+        "valid": bool((manifest.get("null_test") or {}).get("valid")),
+        "sections": [(key, name) for key, name in SECTIONS.items() if key in present],
+        "rules": (RULE, *words.FAIRNESS),
+        "few": f"n = {images} images: points and no intervals; those need ten images." if images < 10 else "",
+        "ratios": [f"{ratio:g}" for ratio in run.ratios],
+        "anchor": tables.anchor or "the anchor",
+        "command": str(manifest.get("command") or ""),
+        "manifest": json.dumps(manifest, indent=2, sort_keys=True, ensure_ascii=False, default=str),
+        "viewer": viewer,
+    }
+
+
+def _facts(run: Run, images: int) -> list[str]:
+    manifest = run.manifest
+    counts = status_counts(run)
+    facts = [f"{len(run.codecs)} codecs", f"{images} images", f"{sum(counts.values())} records"]
+    facts += [f"{count} {status}" for status, count in counts.items() if status not in {"reached", "measured"}]
+    if manifest.get("started"):
+        facts.append(f"started {manifest['started']}")
+    if manifest.get("seconds") is not None:
+        facts.append(f"{float(manifest['seconds']):.0f} s")
+    per_target = (manifest.get("encodes") or {}).get("per_target")
+    if per_target is not None:
+        facts.append(f"{float(per_target):.1f} encodes an image and ratio")
+    return facts
+
+
+def _policy(scripts: Sequence[str]) -> str:
+    """Return a content security policy under which only these scripts run and nothing is fetched."""
+    hashes = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts]
+    allowed = " ".join(f"'sha256-{text}'" for text in hashes)
+    return (
+        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:; "
+        "base-uri 'none'; form-action 'none'"
+    )

@@ -1,0 +1,61 @@
+"""What a report lists beside its means: problems with their reasons, and the lossless riders of the null test."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from harness.report.run import PROBLEMS, Run
+
+SHOWN_IMAGES = 3
+
+
+def problem_rows(run: Run) -> pd.DataFrame:
+    """Return every failed, unsupported, missing and leaked record, one row a codec, status and reason.
+
+    Columns: protocol, codec, status, reason, records (how many), images (the first few names, in words).
+    """
+    columns = ["protocol", "codec", "status", "reason", "records", "images"]
+    found = run.records[run.records["status"].isin(PROBLEMS)]
+    if not len(found):
+        return pd.DataFrame(columns=columns)
+    groups = found.groupby(["codec", "status", "reason", "protocol"], sort=True)
+    rows = groups.agg(records=("image", "size"), images=("image", _some)).reset_index()
+    return rows[columns]
+
+
+def _some(images: pd.Series) -> str:
+    """Name the first few images: "a, b, c and 5 more"."""
+    names = sorted(set(images))
+    more = f" and {len(names) - SHOWN_IMAGES} more" if len(names) > SHOWN_IMAGES else ""
+    return ", ".join(names[:SHOWN_IMAGES]) + more
+
+
+def rider_rows(run: Run) -> pd.DataFrame:
+    """Return the null test, one row a lossless codec, best ratio first.
+
+    Columns: codec, n (images measured), exact (images with infinite PSNR), ratio (mean over images of raw bytes
+    / file bytes), total_ratio (sum of raw bytes / sum of file bytes).
+    """
+    null = run.protocol("null")
+    frame = null[null["size_bytes"].notna()].sort_values("image")
+    if not len(frame):
+        return pd.DataFrame(columns=["codec", "n", "exact", "ratio", "total_ratio"])
+    groups = frame.assign(exact=np.isinf(frame["psnr"])).groupby("codec", sort=True)
+    rows = groups.agg(n=("image", "size"), exact=("exact", "sum"), ratio=("ratio", "mean"))
+    totals = groups[["raw_bytes", "size_bytes"]].sum()
+    rows["total_ratio"] = totals["raw_bytes"] / totals["size_bytes"]
+    return rows.reset_index().sort_values(["total_ratio", "codec"], ascending=[False, True])
+
+
+def status_counts(run: Run) -> dict[str, int]:
+    """Return how many records outside the null test have each status, the most frequent first."""
+    counts = run.records.loc[run.records["protocol"] != "null", "status"].value_counts()
+    return dict(
+        sorted(((str(name), int(count)) for name, count in counts.items()), key=lambda pair: (-pair[1], pair[0]))
+    )
+
+
+def lossless_count(run: Run) -> int:
+    """Return how many records outside the null test are lossless: counted apart, in no mean of PSNR."""
+    return status_counts(run).get("lossless", 0)

@@ -1,0 +1,271 @@
+"""report.md: the whole report as text that GitHub renders, with its figures beside it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from harness.report import words
+from harness.report.columns import Metric
+from harness.report.compared import RULE
+from harness.report.figures import Drawn
+from harness.report.listings import lossless_count, status_counts
+from harness.report.run import Run, rows_of
+from harness.report.tables import PAIRED
+from harness.report.tabulated import Tables
+
+SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#~$&!@])")
+
+
+def escape(text: object) -> str:
+    """Return text that GitHub shows as it is, on one line: names and reasons come from plugins."""
+    return SPECIAL.sub(r"\\\1", " ".join(str(text).split()))
+
+
+def grid(head: Sequence[str], rows: Iterable[Sequence[object]], left: int = 1) -> str:
+    """Return a table; the first `left` columns are aligned left, the others right. Cells are escaped."""
+    lines = ["| " + " | ".join(head) + " |"]
+    lines.append("|" + "|".join(":--" if place < left else "--:" for place in range(len(head))) + "|")
+    lines += ["| " + " | ".join(escape(cell) for cell in row) + " |" for row in rows]
+    return "\n".join(lines)
+
+
+def report_text(run: Run, tables: Tables, figures: Sequence[Drawn], figure_folder: str) -> str:
+    """Return report.md."""
+    parts = [
+        f"# Report: {escape(run.manifest.get('suite') or 'records')}",
+        _summary(run),
+        _ratio_part(run, tables.ratio),
+        _figure_part(figures, figure_folder),
+        _sweep_part(run, tables),
+        _rider_part(run, tables.riders),
+        _problem_part(tables.problems),
+        "## How fairness is kept\n\n" + "\n".join(f"- {rule}" for rule in (RULE, *words.FAIRNESS)),
+        _leak_part(run),
+        _repeat_part(run),
+        _manifest_part(run),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _summary(run: Run) -> str:
+    manifest = run.manifest
+    counts = status_counts(run)
+    images = run.records["image"].nunique()
+    lines = [
+        f"**{words.null_verdict(manifest)}**",
+        f"{len(run.codecs)} codecs, {images} images, {sum(counts.values())} records"
+        + (f", started {escape(manifest['started'])}" if manifest.get("started") else "")
+        + (f", {float(manifest['seconds']):.0f} s" if manifest.get("seconds") is not None else "")
+        + ".",
+    ]
+    if manifest.get("command"):
+        lines.append(f"```\n{str(manifest['command']).replace('`', '')}\n```")
+    lines.append("Records by status: " + ", ".join(f"{escape(name)} {n}" for name, n in counts.items()) + ".")
+    exact = lossless_count(run)
+    if exact:
+        lines.append(f"{exact} of them are lossless: counted apart, in no mean of PSNR.")
+    if 0 < images < 10:
+        lines.append(f"With {images} images there are points and no intervals: those need ten images.")
+    return "\n\n".join(lines)
+
+
+def _ratio_part(run: Run, table: pd.DataFrame) -> str:
+    if not len(table):
+        return ""
+    parts = ["## Ratio protocol", _pivot(run, table)]
+    for ratio in run.ratios:
+        rows = rows_of(table[table["target_ratio"] == ratio])
+        parts.append(f"### {ratio:g}x")
+        parts.append(_ranked(run, [row for row in rows if row["compared"]]))
+        parts.append(_apart([row for row in rows if not row["compared"]]))
+    return "\n\n".join(part for part in parts if part)
+
+
+def _pivot(run: Run, table: pd.DataFrame) -> str:
+    """One row a codec, one column a ratio: mean PSNR where it has one, else why not."""
+    cells: dict[str, list[str]] = {}
+    standing = table.groupby("codec")["rank"].mean().fillna(float("inf"))
+    for row in sorted(rows_of(table), key=lambda row: float(standing[row["codec"]])):
+        text = words.number(row.get("psnr"), 2) if row["compared"] else row["status"]
+        cells.setdefault(words.codec_name(row), [words.ABSENT] * len(run.ratios))
+        cells[words.codec_name(row)][run.ratios.index(row["target_ratio"])] = text
+    head = ["codec", *(f"{ratio:g}x" for ratio in run.ratios)]
+    return "Mean PSNR in dB at each target ratio.\n\n" + grid(head, [[name, *row] for name, row in cells.items()])
+
+
+def _ranked(run: Run, rows: Sequence[Mapping[str, Any]]) -> str:
+    if not rows:
+        return "No codec is reached on every image of this ratio, so there is no ranking."
+    head = ["rank", "codec", *(metric.title for metric in run.metrics), "PSNR at equal bytes (dB)"]
+    head += ["ratio reached", "budget used", f"PSNR against {escape(rows[0]['anchor'])}", "note"]
+    body = [
+        [
+            int(row["rank"]),
+            words.codec_name(row),
+            *(_mean(row, metric) for metric in run.metrics),
+            words.number(row.get("psnr_at_budget"), 2),
+            f"{words.number(row['ratio'], 2)}x",
+            words.percent(row["budget_used"]),
+            words.difference(row),
+            "; ".join(text for text in (words.rank_change(row), _but_reached(row)) if text),
+        ]
+        for row in rows
+    ]
+    return f"n = {rows[0]['n']} of {rows[0]['images']} images.\n\n" + grid(head, body, left=2)
+
+
+def _mean(row: Mapping[str, Any], metric: Metric) -> str:
+    """Print a mean, with its interval where the table would not get too wide for it."""
+    if metric.column in PAIRED:
+        return words.mean(row, metric)
+    return words.number(row.get(metric.column), metric.digits)
+
+
+def _but_reached(row: Mapping[str, Any]) -> str:
+    return "" if row["status"] == "reached" else str(row["status"])
+
+
+def _apart(rows: Sequence[Mapping[str, Any]]) -> str:
+    if not rows:
+        return ""
+    head = ["not in the ranking", "why", "ratio reached", "budget used", "PSNR against the anchor", "images of it"]
+    body = [
+        [
+            words.codec_name(row),
+            row["status"],
+            f"{words.number(row['ratio'], 2)}x" if not words.missing(row["ratio"]) else words.ABSENT,
+            words.percent(row["budget_used"]),
+            words.difference(row),
+            int(row.get("psnr_difference_n", 0)),
+        ]
+        for row in rows
+    ]
+    return grid(head, body, left=2)
+
+
+def _figure_part(figures: Sequence[Drawn], folder: str) -> str:
+    if not figures:
+        return ""
+    shown = [
+        f'<img src="{folder}/{figure.name}.png" width="520" alt="{figure.name}">\n\n{escape(figure.caption)} '
+        f"[SVG]({folder}/{figure.name}.svg)"
+        for figure in figures
+    ]
+    return "## Figures\n\n" + "\n\n".join(shown)
+
+
+def _sweep_part(run: Run, tables: Tables) -> str:
+    if not len(tables.sweep):
+        return ""
+    rows = [
+        [row["codec"], f"{row['setting']:g}", words.number(row["bpp"], 4)]
+        + [words.number(row.get(metric.column), metric.digits) for metric in run.metrics]
+        + [words.number(row.get("ms_ssim_db_of_mean"), 2), f"{row['n']}{'' if row['complete'] else ' (incomplete)'}"]
+        for row in rows_of(tables.sweep)
+    ]
+    head = ["codec", "setting", "mean bpp", *(metric.title for metric in run.metrics)]
+    head += ["dB of mean MS-SSIM", "n"]
+    text = "## Sweep protocol\n\nOne setting for all images; bpp and metrics averaged over images."
+    text += _set_budget(tables.set_budget) + _bd(tables.bd)
+    table = grid(head, rows)
+    return text + f"\n\n<details><summary>All {len(rows)} points</summary>\n\n{table}\n\n</details>"
+
+
+def _set_budget(table: pd.DataFrame) -> str:
+    if not len(table):
+        return ""
+    rows = [
+        [f"{row['target_ratio']:g}x", row["codec"], "nothing fits"]
+        if words.missing(row.get("setting"))
+        else [
+            f"{row['target_ratio']:g}x",
+            row["codec"],
+            f"{row['setting']:g}",
+            words.number(row["ratio"], 2),
+            words.number(row["psnr"], 2),
+            words.number(row.get("ms_ssim_db"), 2),
+        ]
+        for row in rows_of(table)
+    ]
+    head = ["target ratio", "codec", "setting", "ratio of sums", "PSNR (dB)", "MS-SSIM (dB)"]
+    rows = [[*row, *[words.ABSENT] * (len(head) - len(row))] for row in rows]
+    return (
+        "\n\n### Set budget\n\nThe setting with the largest total of file bytes under sum(raw bytes) / ratio.\n\n"
+        + grid(head, rows, left=2)
+    )
+
+
+def _bd(table: pd.DataFrame) -> str:
+    if not len(table):
+        return ""
+    rows = [
+        [
+            row["codec"],
+            row["metric"],
+            words.bd_rate(row),
+            words.number(row.get("bd_rate_akima"), 1),
+            words.number(row.get("bd_rate_cubic"), 1),
+            words.number(row.get("bd_quality"), 2),
+            words.percent(row["overlap"]),
+            row["n"],
+            row["refused"],
+            row["note"],
+        ]
+        for row in rows_of(table)
+    ]
+    head = ["codec", "on", "BD-rate (pchip)", "akima (%)", "cubic (%)", "BD-quality (dB)", "least overlap", "n"]
+    return (
+        f"\n\n### BD-rate against {escape(table.iloc[0]['anchor'])}\n\nPer image, then averaged, with a 95 % bootstrap "
+        "interval over images; negative is fewer bytes at the same quality.\n\n"
+        + grid([*head, "refused", "note"], rows, left=2)
+    )
+
+
+def _rider_part(run: Run, table: pd.DataFrame) -> str:
+    if not len(table):
+        return ""
+    rows = [
+        [
+            row["codec"],
+            words.number(row["ratio"], 3),
+            words.number(row["total_ratio"], 3),
+            f"{row['exact']} of {row['n']}",
+        ]
+        for row in rows_of(table)
+    ]
+    head = ["lossless codec", "mean ratio", "ratio of sums", "exact"]
+    return f"## Null test\n\n{words.null_verdict(run.manifest)}\n\n" + grid(head, rows)
+
+
+def _problem_part(table: pd.DataFrame) -> str:
+    if not len(table):
+        return "## Failures and skips\n\nNone: every codec gave a record for every image."
+    rows = [[row[column] for column in table.columns] for row in rows_of(table)]
+    return "## Failures and skips\n\n" + grid(list(table.columns), rows, left=4)
+
+
+def _leak_part(run: Run) -> str:
+    known = [(codec, run.leak(codec)) for codec in run.codecs if run.leak(codec) != "none"]
+    if not known:
+        return "## Leaks\n\nNo codec here was trained on images."
+    return "## Leaks\n\n" + grid(["learned codec", "trained on a test image"], known, left=2)
+
+
+def _repeat_part(run: Run) -> str:
+    command = str(run.manifest.get("command") or "harness bench").replace("`", "")
+    return (
+        f"## How to repeat\n\n```\n{command}\n```\n\n`harness report` on this folder makes this page again from "
+        "`records.csv`; `harness encode` and `harness decode` check one result by hand."
+    )
+
+
+def _manifest_part(run: Run) -> str:
+    text = json.dumps(run.manifest, indent=2, sort_keys=True, ensure_ascii=False, default=str)
+    longest = max((len(ticks) for ticks in re.findall("`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"## Manifest\n\n<details><summary>All of it</summary>\n\n{fence}json\n{text}\n{fence}\n\n</details>"

@@ -1,0 +1,54 @@
+"""What the page's tables are made of: cells with a text, a detail below it, a value to sort by, a share to shade by."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.report import words
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell; the template escapes its words."""
+
+    text: str
+    detail: str = ""
+    value: float | None = None
+    """What sorting compares; None sorts by the text."""
+    shade: float | None = None
+    """0 (worst of its ratio) to 1 (best); None is not shaded."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row; `group` is what the page filters by, `kind` a class of the style sheet."""
+
+    cells: Sequence[Cell]
+    group: str = ""
+    kind: str = ""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """One table; the first `left` columns are words, column `heading` (from 1) names the row."""
+
+    id: str
+    caption: str
+    head: Sequence[str]
+    rows: Sequence[Row] = field(default_factory=tuple)
+    left: int = 1
+    heading: int = 1
+
+
+def number_cell(value: Any, digits: int, detail: str = "", shade: float | None = None) -> Cell:
+    """Return a cell of a number that sorts by it; a dash where there is none."""
+    known = not words.missing(value) and math.isfinite(float(value))
+    return Cell(words.number(value, digits), detail, float(value) if known else None, shade)
+
+
+def share_cell(value: Any) -> Cell:
+    """Return a cell of a share of 1, in percent."""
+    return Cell(words.percent(value), value=None if words.missing(value) else float(value))

@@ -1,0 +1,99 @@
+"""What the page's script draws from: tables and records as JSON, safe inside a <script> element, and bounded."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from harness.report.run import MEASURED, Run
+from harness.report.styles import styles_of
+from harness.report.tabulated import Tables
+
+MAX_RECORDS = 40_000
+"""Records that the page holds; of more, every k-th image is kept, and the page says so."""
+
+DIGITS = 7
+"""Significant digits of numbers on the page."""
+
+
+def page_data(run: Run, tables: Tables) -> dict[str, Any]:
+    """Return the object that page.js reads: names, styles, tables, and the records of single images."""
+    styles = styles_of(run.codecs)
+    images, records = _records(run)
+    return {
+        "codecs": [
+            {
+                "id": codec,
+                "colour": styles[codec].colour,
+                "symbol": styles[codec].symbol,
+                "dash": styles[codec].dash_name,
+            }
+            for codec in run.codecs
+        ],
+        "metrics": [
+            {
+                "column": metric.column,
+                "title": metric.title,
+                "digits": metric.digits,
+                "direction": metric.direction,
+            }
+            for metric in run.metrics
+        ],
+        "ratios": list(run.ratios),
+        "anchor": tables.anchor,
+        "images": images,
+        "images_total": int(run.records["image"].nunique()),
+        "ratio": columns_of(_without_words(tables.ratio)),
+        "sweep": columns_of(tables.sweep),
+        "speed": columns_of(tables.speed),
+        "records": records,
+    }
+
+
+def _without_words(table: pd.DataFrame) -> pd.DataFrame:
+    return table.drop(columns=[name for name in ("status", "leak", "anchor") if name in table])
+
+
+def _records(run: Run) -> tuple[list[str], dict[str, list[Any]]]:
+    """Return the images shown, and their measured records as columns; image and codec are places in lists."""
+    frame = run.records[run.records["status"].isin(MEASURED) & (run.records["protocol"] != "null")]
+    names = sorted(frame["image"].unique())
+    step = max(1, math.ceil(len(frame) / MAX_RECORDS))
+    shown = names[::step]
+    frame = frame[frame["image"].isin(shown)].sort_values(["protocol", "codec", "image", "bpp"], kind="stable")
+    columns = ["target_ratio", "setting", "size_bytes", "ratio", "bpp", *(metric.column for metric in run.metrics)]
+    data = columns_of(frame[columns])
+    place = {image: index for index, image in enumerate(shown)}
+    codec = {name: index for index, name in enumerate(run.codecs)}
+    data["image"] = [place[name] for name in frame["image"]]
+    data["codec"] = [codec[name] for name in frame["codec"]]
+    data["sweep"] = [int(name == "sweep") for name in frame["protocol"]]
+    data["status"] = list(frame["status"])
+    return shown, data
+
+
+def columns_of(table: pd.DataFrame) -> dict[str, list[Any]]:
+    """Return a table as lists of JSON values: numbers rounded, what is absent or infinite as None."""
+    return {str(name): [_plain(value) for value in table[name].tolist()] for name in table.columns}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float | np.floating):
+        return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None
+    return value
+
+
+def script_json(data: object) -> str:
+    """Return JSON that no HTML parser takes for markup: `<`, `>`, `&` and line separators are escaped.
+
+    Raises:
+        ValueError: a number is not finite.
+    """
+    text = json.dumps(data, separators=(",", ":"), allow_nan=False)
+    for character in "<>&":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text

@@ -1,0 +1,142 @@
+"""The tables of the page, as cells."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from harness.report import words
+from harness.report.columns import Metric
+from harness.report.page_bd import bd_grid, bd_matrix_grid, set_budget_grid
+from harness.report.page_cells import Cell, Grid, Row, number_cell, share_cell
+from harness.report.run import Run, rows_of
+from harness.report.tabulated import Tables
+
+
+def page_tables(run: Run, tables: Tables) -> dict[str, Grid]:
+    """Return every table of the page by the name that the template knows it by."""
+    return {
+        "ratio_table": _ratio_grid(run, tables.ratio),
+        "bd_matrix": bd_matrix_grid(tables.bd_matrix),
+        "bd_table": bd_grid(tables.bd),
+        "set_budget_table": set_budget_grid(tables.set_budget),
+        "speed_table": _speed_grid(tables.speed),
+        "problem_table": _problem_grid(tables.problems),
+        "rider_table": _rider_grid(tables.riders),
+        "codec_table": _codec_grid(run),
+    }
+
+
+def _ratio_grid(run: Run, table: pd.DataFrame) -> Grid:
+    first, *others = run.metrics
+    head = ["codec", "ratio", "rank", first.title, "PSNR against the anchor (dB)", "PSNR at equal bytes (dB)"]
+    head += ["ratio reached", "budget used", "n", "status", *(metric.title for metric in others)]
+    rows: list[Row] = []
+    for ratio in run.ratios:
+        mine = rows_of(table[table["target_ratio"] == ratio])
+        rows += [_ratio_row(run.metrics, row, mine) for row in mine]
+    return Grid("ratio-table", "Ratio protocol: means over the images of each ratio", head, rows)
+
+
+def _ratio_row(metrics: Sequence[Metric], row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> Row:
+    ratio = f"{row['target_ratio']:g}"
+    notes = [text for text in (str(row["status"]), words.rank_change(row)) if text]
+    first, *others = metrics
+    cells = [
+        Cell(row["codec"], words.leak_note(row)),
+        Cell(f"{ratio}x", value=float(row["target_ratio"])),
+        number_cell(row["rank"], 0),
+        _metric_cell(first, row, rows),
+        _difference_cell(row),
+        number_cell(row.get("psnr_at_budget"), 2),
+        number_cell(row["ratio"], 2),
+        share_cell(row["budget_used"]),
+        Cell(str(row["n"]), value=row["n"]),
+        Cell("; ".join(notes)),
+        *(_metric_cell(metric, row, rows) for metric in others),
+    ]
+    return Row(cells, ratio, "" if row["compared"] else "apart")
+
+
+def _difference_cell(row: Mapping[str, Any]) -> Cell:
+    value = row.get("psnr_difference")
+    text = "anchor" if row["codec"] == row["anchor"] else words.signed(value)
+    return Cell(text, words.difference_detail(row), None if value is None or words.missing(value) else float(value))
+
+
+def _metric_cell(metric: Metric, row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> Cell:
+    value = row.get(metric.column)
+    values = [other.get(metric.column) for other in rows]
+    scores = [metric.score(float(other)) for other in values if other is not None and not words.missing(other)]
+    shade = None
+    if value is not None and not words.missing(value) and max(scores) > min(scores):
+        shade = round((metric.score(float(value)) - min(scores)) / (max(scores) - min(scores)), 3)
+    return number_cell(value, metric.digits, words.interval(row, metric.column, metric.digits), shade)
+
+
+def _speed_grid(table: pd.DataFrame) -> Grid:
+    head = [
+        "codec",
+        "ratio",
+        "direction",
+        "megapixels a second",
+        "mean PSNR (dB)",
+        "images",
+        "nothing faster is better",
+    ]
+    rows = [
+        Row(
+            [
+                Cell(row["codec"]),
+                Cell(f"{row['target_ratio']:g}x", value=row["target_ratio"]),
+                Cell(row["direction"]),
+                number_cell(row["mp_s"], 3),
+                number_cell(row["psnr"], 2),
+                number_cell(row["n"], 0),
+                Cell("yes" if row["best"] else ""),
+            ]
+        )
+        for row in rows_of(table)
+    ]
+    return Grid("speed-table", "Speed, from the timing pass", head, rows, 3)
+
+
+def _problem_grid(table: pd.DataFrame) -> Grid:
+    rows = [
+        Row([*(Cell(str(row[name])) for name in table.columns if name != "records"), number_cell(row["records"], 0)])
+        for row in rows_of(table)
+    ]
+    head = [str(name) for name in table.columns if name != "records"] + ["records"]
+    return Grid("problem-table", "Records without a result, by reason", head, rows, 5, 2)
+
+
+def _rider_grid(table: pd.DataFrame) -> Grid:
+    rows = [
+        Row(
+            [
+                Cell(row["codec"]),
+                number_cell(row["ratio"], 3),
+                number_cell(row["total_ratio"], 3),
+                Cell(f"{row['exact']} of {row['n']}", value=row["exact"]),
+            ]
+        )
+        for row in rows_of(table)
+    ]
+    head = ["lossless codec", "mean ratio", "ratio of sums", "exact"]
+    return Grid("rider-table", "Null test: lossless codecs, in no table of ratios", head, rows)
+
+
+def _codec_grid(run: Run) -> Grid:
+    rows = [
+        Row(
+            [
+                Cell(str(entry.get("id", ""))),
+                Cell({"none": "not learned"}.get(str(entry.get("leak") or "none"), str(entry.get("leak")))),
+                Cell("; ".join(f"{key}: {value}" for key, value in dict(entry.get("provenance") or {}).items())),
+            ]
+        )
+        for entry in run.manifest.get("codecs") or ()
+    ]
+    return Grid("codec-table", "Codecs", ["codec", "trained on a test image", "what decides its bytes"], rows, 3)

@@ -1,0 +1,60 @@
+"""The sweep protocol's tables: one setting for all images, bpp and metrics averaged over images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from harness.report.run import Run, decibels, rows_of
+
+
+def sweep_points(run: Run) -> pd.DataFrame:
+    """Return one row a (codec, setting), smallest mean bpp first within a codec.
+
+    Columns: codec, setting, n, complete (measured on every image of the sweep, every metric finite), bpp, ratio
+    (sum of raw bytes / sum of file bytes), size_bytes and raw_bytes (sums), the mean of each metric, and
+    `ms_ssim_db_of_mean`, the MS-SSIM mean turned into dB, which is not the mean of dB. A curve is drawn
+    through the complete points only: a mean over fewer images is another mean.
+    """
+    frame = run.protocol("sweep")
+    frame = frame[frame["status"].isin(["measured", "lossless"])]
+    if not len(frame):
+        return pd.DataFrame(columns=["codec", "setting", "n", "complete", "bpp", "ratio"])
+    images = run.protocol("sweep")["image"].nunique()
+    columns = [metric.column for metric in run.metrics]
+    groups = frame.sort_values("image").groupby(["codec", "setting"], sort=True)
+    points = groups[["bpp", *columns]].mean()
+    points[["size_bytes", "raw_bytes"]] = groups[["size_bytes", "raw_bytes"]].sum()
+    points["n"] = groups.size()
+    points["ratio"] = points["raw_bytes"] / points["size_bytes"]
+    points["complete"] = (points["n"] == images) & np.isfinite(points[["bpp", "psnr"]]).all(axis=1)
+    points["ms_ssim_db_of_mean"] = decibels(points["ms_ssim"]) if "ms_ssim" in columns else np.nan
+    points = points.reset_index()
+    place = {codec: index for index, codec in enumerate(run.codecs)}
+    return (
+        points.assign(place=points["codec"].map(place))
+        .sort_values(["place", "bpp"], kind="stable")
+        .drop(columns="place")
+        .reset_index(drop=True)
+    )
+
+
+def set_budget_rows(run: Run, ratios: Sequence[float]) -> pd.DataFrame:
+    """Return per ratio and codec the sweep setting with the largest total under sum(raw bytes) / ratio.
+
+    Columns as `sweep_points`, and target_ratio; a codec of which no complete setting fits has only its name.
+    """
+    points = sweep_points(run)
+    points = points[points["complete"].astype(bool)]
+    rows: list[dict[str, Any]] = []
+    for ratio in ratios:
+        for codec, mine in points.groupby("codec", sort=False):
+            fitting = mine[mine["size_bytes"] <= mine["raw_bytes"] / ratio]
+            if len(fitting):
+                rows.append({"target_ratio": ratio, **rows_of(fitting.nlargest(1, "size_bytes"))[0]})
+            else:
+                rows.append({"target_ratio": ratio, "codec": codec})
+    return pd.DataFrame(rows)

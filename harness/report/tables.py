@@ -1,0 +1,141 @@
+"""The ratio table: per ratio and codec, means over the same images, with intervals, counts and differences."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from harness.report.compared import Comparison, anchor_of, comparison, reached
+from harness.report.run import MEASURED, PROBLEMS, SEED, Run
+from harness.statistics import PairedDifference, bootstrap_mean, paired_difference
+
+STATUSES = ("reached", "capped", "unreachable", "lossless", *PROBLEMS)
+
+PAIRED = ("psnr", "ms_ssim_db")
+"""The metrics (in dB) whose paired differences to the anchor are shown."""
+
+DECIMALS_OF_RANK = 9
+"""Means are rounded to this many decimals before they are ranked, so that the order of a sum decides nothing."""
+
+
+def ratio_rows(run: Run) -> pd.DataFrame:
+    """Return the ratio table, one row a (ratio, codec): compared codecs by rank, then those apart.
+
+    Columns: target_ratio, codec, compared, rank, rank_at_budget, n (images of the means), images (with a record),
+    for each metric its mean and `_low`, `_high` (95 %; empty below n = 10), psnr_at_budget, ratio, bpp,
+    budget_used (means over the images of the ratio for a compared codec, over all with a file for one apart),
+    one count a status, not_measured, status (in words), leak, anchor, and for each of `PAIRED` (say psnr) the
+    paired difference to the anchor, codec - anchor, over the images on which both are reached: psnr_difference,
+    psnr_difference_low, psnr_difference_high, psnr_difference_n, psnr_wins, psnr_losses, psnr_verdict.
+    """
+    comparisons = [comparison(run, ratio) for ratio in run.ratios]
+    anchor = anchor_of(run, comparisons)
+    rows = [row for found in comparisons for row in _rows_of(run, found, run.at_ratio(found.ratio), anchor)]
+    return pd.DataFrame(rows)
+
+
+def _rows_of(run: Run, found: Comparison, frame: pd.DataFrame, anchor: str | None) -> list[dict[str, Any]]:
+    ranks = _ranks_at_budget(found, frame)
+    by_codec = dict(list(frame.groupby("codec", sort=False)))
+    total = frame["image"].nunique()
+    paired = [metric.column for metric in run.metrics if metric.column in PAIRED]
+    values = frame[reached(frame)].pivot(index="image", columns="codec", values=paired).sort_index()
+    rows = []
+    for position, codec in enumerate((*found.codecs, *found.apart)):
+        compared = codec in found.codecs
+        rows.append(
+            {
+                "target_ratio": found.ratio,
+                "codec": codec,
+                "compared": compared,
+                "rank": position + 1 if compared else None,
+                "rank_at_budget": ranks.get(codec),
+                **_means(run, by_codec[codec], found.images if compared else None),
+                **_counts(by_codec[codec], total),
+                "leak": run.leak(codec),
+                "anchor": anchor,
+                **{key: value for name in paired for key, value in _difference(values, name, codec, anchor).items()},
+            }
+        )
+    return rows
+
+
+def _ranks_at_budget(found: Comparison, frame: pd.DataFrame) -> dict[str, int]:
+    """Return each compared codec's rank by mean `psnr_at_budget`; empty where one of them lacks a value."""
+    used = frame[frame["image"].isin(found.images) & frame["codec"].isin(found.codecs)]
+    if not len(used) or used["psnr_at_budget"].isna().any():
+        return {}
+    means = used.groupby("codec")["psnr_at_budget"].mean().round(DECIMALS_OF_RANK)
+    ordered = sorted(found.codecs, key=lambda codec: (-float(means[codec]), found.codecs.index(codec)))
+    return {codec: place + 1 for place, codec in enumerate(ordered)}
+
+
+def _means(run: Run, frame: pd.DataFrame, images: tuple[str, ...] | None) -> dict[str, Any]:
+    """Return means and intervals over `images`; for a codec apart (None) only sizes, over all with a file."""
+    if images is None:
+        used = frame[frame["status"].isin(MEASURED) & frame["size_bytes"].notna()]
+    else:
+        used = frame[frame["image"].isin(images)].sort_values("image")
+    row: dict[str, Any] = {"n": 0 if images is None else len(used)}
+    for metric in run.metrics:
+        values = used[metric.column].to_numpy(float)
+        known = images is not None and len(values) > 0 and bool(np.isfinite(values).all())
+        interval = bootstrap_mean(values, SEED) if known else None
+        row[metric.column] = interval.mean if interval else None
+        row[f"{metric.column}_low"] = interval.low if interval else None
+        row[f"{metric.column}_high"] = interval.high if interval else None
+    at_budget = used["psnr_at_budget"]
+    row["psnr_at_budget"] = at_budget.mean() if images and at_budget.notna().all() else None
+    for column in ("ratio", "bpp", "budget_used"):
+        row[column] = used[column].mean() if len(used) else None
+    return row
+
+
+def _counts(frame: pd.DataFrame, total: int) -> dict[str, Any]:
+    counts = frame["status"].value_counts()
+    row: dict[str, Any] = {status: int(counts.get(status, 0)) for status in STATUSES}
+    row["images"] = total
+    row["not_measured"] = total - len(frame)
+    row["status"] = status_text(row)
+    return row
+
+
+def status_text(counts: Mapping[str, Any]) -> str:
+    """Say in words how a codec fared, such as "capped on 8 of 24"; "reached" alone when it always was."""
+    total = counts["images"]
+    if counts["reached"] == total:
+        return "reached"
+    parts = [(name, counts[name]) for name in STATUSES if name != "reached"]
+    parts.append(("not measured", counts["not_measured"]))
+    return ", ".join(f"{name} on {count} of {total}" for name, count in parts if count)
+
+
+def _difference(values: pd.DataFrame, metric: str, codec: str, anchor: str | None) -> dict[str, Any]:
+    """Return the paired difference of a metric; `values` has a row an image and columns (metric, codec)."""
+    if anchor is None or codec == anchor or codec not in values[metric] or anchor not in values[metric]:
+        return {f"{metric}_difference_n": 0}
+    both = values[metric][[codec, anchor]].replace(np.inf, np.nan).dropna()
+    if not len(both):
+        return {f"{metric}_difference_n": 0}
+    found = paired_difference(both[codec].to_numpy(), both[anchor].to_numpy(), SEED)
+    return {
+        f"{metric}_difference": found.mean,
+        f"{metric}_difference_low": found.low,
+        f"{metric}_difference_high": found.high,
+        f"{metric}_difference_n": found.n,
+        f"{metric}_wins": found.wins,
+        f"{metric}_losses": found.losses,
+        f"{metric}_verdict": verdict(found),
+    }
+
+
+def verdict(found: PairedDifference) -> str:
+    """Say what an interval of a difference shows: "better", "worse", "not significant"."""
+    if found.low is None:
+        return f"no interval at n = {found.n}"
+    if not found.significant:
+        return "not significant"
+    return "better" if found.mean > 0 else "worse"

@@ -1,0 +1,48 @@
+"""Every table of a report, made once and shown on the page, in report.md and as figures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from harness.report.bd import bd_matrix, bd_rows
+from harness.report.compared import anchor_of, comparison
+from harness.report.listings import problem_rows, rider_rows
+from harness.report.run import Run
+from harness.report.speed import speed_rows
+from harness.report.sweeps import set_budget_rows, sweep_points
+from harness.report.tables import ratio_rows
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The tables of one run; an empty one has no rows."""
+
+    anchor: str | None
+    """The codec that differences are taken to."""
+    ratio: pd.DataFrame
+    sweep: pd.DataFrame
+    set_budget: pd.DataFrame
+    bd: pd.DataFrame
+    bd_matrix: pd.DataFrame
+    riders: pd.DataFrame
+    problems: pd.DataFrame
+    speed: pd.DataFrame
+
+
+def tabulate(run: Run) -> Tables:
+    """Make every table."""
+    anchor = anchor_of(run, [comparison(run, ratio) for ratio in run.ratios])
+    ratio = ratio_rows(run)
+    return Tables(
+        anchor=anchor,
+        ratio=ratio,
+        sweep=sweep_points(run),
+        set_budget=set_budget_rows(run, run.ratios or tuple(run.manifest.get("ratios") or ())),
+        bd=bd_rows(run, anchor),
+        bd_matrix=bd_matrix(run),
+        riders=rider_rows(run),
+        problems=problem_rows(run),
+        speed=speed_rows(run, ratio),
+    )

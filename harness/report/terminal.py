@@ -1,0 +1,88 @@
+"""The table that `harness bench` prints at its end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from harness.report import words
+from harness.report.columns import Metric
+from harness.report.listings import problem_rows, rider_rows
+from harness.report.run import Run, prepare, rows_of
+from harness.report.sweeps import sweep_points
+from harness.report.tables import ratio_rows
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+SHOWN = ("psnr", "ms_ssim", "ms_ssim_db", "ssimulacra2")
+WITH_INTERVAL = "psnr"
+NAME_WIDTH = 20
+"""Characters that a codec's name has at least, where it needs them."""
+
+
+def print_table(records: pd.DataFrame, manifest: Mapping[str, Any], console: Console) -> None:
+    """Print the ratio table, then riders, problems and the null test's verdict."""
+    from rich.text import Text
+
+    run = prepare(records, manifest)
+    table = ratio_rows(run)
+    for ratio in run.ratios:
+        console.print(_ratio_table(run, ratio, table[table["target_ratio"] == ratio]))
+    points = sweep_points(run)
+    if len(points):
+        console.print(f"Sweep protocol: {len(points)} points of {points['codec'].nunique()} codecs, in the report.")
+    for row in rider_rows(run).to_dict("records"):
+        exact = f"exact on {row['exact']} of {row['n']}"
+        console.print(Text(f"lossless: {row['codec']} {row['total_ratio']:.2f}x, {exact}"))
+    for row in problem_rows(run).to_dict("records"):
+        text = f"{row['status']}: {row['codec']} on {row['images']}: {row['reason']}"
+        console.print(Text(text, style="red" if row["status"] == "failed" else "yellow"))
+    valid = bool((manifest.get("null_test") or {}).get("valid"))
+    console.print(Text(words.null_verdict(manifest), style="green" if valid else "bold red"))
+
+
+def _ratio_table(run: Run, ratio: float, rows: pd.DataFrame) -> Table:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    metrics = [metric for metric in run.metrics if metric.column in SHOWN]
+    n = int(rows["n"].max())
+    title = f"{ratio:g}x, means over n = {n} of {rows['images'].max()} images"
+    if rows["psnr_low"].notna().any():
+        title += "; ± half the width of the 95 % interval"
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("codec", overflow="fold", min_width=min(NAME_WIDTH, max(map(len, rows["codec"]))))
+    for metric in metrics:
+        table.add_column(f"{metric.label}\n{metric.unit}", justify="right", no_wrap=True)
+    for name in ("at equal\nbytes", "ratio", "budget"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("status", min_width=12)
+    for row in rows_of(rows):
+        cells = _cells(row, metrics)
+        table.add_row(*(Text(cell) for cell in cells), style=None if row["compared"] else "dim")
+    return table
+
+
+def _cells(row: Mapping[str, Any], metrics: list[Metric]) -> list[str]:
+    notes = [text for text in (str(row["status"]), words.rank_change(row)) if text]
+    return [
+        words.codec_name(row),
+        *(_mean(row, metric) for metric in metrics),
+        words.number(row.get("psnr_at_budget"), 2),
+        words.number(row["ratio"], 2),
+        words.percent(row["budget_used"]),
+        "; ".join(notes),
+    ]
+
+
+def _mean(row: Mapping[str, Any], metric: Metric) -> str:
+    text = words.number(row.get(metric.column), metric.digits)
+    low, high = row.get(f"{metric.column}_low"), row.get(f"{metric.column}_high")
+    if metric.column != WITH_INTERVAL or low is None or high is None or words.missing(low):
+        return text
+    return f"{text} ±{(high - low) / 2:.{metric.digits}f}"

@@ -1,0 +1,135 @@
+"""How numbers and findings are put into words, the same on the page, in report.md and in the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from harness.report.columns import Metric
+
+ABSENT = "–"
+
+FAIRNESS = (
+    "The ratio is raw bytes / file bytes: raw is height x width x channels x bytes per sample, and the file is a "
+    "real one, headers included, that another process decoded.",
+    "Ratio protocol: each image on its own has a budget of floor(raw / ratio) bytes; the largest file that fits "
+    "is taken. A capped codec fits even at its top setting; an unreachable one never fits.",
+    "Metrics are computed on the integers that the decoder returned, never on floats; the peak is "
+    "2^sample_bits - 1 of the image.",
+    "Coarse ladders waste budget, so beside each mean stands its value at exactly the budget, interpolated in log "
+    "bytes between the fitting setting and the next. A rank that changes under it is marked.",
+    "Lossless results are counted apart and are in no mean of PSNR. The riders of the null test are in no table of "
+    "ratios.",
+    "Differences are paired: per image, then averaged, with a 95 % bootstrap interval over images. Below ten images "
+    "there are points and no intervals.",
+    "MS-SSIM in dB is -10 log10(1 - x) per image, then averaged: a mean of dB, not the dB of a mean.",
+    "The sweep protocol uses one setting for all images, as papers do; its curves never share axes with those of the "
+    "ratio protocol.",
+    "A learned codec that was trained on a test image is leaked, one whose training images nobody knows is unknown; "
+    "unknown is not clean.",
+)
+"""The rules of a comparison, one sentence or two each."""
+
+
+def missing(value: Any) -> bool:
+    """Tell whether a cell is empty: None or NaN."""
+    return value is None or bool(pd.isna(value))
+
+
+def number(value: Any, digits: int) -> str:
+    """Print a number, or a dash for an empty one."""
+    return ABSENT if missing(value) else f"{float(value):.{digits}f}"
+
+
+def percent(value: Any) -> str:
+    """Print a share of 1 in percent."""
+    return ABSENT if missing(value) else f"{100 * float(value):.1f} %"
+
+
+def interval(row: Mapping[str, Any], column: str, digits: int) -> str:
+    """Print the interval of a column, such as "38.95 to 40.52"; empty where there is none."""
+    low, high = row.get(f"{column}_low"), row.get(f"{column}_high")
+    return "" if missing(low) or missing(high) else f"{low:.{digits}f} to {high:.{digits}f}"
+
+
+def mean(row: Mapping[str, Any], metric: Metric) -> str:
+    """Print a metric's mean and, where there is one, its interval: "39.74 (38.95 to 40.52)"."""
+    inside = interval(row, metric.column, metric.digits)
+    text = number(row.get(metric.column), metric.digits)
+    return f"{text} ({inside})" if inside else text
+
+
+def signed(value: Any, digits: int = 2) -> str:
+    """Print a difference with its sign."""
+    return ABSENT if missing(value) else f"{float(value):+.{digits}f}"
+
+
+def difference(row: Mapping[str, Any]) -> str:
+    """Print a paired difference of PSNR in dB with its interval and finding."""
+    if row["codec"] == row["anchor"]:
+        return "anchor"
+    if missing(row.get("psnr_difference")):
+        return ABSENT
+    return f"{signed(row['psnr_difference'])} dB ({difference_detail(row)})"
+
+
+def difference_detail(row: Mapping[str, Any]) -> str:
+    """Print what stands behind a paired difference: "+0.35 to +0.61, better, wins 22 of 24"."""
+    if row["codec"] == row["anchor"] or missing(row.get("psnr_difference")):
+        return ""
+    low, high = row.get("psnr_difference_low"), row.get("psnr_difference_high")
+    inside = "" if missing(low) else f"{signed(low)} to {signed(high)}"
+    wins = f"wins {int(row['psnr_wins'])} of {int(row['psnr_difference_n'])}"
+    return ", ".join(part for part in (inside, str(row["psnr_verdict"]), wins) if part)
+
+
+def bd_rate(row: Mapping[str, Any]) -> str:
+    """Print a BD-rate with its interval and finding: "-15.5 % (-17.0 to -14.1), fewer bytes"."""
+    if missing(row.get("bd_rate")):
+        return "refused"
+    low, high = row.get("bd_rate_low"), row.get("bd_rate_high")
+    text = f"{signed(row['bd_rate'], 1)} %"
+    if low is None or high is None or missing(low) or missing(high):
+        return text
+    finding = "not significant" if low <= 0 <= high else "fewer bytes" if high < 0 else "more bytes"
+    return f"{text} ({signed(low, 1)} to {signed(high, 1)}), {finding}"
+
+
+def rank_change(row: Mapping[str, Any]) -> str:
+    """Say how the rank changes at exactly the budget, such as "3rd at equal bytes"; empty where it does not."""
+    rank, other = row.get("rank"), row.get("rank_at_budget")
+    if missing(rank) or missing(other) or rank == other:
+        return ""
+    return f"{ordinal(int(other or 0))} at equal bytes"
+
+
+def ordinal(place: int) -> str:
+    """Print a rank: 1st, 2nd, 3rd, 4th."""
+    ending = {1: "st", 2: "nd", 3: "rd"}.get(place % 10, "th") if place % 100 not in {11, 12, 13} else "th"
+    return f"{place}{ending}"
+
+
+def codec_name(row: Mapping[str, Any]) -> str:
+    """Print a codec with its leak status where that is not clean: "resnet (leak unknown)"."""
+    note = leak_note(row)
+    return f"{row['codec']} ({note})" if note else str(row["codec"])
+
+
+def leak_note(row: Mapping[str, Any]) -> str:
+    """Say whether a learned codec's numbers are to be doubted; empty for a clean one."""
+    return {"leaked": "leaked", "unknown": "leak unknown"}.get(str(row.get("leak")), "")
+
+
+def null_verdict(manifest: Mapping[str, Any]) -> str:
+    """Say whether the null test holds."""
+    null = manifest.get("null_test") or {}
+    if "valid" not in null or not null.get("records", 1):
+        return "The null test was not run: nothing shows that the metrics see exact pictures as exact."
+    if null["valid"]:
+        return "Null test passed: every lossless codec scored as the reference against itself."
+    wrong = "; ".join(str(text) for text in null.get("wrong") or ())
+    return "NULL TEST FAILED: this run is invalid. A lossless codec did not score as the reference against itself" + (
+        f": {wrong}." if wrong else "."
+    )
