@@ -2,8 +2,8 @@
 
 The search predicts log(bytes) of every rung: the curve of another image, moved to go through what is known of this
 one. It keeps the best file that fits, and ends when the next rung up is known not to fit. On a ladder whose sizes
-rise it finds what a full search finds. Where sizes dip now and then (WebP), its answer still fits and the rung above
-it does not.
+rise it finds what a full search finds. Where sizes dip now and then (WebP), its answer still fits, and the rung above
+it does not or makes a smaller file.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Choice:
     index: int
     """The rung of the largest file that fits; where none does, that of the smallest file seen."""
     next_index: int | None
-    """The rung above it, where there is one that does not fit."""
+    """The lowest rung above all that fit; right above `index` unless sizes dip there. None unless reached."""
 
 
 @dataclass
@@ -70,27 +70,29 @@ class Search:
         fitting = [index for index, size in self.sizes.items() if size <= budget]
         if not fitting:
             return Choice("unreachable", min(self.sizes, key=lambda index: (self.sizes[index], index)), None)
+        top = max(fitting)
         best = max(fitting, key=lambda index: (self.sizes[index], index))
-        while best + 1 < self.length and self._size(best + 1) <= budget and self.sizes[best + 1] >= self.sizes[best]:
+        while best < top and self._size(best + 1) <= budget and self.sizes[best + 1] >= self.sizes[best]:
             best += 1
-        if best + 1 == self.length or max(fitting) + 1 == self.length:
+        if top + 1 == self.length:
             return Choice("capped", best, None)
-        return Choice("reached", best, best + 1)
+        return Choice("reached", best, top + 1)
 
     def _close_bracket(self, budget: int) -> None:
         """Ask for sizes until a rung that fits lies right below one that does not, or an end is reached.
 
-        Each further miss on the same side steps further over the guess, so the bracket closes in few steps.
+        Each further miss on the same side steps further over the guess. Where guesses have not closed the bracket
+        after as many steps as halving it would take, it is halved: never more than twice those steps.
         """
+        low, high = self._bracket(budget)
+        guesses = (high - low).bit_length()
         run, side = 0, 0
-        while True:
+        while high - low > 1:
+            guess = self._guess(low, high, budget) + side * (2**run - 1) if guesses > 0 else (low + high) // 2
+            now = 1 if self._size(min(max(guess, low + 1), high - 1)) <= budget else -1
+            run, side = (run + 1 if now == side else 0), now
             low, high = self._bracket(budget)
-            if high - low == 1:
-                return
-            overshoot = side * run
-            rung = min(max(self._guess(low, high, budget) + overshoot, low + 1), high - 1)
-            now = 1 if self._size(rung) <= budget else -1
-            run, side = (min(run + 1, 30) if now == side else 0), now
+            guesses -= 1
 
     def _bracket(self, budget: int) -> tuple[int, int]:
         """Return the highest rung known to fit (or -1) and the lowest above it known not to (or the length)."""
