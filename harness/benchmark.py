@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness import engine, manifest, timing
+from harness import engine, manifest, provenance, timing
 from harness.errors import StoreError, UsageError
 from harness.images import read_image
 from harness.manifest import Tally
@@ -55,8 +55,8 @@ def bench(request: Request) -> Run:
             "jobs": jobs,
             "device": device,
             "seed": 0,
-            "versions": manifest.describe_software(),
-            "machine": manifest.describe_machine(),
+            "versions": provenance.describe_software(),
+            "machine": provenance.describe_machine(),
         }
         tasks = list(_unfinished(plan, store))
         previous = _previous(folder)
@@ -187,9 +187,9 @@ def _device(asked: str) -> str:
     Raises:
         UsageError: a GPU was asked for and there is none.
     """
-    if asked == "cpu" or (asked == "auto" and not manifest.has_gpu()):
+    if asked == "cpu" or (asked == "auto" and not provenance.has_gpu()):
         return "cpu"
-    if not manifest.has_gpu():
+    if not provenance.has_gpu():
         raise UsageError("the device cuda was asked for; no NVIDIA GPU and driver were found. Use --device cpu.")
     return "cuda"
 

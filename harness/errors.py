@@ -8,6 +8,7 @@
     |   +-- DataError             a data set is absent, incomplete or not what its hashes say
     |   +-- StoreError            the record store is damaged, too new, or cannot be written
     |   +-- MissingDependencyError  a library or program is not installed
+    |   +-- ContainerError      the Docker engine, the image or a GPU runtime is not there, or refused
     +-- CodecError                a codec failed on one image: costs that record only
         +-- UnsupportedImageError the format cannot hold this image
         +-- BadStreamError        the bytes are no intact file of this codec
@@ -60,6 +61,10 @@ class StoreError(UsageError):
 
 class MissingDependencyError(UsageError):
     """A library or program is not installed; the message says how to install it."""
+
+
+class ContainerError(UsageError):
+    """The Docker engine, the image or a GPU runtime is not there, or refused; the message says what to do."""
 
 
 class CodecError(HarnessError):

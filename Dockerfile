@@ -1,0 +1,82 @@
+# harness with every library it needs; runs on the CPU, and on NVIDIA GPUs with driver R580 or newer.
+#     docker build -t harness .           or `make image`, which also fills in the labels
+#     docker run harness bench --ratios 4,8,12,16
+# torch's wheels bring CUDA 13.0 themselves, so a -base image is enough.
+ARG BASE_IMAGE=nvidia/cuda:13.0.3-base-ubuntu24.04@sha256:7c7413a56200486f71f181cad9310f6fd31b6bb21816ade15fc9c1e1e927a5c1
+
+# Python is the base's own: Ubuntu 24.04 has 3.12, Debian 12 has 3.11.
+FROM ${BASE_IMAGE} AS base
+# hadolint ignore=DL3008
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends python3 \
+    && rm -rf /var/lib/apt/lists/* /var/log/*
+
+# What the project itself needs of requirements.lock (not its tools), every file checked by its hash.
+FROM base AS libraries
+ARG SOURCE_DATE_EPOCH=0
+ENV NO_COLOR=1 PYC_INVALIDATION_MODE=UNCHECKED_HASH \
+    UV_CACHE_DIR=/opt/uv-cache UV_NO_PROGRESS=1 UV_PYTHON=/opt/harness/bin/python
+# hadolint ignore=DL3008
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends python3-venv \
+    && rm -rf /var/lib/apt/lists/* /var/log/*
+WORKDIR /src
+COPY requirements-uv.lock ./
+RUN python3 -m venv /opt/uv \
+    && /opt/uv/bin/pip install --no-cache-dir --require-hashes -r requirements-uv.lock
+COPY pyproject.toml requirements.lock ./
+# The CUDA libraries move to a tree of their own: a layer that stays when anything else changes.
+RUN /opt/uv/bin/uv venv --python /usr/bin/python3 /opt/harness \
+    && /opt/uv/bin/uv pip install --compile-bytecode --require-hashes -r pyproject.toml --constraints requirements.lock \
+    && rm -rf /opt/uv-cache /opt/harness/.lock \
+    && site=$(echo /opt/harness/lib/python3.*/site-packages) \
+    && mkdir -p "/opt/cuda$site" \
+    && mv "$site/nvidia" "$site/triton" "/opt/cuda$site" \
+    && find /opt/harness /opt/cuda -exec touch --no-dereference --date="@$SOURCE_DATE_EPOCH" {} +
+
+# The project, as a wheel built with the locked setuptools, in a tree of its own too.
+FROM libraries AS project
+ARG SOURCE_DATE_EPOCH=0
+COPY . ./
+RUN /opt/uv/bin/uv build --quiet --wheel --no-build-isolation --out-dir /opt/wheel \
+    && /opt/uv/bin/uv pip install --prefix /opt/project --no-deps --compile-bytecode /opt/wheel/*.whl \
+    && cp LICENSE requirements.lock /opt/project \
+    && find /opt/project -exec touch --no-dereference --date="@$SOURCE_DATE_EPOCH" {} +
+
+FROM base
+COPY --from=libraries /opt/cuda/ /
+COPY --from=libraries /opt/harness/ /opt/harness/
+COPY --from=project /opt/project/ /opt/harness/
+# Any user may write here, and nowhere else; so the image runs as it is under any --user.
+RUN mkdir /results /cache && chmod 1777 /results /cache
+VOLUME ["/results", "/cache"]
+# Where /tmp cannot be written (--read-only), temporary files go to the working folder.
+WORKDIR /cache
+USER 65532:65532
+
+ARG BASE_IMAGE
+ARG VERSION=unknown
+ARG REVISION=unknown
+ARG SOURCE=unknown
+ARG LOCK_SHA256=unknown
+ENV PATH=/opt/harness/bin:$PATH \
+    PYTHONDONTWRITEBYTECODE=1 \
+    HOME=/cache \
+    MPLCONFIGDIR=/cache/matplotlib \
+    LOGNAME=harness \
+    HARNESS_RESULTS=/results \
+    HARNESS_CACHE=/cache \
+    HARNESS_IMAGE=harness:$VERSION \
+    HARNESS_BASE_IMAGE=$BASE_IMAGE \
+    HARNESS_REVISION=$REVISION \
+    HARNESS_LOCK_SHA256=$LOCK_SHA256
+LABEL org.opencontainers.image.title="harness" \
+      org.opencontainers.image.description="Benchmark image compression, learned and classical, honestly." \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.source="$SOURCE" \
+      org.opencontainers.image.version="$VERSION" \
+      org.opencontainers.image.revision="$REVISION" \
+      org.opencontainers.image.base.name="$BASE_IMAGE" \
+      harness.lock.sha256="$LOCK_SHA256"
+ENTRYPOINT ["harness"]
+CMD ["--help"]

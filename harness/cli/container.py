@@ -1,0 +1,79 @@
+"""harness container build | run | check."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from harness.cli.options import Settings, results_option
+from harness.container.connection import IMAGE
+
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+_image_option = click.option("--image", default=IMAGE, show_default=True, help="The image's name, with or without tag.")
+
+
+@click.group()
+def container() -> None:
+    """Build the pinned image, run harness in it, and check that it computes the same again.
+
+    \b
+    Example:
+      harness container run -- bench --ratios 4,8,12,16
+    """
+
+
+@container.command()
+@click.argument("source", type=_FOLDER, default=".")
+@_image_option
+@click.option("--base", default="", envvar="BASE_IMAGE", help="A base image in place of the pinned CUDA one.")
+@click.option("--fresh", is_flag=True, help="Use no layer of an earlier build.")
+def build(source: Path, image: str, base: str, fresh: bool) -> None:
+    """Build the image from the checkout in SOURCE, the current folder unless named.
+
+    \b
+    Example:
+      harness container build
+    """
+    from harness.container.build import build as build_image
+
+    built = build_image(source, click.echo, image, base, fresh)
+    click.echo(f"{image}: {built.id}, {built.size_bytes / 1e9:.2f} GB")
+
+
+@container.command(context_settings={"allow_interspersed_args": False})
+@click.argument("command", nargs=-1, type=click.UNPROCESSED, required=True)
+@_image_option
+@results_option
+@click.option("--gpus", type=click.Choice(["auto", "all", "none"]), default="auto", show_default=True)
+@click.option("--plugin", "plugins", multiple=True, type=_FILE, help="A Python file with a codec; may be given again.")
+@click.option("--mount", "folders", multiple=True, type=_FOLDER, help="A folder to see, read-only, at the same path.")
+@click.option("--network", default="none", show_default=True, help="none, or bridge to fetch data.")
+@click.option("--memory", default="", help="As in 16g; nine tenths of the engine's memory unless said.")
+@click.option("--pids", type=click.IntRange(min=64), default=4096, show_default=True, help="Processes and threads.")
+@click.option("--shm", default="1g", show_default=True, help="Shared memory.")
+@click.pass_obj
+def run(settings: Settings, /, memory: str, pids: int, shm: str, **asked: Any) -> None:
+    """Run a harness COMMAND in a fresh container: as you, read-only but for the results, without network.
+
+    What $HARNESS_DATA names and --config are seen inside. Ctrl-C stops the container and keeps what is done.
+
+    \b
+    Example:
+      harness container run --plugin my_codec.py -- bench --ratios 4,8,12,16
+    """
+    from harness.container.run import Job, Limits
+    from harness.container.run import run as run_job
+
+    config = Path(settings.config_path) if settings.config_path else None
+    job = Job(**asked, config=config, limits=Limits(memory, pids, shm))
+    sys.exit(run_job(job, _write, lambda line: click.echo(line, err=True)))
+
+
+def _write(out: bytes, error: bytes) -> None:
+    for stream, data in ((sys.stdout.buffer, out), (sys.stderr.buffer, error)):
+        stream.write(data)
+        stream.flush()

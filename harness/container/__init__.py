@@ -1,0 +1,1 @@
+"""Harness in a container, driven from the host through docker-py: build, run, check."""

@@ -1,0 +1,96 @@
+"""Build the image from a checkout, with where it comes from written into it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from harness import __version__
+from harness.container.connection import IMAGE, connected, refusal
+from harness.datasets import file_sha256
+from harness.errors import ContainerError, UsageError
+from harness.provenance import revision
+
+LOCK = "requirements.lock"
+
+
+@dataclass(frozen=True)
+class Built:
+    """An image that was built."""
+
+    id: str
+    size_bytes: int
+    """Unpacked, with the base."""
+
+
+def build(source: Path, say: Callable[[str], None], image: str = IMAGE, base: str = "", fresh: bool = False) -> Built:
+    """Build the image from the checkout in `source`, each line of progress handed to `say`.
+
+    `base` replaces the pinned base image; `fresh` uses no cached layer.
+
+    Raises:
+        UsageError: `source` is no checkout of harness.
+        ContainerError: there is no engine, or a step failed.
+    """
+    arguments = build_arguments(source, base)
+    with connected() as client:
+        steps = client.api.build(
+            path=str(source), tag=image, buildargs=arguments, decode=True, rm=True, forcerm=True, nocache=fresh
+        )
+        _follow(steps, say)
+        attributes = client.images.get(image).attrs
+        return Built(attributes["Id"], attributes["Size"])
+
+
+def build_arguments(source: Path, base: str = "") -> dict[str, str]:
+    """Return the values of the Dockerfile's ARGs: revision, address and lock of the checkout.
+
+    Raises:
+        UsageError: `source` is no checkout of harness.
+    """
+    for name in ("Dockerfile", LOCK):
+        if not (source / name).is_file():
+            raise UsageError(f"{source.resolve()} holds no {name}: name the folder of a checkout of harness.")
+    arguments = {
+        "VERSION": __version__,
+        "REVISION": revision(source) or "unknown",
+        "SOURCE": _address(source) or "unknown",
+        "LOCK_SHA256": file_sha256(source / LOCK),
+        "SOURCE_DATE_EPOCH": os.environ.get("SOURCE_DATE_EPOCH") or _git(source, "log", "-1", "--format=%ct") or "0",
+    }
+    return {**arguments, "BASE_IMAGE": base} if base else arguments
+
+
+def _address(source: Path) -> str:
+    """Return where the source is published, without a user or password; empty when it is only on this machine."""
+    parts = urlsplit(_git(source, "config", "--get", "remote.origin.url"))
+    return f"https://{parts.hostname}{parts.path}" if parts.scheme in ("http", "https") else ""
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=False)
+    return done.stdout.strip()
+
+
+def _follow(steps: Iterable[Mapping[str, Any]], say: Callable[[str], None]) -> None:
+    """Hand on each line of a build, and a layer's state when it changes.
+
+    Raises:
+        ContainerError: a step failed.
+    """
+    states: dict[str, str] = {}
+    for step in steps:
+        if "error" in step:
+            raise ContainerError(f"the image was not built: {refusal(str(step['error']))}")
+        for line in str(step.get("stream", "")).splitlines():
+            if line.strip():
+                say(line.rstrip())
+        layer, state = str(step.get("id", "")), str(step.get("status", ""))
+        if state and states.get(layer) != state:
+            states[layer] = state
+            say(f"{layer} {state}".strip())

@@ -1,0 +1,38 @@
+"""What a run inside a container tells its user: where the report is, seen from the host."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+from pathlib import Path
+
+HOST_RESULTS_VARIABLE = "HARNESS_HOST_RESULTS"
+"""The folder of the host that the results folder is, set by `harness container run`."""
+_MOUNTS = Path("/proc/self/mountinfo")
+_ANONYMOUS = re.compile(r"/volumes/[0-9a-f]{64}/_data$")
+
+
+def where_on_host(run: Path) -> str:
+    """Return where the host finds a run, or how to copy it there; empty when that needs no saying."""
+    if host := os.environ.get(HOST_RESULTS_VARIABLE):
+        return f"On the host: {Path(host) / run.name}"
+    if not os.environ.get("HARNESS_IMAGE") or _is_kept(run):
+        return ""
+    return (
+        f"It is inside this container. To copy it out: docker cp {platform.node()}:{run.resolve()} .\n"
+        "To have it on the host at once, run `mkdir -p results` and add "
+        '--user "$(id -u):$(id -g)" -v "$PWD/results:/results"'
+    )
+
+
+def _is_kept(run: Path) -> bool:
+    """Tell whether a folder is on a mount that the user chose: not the container's own layer or nameless volume."""
+    try:
+        lines = _MOUNTS.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return True
+    mounts = {fields[4]: fields[3] for line in lines if len(fields := line.split()) > 4}
+    folder = run.resolve()
+    place = next(str(parent) for parent in (folder, *folder.parents) if str(parent) in mounts)
+    return place != "/" and not _ANONYMOUS.search(mounts[place])

