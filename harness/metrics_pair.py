@@ -49,6 +49,14 @@ class Scale:
 
 
 @dataclass(frozen=True)
+class Planes:
+    """Reference plus and minus decoded: float32 holds both exactly, since samples have at most 16 bits."""
+
+    total: NDArray[np.float32]
+    difference: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
 class Pair:
     """A reference and what a codec made of it; each shared step runs once, when it is first asked for."""
 
@@ -60,16 +68,13 @@ class Pair:
     """Where torch computes: "cpu" or "cuda"."""
 
     @cached_property
-    def difference(self) -> NDArray[np.float32]:
-        """Reference minus decoded, (height, width, channels); exact, since samples have at most 16 bits."""
-        return self.reference.astype(np.float32) - self.decoded.astype(np.float32)
-
-    @cached_property
-    def error_energy(self) -> NDArray[np.float64]:
-        """Sums over the pixels of products of channel errors, (channels, channels); exact integers."""
-        errors = self.difference.reshape(-1, self.difference.shape[2]).astype(np.float64)
-        energy: NDArray[np.float64] = errors.T @ errors
-        return energy
+    def planes(self) -> Planes:
+        """Sum and difference of the two images, (height, width, channels) each."""
+        total, difference = self.reference.astype(np.float32), self.decoded.astype(np.float32)
+        np.subtract(total, difference, out=difference)  # now the difference
+        total *= 2
+        total -= difference
+        return Planes(total, difference)
 
     @cached_property
     def tensors(self) -> tuple[torch.Tensor, torch.Tensor]:
@@ -88,37 +93,40 @@ class Pair:
         return torch.float32 if self.device == "cpu" else torch.float64
 
     @cached_property
-    def scales(self) -> list[Scale]:
-        """The five scales of MS-SSIM, finest first; only the finest where the image is too small for five."""
+    def _flat(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Sum and difference as tensors of (height, width x channels)."""
         import torch
 
-        channels = self.difference.shape[2]
-        sides = min(self.difference.shape[:2])
-        wanted = len(_SCALE_WEIGHTS) if sides >= MS_SSIM_SMALLEST_SIDE else 1
-        sums = self.reference.astype(np.float32) + self.decoded.astype(np.float32)
-        total, difference = (
-            torch.from_numpy(planes.reshape(len(planes), -1)).to(self.device, self.dtype)
-            for planes in (sums, self.difference)
-        )
-        scales = [_scale(total, difference, channels, self.peak)]
-        while len(scales) < wanted:
-            total, difference = _halved(total, channels), _halved(difference, channels)
-            scales.append(_scale(total, difference, channels, self.peak))
-        return scales
+        planes = (plane.reshape(len(plane), -1) for plane in (self.planes.total, self.planes.difference))
+        total, difference = (torch.from_numpy(plane).to(self.device, self.dtype) for plane in planes)
+        return total, difference
+
+    @cached_property
+    def _finest(self) -> Scale:
+        import torch
+
+        with torch.inference_mode():
+            return _scale(*self._flat, self.reference.shape[2], self.peak)
 
     @cached_property
     def ssim(self) -> float:
         """SSIM, mean over the channels."""
-        return float(self.scales[0].ssim.mean())
+        return float(self._finest.ssim.mean())
 
     @cached_property
     def ms_ssim(self) -> float:
         """MS-SSIM, mean over the channels; a negative term counts as 0."""
         import torch
 
-        terms = torch.stack([*(scale.contrast for scale in self.scales[:-1]), self.scales[-1].ssim])
-        weights = torch.tensor(_SCALE_WEIGHTS, dtype=terms.dtype, device=terms.device)
-        return float((terms.clamp_min(0) ** weights[:, None]).prod(dim=0).mean())
+        channels = self.reference.shape[2]
+        (total, difference), scales = self._flat, [self._finest]
+        with torch.inference_mode():
+            while len(scales) < len(_SCALE_WEIGHTS):
+                total, difference = _halved(total, channels), _halved(difference, channels)
+                scales.append(_scale(total, difference, channels, self.peak))
+            terms = torch.stack([*(scale.contrast for scale in scales[:-1]), scales[-1].ssim])
+            weights = terms.new_tensor(_SCALE_WEIGHTS)
+            return float((terms.clamp_min(0) ** weights[:, None]).prod(dim=0).mean())
 
 
 def _halved(plane: torch.Tensor, channels: int) -> torch.Tensor:
@@ -126,7 +134,8 @@ def _halved(plane: torch.Tensor, channels: int) -> torch.Tensor:
     from torch.nn.functional import pad
 
     height, width = plane.shape[0], plane.shape[1] // channels
-    plane = pad(plane, (width % 2 * channels, 0, height % 2, 0))
+    if width % 2 or height % 2:
+        plane = pad(plane, (width % 2 * channels, 0, height % 2, 0))
     rows = (plane[0::2] + plane[1::2]).view(-1, (width + 1) // 2, 2, channels)
     return ((rows[:, :, 0] + rows[:, :, 1]) / 4).flatten(1)
 
@@ -153,8 +162,11 @@ def _losses(
     """Return the sums over all windows of 1 - SSIM and of 1 - contrast, (2, channels) in float64."""
     import torch
 
-    centred = total - offset
-    planes = _filtered_down(torch.stack([centred, difference, centred * centred, difference * difference]))
+    moments = total.new_empty((4, *total.shape))
+    torch.sub(total, offset, out=moments[0])
+    moments[1] = difference
+    torch.mul(moments[:2], moments[:2], out=moments[2:])
+    planes = _filtered_down(moments)
     by_column = planes.view(4, planes.shape[1], -1, channels).permute(0, 2, 3, 1)
     mean_total, mean_difference, square_total, square_difference = _filtered_down(by_column.flatten(2))
     variance_total = torch.addcmul(square_total, mean_total, mean_total, value=-1)
