@@ -8,7 +8,7 @@ depends on how points are joined, so all three usual ways are computed; `pchip` 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -96,9 +96,9 @@ class DeltaOverImages:
         return (*notes, *(f"{image}: refused, {reason}" for image, reason in self.refused.items()))
 
 
-def bd_rate(anchor: Curve, test: Curve) -> Delta:
-    """Return by how many percent the test's rate is above the anchor's at equal quality."""
-    return _delta(anchor, test, "rate")
+def bd_rate(anchor: Curve, test: Curve, methods: Sequence[str] = METHODS) -> Delta:
+    """Return by how many percent the test's rate is above the anchor's at equal quality, by each named method."""
+    return _delta(anchor, test, "rate", methods)
 
 
 def bd_quality(anchor: Curve, test: Curve) -> Delta:
@@ -153,7 +153,7 @@ def _non_dominated(curve: Curve, name: str) -> _Points:
     return _Points(np.log(rates), qualities, tuple(notes))
 
 
-def _delta(anchor: Curve, test: Curve, axis: Axis) -> Delta:
+def _delta(anchor: Curve, test: Curve, axis: Axis, methods: Sequence[str] = METHODS) -> Delta:
     used = _non_dominated(anchor, "anchor"), _non_dominated(test, "test")
     counts = len(used[0].qualities), len(used[1].qualities)
     notes = used[0].notes + used[1].notes
@@ -168,7 +168,7 @@ def _delta(anchor: Curve, test: Curve, axis: Axis) -> Delta:
         reason = f"the curves have {100 * overlap:.0f} % of their range in common, {100 * MIN_OVERLAP:.0f} % are needed"
         return Delta({}, float(overlap), counts, notes, reason)
     means = {
-        method: [_mean_between(x, y, low, high, method) for x, y in zip(along, gaps, strict=True)] for method in METHODS
+        method: [_mean_between(x, y, low, high, method) for x, y in zip(along, gaps, strict=True)] for method in methods
     }
     by_method = {method: tested - base for method, (base, tested) in means.items()}
     if axis == "rate":

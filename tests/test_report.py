@@ -119,6 +119,19 @@ def test_there_are_intervals_from_ten_images_on(n: int, known: bool) -> None:
         assert row["psnr_low"] <= row["psnr"] <= row["psnr_high"]
 
 
+def test_a_rank_tells_in_how_many_resamples_it_holds() -> None:
+    names = image_names(12)
+    far = [record(image, codec, 4.0, psnr=value) for image in names for codec, value in (("one", 40.0), ("two", 30.0))]
+    assert [row_of(run_of(far), codec)["rank_share"] for codec in ("one", "two")] == [1, 1]
+    near = [
+        record(image, codec, 4.0, psnr=40 + (index + place) % 2 + 0.01 * place)
+        for index, image in enumerate(names)
+        for place, codec in enumerate(("one", "two"))
+    ]
+    assert 0.4 < row_of(run_of(near), "two")["rank_share"] < 0.7
+    assert row_of(run_of(at_four("one", [40] * 4)), "one")["rank_share"] is None
+
+
 @pytest.mark.parametrize(("shift", "verdict"), [(1.0, "better"), (-1.0, "worse"), (0.0, "not significant")])
 def test_a_difference_is_put_into_words(shift: float, verdict: str) -> None:
     rng = np.random.default_rng(3)

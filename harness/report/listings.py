@@ -13,9 +13,9 @@ SHOWN_IMAGES = 3
 def problem_rows(run: Run) -> pd.DataFrame:
     """Return every failed, unsupported, missing and leaked record, one row a codec, status and reason.
 
-    Columns: protocol, codec, status, reason, records (how many), images (the first few names, in words).
+    Columns: codec, status, reason, protocol, records (how many), images (the first few names, in words).
     """
-    columns = ["protocol", "codec", "status", "reason", "records", "images"]
+    columns = ["codec", "status", "reason", "protocol", "records", "images"]
     found = run.records[run.records["status"].isin(PROBLEMS)]
     if not len(found):
         return pd.DataFrame(columns=columns)
@@ -38,7 +38,7 @@ def rider_rows(run: Run) -> pd.DataFrame:
     / file bytes), total_ratio (sum of raw bytes / sum of file bytes).
     """
     null = run.protocol("null")
-    frame = null[null["size_bytes"].notna()].sort_values("image")
+    frame = null[null["size_bytes"].notna()]
     if not len(frame):
         return pd.DataFrame(columns=["codec", "n", "exact", "ratio", "total_ratio"])
     groups = frame.assign(exact=np.isinf(frame["psnr"])).groupby("codec", sort=True)

@@ -105,7 +105,7 @@ def _ranked(run: Run, rows: Sequence[Mapping[str, Any]]) -> str:
     head += ["ratio reached", "budget used", f"PSNR against {escape(rows[0]['anchor'])}", "note"]
     body = [
         [
-            int(row["rank"]),
+            " ".join(text for text in (str(int(row["rank"])), words.rank_detail(row)) if text),
             words.codec_name(row),
             *(_mean(row, metric) for metric in run.metrics),
             words.number(row.get("psnr_at_budget"), 2),
@@ -246,7 +246,7 @@ def _problem_part(table: pd.DataFrame) -> str:
     if not len(table):
         return "## Failures and skips\n\nNone: every codec gave a record for every image."
     rows = [[row[column] for column in table.columns] for row in rows_of(table)]
-    return "## Failures and skips\n\n" + grid(list(table.columns), rows, left=4)
+    return "## Failures and skips\n\n" + grid(list(table.columns), rows, left=6)
 
 
 def _leak_part(run: Run) -> str:

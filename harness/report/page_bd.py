@@ -57,7 +57,7 @@ def bd_grid(table: pd.DataFrame) -> Grid:
     ]
     anchor = f" against {table.iloc[0]['anchor']}" if len(table) else ""
     caption = f"BD-rate{anchor}: per image, then averaged, with 95 % bootstrap intervals over images"
-    return Grid("bd-table", caption, [*head, "images refused", "first note"], rows, 2)
+    return Grid("bd-table", caption, [*head, "images refused", "first note"], rows)
 
 
 def _rate_cell(row: dict[str, object]) -> Cell:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from harness.report import words
@@ -33,14 +33,18 @@ class Row:
 
 @dataclass(frozen=True)
 class Grid:
-    """One table; the first `left` columns are words, column `heading` (from 1) names the row."""
+    """One table; its first column names the row."""
 
     id: str
     caption: str
     head: Sequence[str]
-    rows: Sequence[Row] = field(default_factory=tuple)
-    left: int = 1
-    heading: int = 1
+    rows: Sequence[Row] = ()
+
+    @property
+    def numeric(self) -> Sequence[bool]:
+        """Which columns hold numbers, and so are aligned right."""
+        columns = zip(*(row.cells for row in self.rows), strict=True)
+        return [any(cell.value is not None for cell in column) for column in columns]
 
 
 def number_cell(value: Any, digits: int, detail: str = "", shade: float | None = None) -> Cell:

@@ -47,7 +47,7 @@ def _ratio_row(metrics: Sequence[Metric], row: Mapping[str, Any], rows: Sequence
     cells = [
         Cell(row["codec"], words.leak_note(row)),
         Cell(f"{ratio}x", value=float(row["target_ratio"])),
-        number_cell(row["rank"], 0),
+        number_cell(row["rank"], 0, words.rank_detail(row)),
         _metric_cell(first, row, rows),
         _difference_cell(row),
         number_cell(row.get("psnr_at_budget"), 2),
@@ -100,7 +100,7 @@ def _speed_grid(table: pd.DataFrame) -> Grid:
         )
         for row in rows_of(table)
     ]
-    return Grid("speed-table", "Speed, from the timing pass", head, rows, 3)
+    return Grid("speed-table", "Speed, from the timing pass", head, rows)
 
 
 def _problem_grid(table: pd.DataFrame) -> Grid:
@@ -109,7 +109,7 @@ def _problem_grid(table: pd.DataFrame) -> Grid:
         for row in rows_of(table)
     ]
     head = [str(name) for name in table.columns if name != "records"] + ["records"]
-    return Grid("problem-table", "Records without a result, by reason", head, rows, 5, 2)
+    return Grid("problem-table", "Records without a result, by reason", head, rows)
 
 
 def _rider_grid(table: pd.DataFrame) -> Grid:
@@ -139,4 +139,4 @@ def _codec_grid(run: Run) -> Grid:
         )
         for entry in run.manifest.get("codecs") or ()
     ]
-    return Grid("codec-table", "Codecs", ["codec", "trained on a test image", "what decides its bytes"], rows, 3)
+    return Grid("codec-table", "Codecs", ["codec", "trained on a test image", "what decides its bytes"], rows)

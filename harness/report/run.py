@@ -78,6 +78,8 @@ def prepare(records: pd.DataFrame, manifest: Mapping[str, Any]) -> Run:
     for column in NUMBERS:
         frame[column] = pd.to_numeric(frame[column]).astype(float) if column in frame else np.nan
     _check_once(frame)
+    # One order for all: sums of numbers depend on theirs.
+    frame = frame.sort_values(["protocol", "codec", "image", "target_ratio", "setting"], ignore_index=True)
     frame["ms_ssim_db"] = decibels(frame["ms_ssim"])
     frame["budget_used"] = frame["size_bytes"] / np.floor(frame["raw_bytes"] / frame["target_ratio"])
     return Run(frame, manifest, _codec_order(frame, manifest), metrics_in(frame, manifest))

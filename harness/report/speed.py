@@ -20,11 +20,7 @@ def speed_rows(run: Run, ratio_table: pd.DataFrame) -> pd.DataFrame:
     timed = [name for name in DIRECTIONS if f"{name}_seconds" in run.records]
     rows: list[dict[str, Any]] = []
     compared = rows_of(ratio_table[ratio_table["compared"]]) if len(ratio_table) else []
-    by_key = (
-        dict(list(run.protocol("ratio").sort_values("image").groupby(["target_ratio", "codec"])))
-        if timed and compared
-        else {}
-    )
+    by_key = dict(list(run.protocol("ratio").groupby(["target_ratio", "codec"]))) if timed and compared else {}
     for row in compared:
         frame = by_key.get((row["target_ratio"], row["codec"]), pd.DataFrame())
         for direction in timed:

@@ -25,7 +25,7 @@ def sweep_points(run: Run) -> pd.DataFrame:
         return pd.DataFrame(columns=["codec", "setting", "n", "complete", "bpp", "ratio"])
     images = run.protocol("sweep")["image"].nunique()
     columns = [metric.column for metric in run.metrics]
-    groups = frame.sort_values("image").groupby(["codec", "setting"], sort=True)
+    groups = frame.groupby(["codec", "setting"], sort=True)
     points = groups[["bpp", *columns]].mean()
     points[["size_bytes", "raw_bytes"]] = groups[["size_bytes", "raw_bytes"]].sum()
     points["n"] = groups.size()

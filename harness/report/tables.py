@@ -10,7 +10,13 @@ import pandas as pd
 
 from harness.report.compared import Comparison, anchor_of, comparison, reached
 from harness.report.run import MEASURED, PROBLEMS, SEED, Run
-from harness.statistics import PairedDifference, bootstrap_mean, paired_difference
+from harness.statistics import (
+    MIN_IMAGES_FOR_INTERVAL,
+    PairedDifference,
+    bootstrap_mean,
+    paired_difference,
+    rank_stability,
+)
 
 STATUSES = ("reached", "capped", "unreachable", "lossless", *PROBLEMS)
 
@@ -24,7 +30,8 @@ DECIMALS_OF_RANK = 9
 def ratio_rows(run: Run) -> pd.DataFrame:
     """Return the ratio table, one row a (ratio, codec): compared codecs by rank, then those apart.
 
-    Columns: target_ratio, codec, compared, rank, rank_at_budget, n (images of the means), images (with a record),
+    Columns: target_ratio, codec, compared, rank, rank_share (how often it has this rank when the images are drawn
+    anew; from n = 10), rank_at_budget, n (images of the means), images (with a record),
     for each metric its mean and `_low`, `_high` (95 %; empty below n = 10), psnr_at_budget, ratio, bpp,
     budget_used (means over the images of the ratio for a compared codec, over all with a file for one apart),
     one count a status, not_measured, status (in words), leak, anchor, and for each of `PAIRED` (say psnr) the
@@ -38,7 +45,7 @@ def ratio_rows(run: Run) -> pd.DataFrame:
 
 
 def _rows_of(run: Run, found: Comparison, frame: pd.DataFrame, anchor: str | None) -> list[dict[str, Any]]:
-    ranks = _ranks_at_budget(found, frame)
+    ranks, shares = _ranks_at_budget(found, frame), _rank_shares(found, frame)
     by_codec = dict(list(frame.groupby("codec", sort=False)))
     total = frame["image"].nunique()
     paired = [metric.column for metric in run.metrics if metric.column in PAIRED]
@@ -52,6 +59,7 @@ def _rows_of(run: Run, found: Comparison, frame: pd.DataFrame, anchor: str | Non
                 "codec": codec,
                 "compared": compared,
                 "rank": position + 1 if compared else None,
+                "rank_share": shares.get(codec),
                 "rank_at_budget": ranks.get(codec),
                 **_means(run, by_codec[codec], found.images if compared else None),
                 **_counts(by_codec[codec], total),
@@ -61,6 +69,15 @@ def _rows_of(run: Run, found: Comparison, frame: pd.DataFrame, anchor: str | Non
             }
         )
     return rows
+
+
+def _rank_shares(found: Comparison, frame: pd.DataFrame) -> dict[str, float]:
+    """Return how often each compared codec keeps its rank by mean PSNR under resampling of the images."""
+    if len(found.images) < MIN_IMAGES_FOR_INTERVAL:
+        return {}
+    used = frame[frame["image"].isin(found.images)].pivot(index="image", columns="codec", values="psnr").sort_index()
+    stability = rank_stability(used[list(found.codecs)].to_numpy(), SEED)
+    return {codec: float(stability.probability[place, place]) for place, codec in enumerate(found.codecs)}
 
 
 def _ranks_at_budget(found: Comparison, frame: pd.DataFrame) -> dict[str, int]:
@@ -78,7 +95,7 @@ def _means(run: Run, frame: pd.DataFrame, images: tuple[str, ...] | None) -> dic
     if images is None:
         used = frame[frame["status"].isin(MEASURED) & frame["size_bytes"].notna()]
     else:
-        used = frame[frame["image"].isin(images)].sort_values("image")
+        used = frame[frame["image"].isin(images)]
     row: dict[str, Any] = {"n": 0 if images is None else len(used)}
     for metric in run.metrics:
         values = used[metric.column].to_numpy(float)

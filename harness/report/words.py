@@ -24,6 +24,7 @@ FAIRNESS = (
     "ratios.",
     "Differences are paired: per image, then averaged, with a 95 % bootstrap interval over images. Below ten images "
     "there are points and no intervals.",
+    "Beside a rank stands in how many of the bootstrap's resamples of the images the codec has that very rank.",
     "MS-SSIM in dB is -10 log10(1 - x) per image, then averaged: a mean of dB, not the dB of a mean.",
     "The sweep protocol uses one setting for all images, as papers do; its curves never share axes with those of the "
     "ratio protocol.",
@@ -103,6 +104,11 @@ def rank_change(row: Mapping[str, Any]) -> str:
     if missing(rank) or missing(other) or rank == other:
         return ""
     return f"{ordinal(int(other or 0))} at equal bytes"
+
+
+def rank_detail(row: Mapping[str, Any]) -> str:
+    """Say how stable a rank is, such as "in 97 %" of resamples; empty below ten images."""
+    return "" if missing(row.get("rank_share")) else f"in {100 * float(row['rank_share']):.0f} %"
 
 
 def ordinal(place: int) -> str:

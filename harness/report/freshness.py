@@ -1,0 +1,54 @@
+"""Whether a folder's report is already the one that would be made: then nothing is drawn again.
+
+A report ends with the fingerprint of all that decides its bytes: records, manifest, our own source, the libraries.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+LIBRARIES = ("jinja2", "matplotlib", "numpy", "pandas", "plotly", "scipy", "seaborn")
+SOURCES = ("statistics.py", "bd_rate.py", "metrics.py")
+"""Files of harness/, beside those of harness/report/, that decide what a report says."""
+
+MARK = "<!-- made from {} -->\n"
+
+
+def fingerprint(records: pd.DataFrame, manifest: Mapping[str, Any]) -> str:
+    """Return a sha256 of all that decides the bytes of a report."""
+    here = Path(__file__).parent
+    sources = [here.parent / name for name in SOURCES] + sorted(path for path in here.iterdir() if path.is_file())
+    digest = hashlib.sha256()
+    for part in (
+        pd.util.hash_pandas_object(records, index=False).to_numpy().tobytes(),
+        json.dumps([list(map(str, records.columns)), manifest], sort_keys=True, default=str).encode(),
+        *(path.read_bytes() for path in sources),
+        *(f"{name} {version(name)}".encode() for name in LIBRARIES),
+    ):
+        digest.update(hashlib.sha256(part).digest())
+    return digest.hexdigest()
+
+
+def mark(key: str) -> str:
+    """Return the line that a report made from `key` ends with."""
+    return MARK.format(key)
+
+
+def is_fresh(folder: Path, key: str) -> bool:
+    """Tell whether report.md, report.html and every figure that report.md shows are there, made from `key`."""
+    texts = []
+    for name in ("report.md", "report.html"):
+        path = folder / name
+        texts.append(path.read_text(encoding="utf-8") if path.is_file() else "")
+    if not all(text.endswith(mark(key)) for text in texts):
+        return False
+    shown = re.findall(r'<img src="([^"]+)\.png"', texts[0])
+    return all((folder / f"{name}.{ending}").is_file() for name in shown for ending in ("png", "svg"))
