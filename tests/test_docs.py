@@ -1,0 +1,127 @@
+"""Every command that the documentation shows is run; every link leads somewhere."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.images import packaged_photograph
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+_FENCE = re.compile(r"```bash\n(.*?)```", re.DOTALL)
+_TOML = re.compile(r"```toml\n(\[codecs\..*?)```", re.DOTALL)
+_LINK = re.compile(r"\]\((?!https?:|#|mailto:)([^)#\s]+)")
+_ELSEWHERE = (
+    "docker",
+    "make",
+    "git",
+    "cd",
+    "apptainer",
+    "podman",
+    "srun",
+    "sbatch",
+    "dask",
+    "nvidia",
+    "apt",
+    "sudo",
+    "pip",
+)
+"""Commands that tests of their own run (tests/test_container.py, .ci/run), or that need another machine."""
+
+
+def blocks() -> Iterator[tuple[Path, str]]:
+    """Yield (page, the command lines of one bash block)."""
+    for page in PAGES:
+        for block in _FENCE.findall(page.read_text(encoding="utf-8")):
+            yield page, block.replace("\\\n", " ")
+
+
+def lines_of(page: Path) -> list[str]:
+    """Return every command line of a page, in order."""
+    found = [line.strip() for where, block in blocks() if where == page for line in block.splitlines()]
+    return [line for line in found if line and not line.startswith("#")]
+
+
+def runnable(page: Path) -> list[str]:
+    """Return the command lines of a page that run anywhere."""
+    return [line for line in lines_of(page) if shlex.split(line)[0] not in _ELSEWHERE]
+
+
+def shortened(words: list[str]) -> list[str]:
+    """Return a bench on one image with few codecs, so that it is run in seconds; others as they are."""
+    if "bench" in words or "time" in words:
+        words = [*words, "--limit", "1", "--jobs", "1"]
+        words += [] if "--codecs" in words else ["--codecs", "jpeg-444,webp,png"]
+        words += ["--allow-busy"] if "time" in words else []
+    return words
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Path:
+    """A folder with what the pages speak of: a photograph, and the codecs of their toml blocks."""
+    import PIL.Image
+
+    PIL.Image.fromarray(packaged_photograph()[:96, :128]).save(tmp_path / "photo.png")
+    (tmp_path / "photos").mkdir()
+    shutil.copy(tmp_path / "photo.png", tmp_path / "photos")
+    tables = [table for page in PAGES for table in _TOML.findall(page.read_text(encoding="utf-8"))]
+    (tmp_path / "mine.toml").write_text("\n".join(dict.fromkeys(tables)))
+    return tmp_path
+
+
+def why_not(line: str) -> str | None:
+    """Return why a command cannot be run on this machine, if it cannot."""
+    if "kodak" in line and "HARNESS_DATA" not in os.environ:
+        return "HARNESS_DATA is not set: Kodak is not here"
+    if "data fetch" in line:
+        return "downloading is tested against a server on this machine (tests/test_datasets.py)"
+    if "my-jpeg" in line and shutil.which("cjpeg") is None:
+        return "the program cjpeg is not on the PATH"
+    return None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", [page for page in PAGES if runnable(page)], ids=lambda page: page.name)
+def test_the_commands_of_a_page_run(page: Path, desk: Path) -> None:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    skipped = []
+    for line in runnable(page):
+        if reason := why_not(line):
+            skipped.append(f"{line}: {reason}")
+            continue
+        words = shortened(shlex.split(line))
+        done = subprocess.run(
+            words, cwd=desk, env={**os.environ, "PATH": path}, capture_output=True, text=True, check=False, timeout=600
+        )
+        assert done.returncode == 0, f"{shlex.join(words)}\n{done.stdout}\n{done.stderr}"
+    if skipped and len(skipped) == len(runnable(page)):
+        pytest.skip("; ".join(skipped))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_of_a_page_leads_to_a_file(page: Path) -> None:
+    broken = [link for link in _LINK.findall(page.read_text(encoding="utf-8")) if not (page.parent / link).exists()]
+    assert not broken
+
+
+def test_pages_show_only_commands_that_exist() -> None:
+    import click
+
+    from harness.cli import harness
+
+    for page in PAGES:
+        for line in lines_of(page):
+            words = [word for word in shlex.split(line) if not word.startswith("-")]
+            if words[0] != "harness" or len(words) < 2:
+                continue
+            name = next(word for word in words[1:] if not word.endswith(".toml"))
+            assert harness.get_command(click.Context(harness), name), f"{page.name}: {line}"
