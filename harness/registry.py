@@ -23,11 +23,16 @@ from harness.errors import ConfigError, UnknownNameError, UsageError
 from harness.interface import FORMATS, Codec
 
 BUILT_IN: Mapping[str, str] = {
+    "attention": "harness.models.attention:Attention",
     "avif": "harness.codecs.avif:Avif",
+    "baseline": "harness.models.baseline:Baseline",
     "command": "harness.codecs.command:Command",
+    "ffmpeg": "harness.codecs.ffmpeg:Ffmpeg",
+    "heic": "harness.codecs.heic:Heic",
     "htj2k": "harness.codecs.htj2k:Htj2k",
     "jpeg": "harness.codecs.jpeg:Jpeg",
     "jpeg2000": "harness.codecs.jpeg2000:Jpeg2000",
+    "jpegli": "harness.codecs.jpegli:Jpegli",
     "jpegls": "harness.codecs.jpegls:JpegLs",
     "jpegxr": "harness.codecs.jpegxr:JpegXr",
     "jxl": "harness.codecs.jxl:Jxl",
@@ -35,6 +40,8 @@ BUILT_IN: Mapping[str, str] = {
     "png": "harness.codecs.png:Png",
     "qoi": "harness.codecs.qoi:Qoi",
     "raw": "harness.codecs.raw:Raw",
+    "residual": "harness.models.residual:Residual",
+    "resnet": "harness.models.resnet:ResNet",
     "webp": "harness.codecs.webp:Webp",
     "webp-lossless": "harness.codecs.webp:WebpLossless",
 }
@@ -209,6 +216,10 @@ SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
     (0, b"II\xbc", "jpegxr"),
     (0, b"\x89PNG", "png"),
     (0, b"qoif", "qoi"),
+    (0, b"HLBA", "baseline"),
+    (0, b"HLRN", "resnet"),
+    (0, b"HLRD", "residual"),
+    (0, b"HLAT", "attention"),
 )
 """(offset, bytes, codec name): how a file says which codec decodes it."""
 

@@ -1,0 +1,112 @@
+"""The file of a learned codec: a header of 40 bytes, checked, then range-coded latents.
+
+| bytes | what                                                                     |
+|-------|--------------------------------------------------------------------------|
+| 4     | magic, by architecture                                                   |
+| 1     | version, 1                                                               |
+| 1     | index of the image's kind in `FORMATS`                                   |
+| 8     | weights id: the first bytes of the sha256 of the weights' file           |
+| 4, 4  | height, width, in pixels                                                 |
+| 2     | k, signed: the step is 2^(k / 32)                                        |
+| 2, 2  | the samples that the networks saw as 0 and as 1                          |
+| 4     | CRC-32 of the latents (int32, little-endian, channel by channel)         |
+| 4     | bytes that follow the header                                             |
+| 4     | CRC-32 of the header before this field and of all that follows           |
+
+All numbers are little-endian and, but k, unsigned; CRC-32 is that of IEEE 802.3.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.errors import BadStreamError, UnsupportedImageError
+from harness.interface import FORMATS
+
+MAGICS = {"baseline": b"HLBA", "resnet": b"HLRN", "residual": b"HLRD", "attention": b"HLAT"}
+"""What the file of each architecture begins with."""
+VERSION = 1
+MOST_PIXELS = 2**24
+"""Pixels (height x width) of the greatest image: networks hold some hundred bytes a pixel."""
+_HEADER = struct.Struct("<4sBB8sIIhHHII")
+_CRC = struct.Struct("<I")
+HEADER_BYTES = _HEADER.size + _CRC.size
+
+
+@dataclass(frozen=True)
+class Stream:
+    """What a file says; all that a decoder knows."""
+
+    architecture: str
+    kind: str
+    """One of `FORMATS`."""
+    weights_id: str
+    """16 hexadecimal digits."""
+    height: int
+    width: int
+    k: int
+    low: int
+    """The sample that the networks saw as 0."""
+    high: int
+    """The sample that they saw as 1."""
+    latents_crc: int
+    payload: bytes
+
+    def to_bytes(self) -> bytes:
+        """Return the file."""
+        start = _HEADER.pack(
+            MAGICS[self.architecture],
+            VERSION,
+            FORMATS.index(self.kind),
+            bytes.fromhex(self.weights_id),
+            self.height,
+            self.width,
+            self.k,
+            self.low,
+            self.high,
+            self.latents_crc,
+            len(self.payload),
+        )
+        return start + _CRC.pack(zlib.crc32(self.payload, zlib.crc32(start))) + self.payload
+
+    @staticmethod
+    def from_bytes(data: bytes, architecture: str) -> Stream:
+        """Return what a file of an architecture says.
+
+        Raises:
+            BadStreamError: it is no intact file of this format, or its size is beyond what is taken.
+        """
+        if len(data) < HEADER_BYTES or data[:4] != MAGICS[architecture]:
+            raise BadStreamError(f"this is no file of the learned codec {architecture}: its first bytes are others.")
+        start, payload = data[: _HEADER.size], data[HEADER_BYTES:]
+        (crc,) = _CRC.unpack_from(data, _HEADER.size)
+        _, version, kind, weights, height, width, k, low, high, latents_crc, size = _HEADER.unpack(start)
+        if version != VERSION:
+            raise BadStreamError(f"the file has version {version} of this format; this program reads {VERSION}.")
+        if size != len(payload) or crc != zlib.crc32(payload, zlib.crc32(start)):
+            raise BadStreamError("the file of a learned codec is damaged: its length or its CRC-32 is wrong.")
+        if kind >= len(FORMATS) or not 0 < height * width <= MOST_PIXELS or low >= high:
+            raise BadStreamError(
+                f"the file asks for {width} x {height} pixels of kind {kind}; at most {MOST_PIXELS} are taken."
+            )
+        return Stream(architecture, FORMATS[kind], weights.hex(), height, width, k, low, high, latents_crc, payload)
+
+
+def latents_crc(latents: NDArray[np.int64]) -> int:
+    """Return the CRC-32 of latents, as the header holds it."""
+    return zlib.crc32(latents.astype("<i4").tobytes())
+
+
+def check_size(height: int, width: int) -> None:
+    """Refuse images that the format does not hold.
+
+    Raises:
+        UnsupportedImageError: too many pixels.
+    """
+    if height * width > MOST_PIXELS:
+        raise UnsupportedImageError(f"the learned codecs take at most {MOST_PIXELS} pixels, found {width} x {height}.")

@@ -1,0 +1,119 @@
+"""Trained weights on disk: <id>.safetensors, and beside it <id>.json, the card that says where they come from.
+
+The id is the start of the sha256 of the weights' file, so a card cannot stand beside other weights unnoticed.
+Reading a card is light; only `load` reads tensors.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from harness.errors import DataError
+from harness.models._shape import Shape
+
+ID_DIGITS = 16
+"""Hexadecimal digits of a weights id: 64 bits."""
+
+Arrays = Mapping[str, NDArray[Any]]
+
+
+class Card(BaseModel):
+    """What stands beside weights. Free-form parts are for readers; the codec uses the first block alone."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    sha256: str
+    architecture: str
+    recipe_name: str
+    ratio: float
+    """The target: raw bytes / file bytes of all validation images together."""
+    shape: Shape
+
+    recipe: Mapping[str, Any]
+    data: Sequence[Mapping[str, Any]]
+    """Training sources: name, licence, attribution where one is due."""
+    validation: Sequence[str]
+    """Names of the images that were kept aside."""
+    fingerprints: Sequence[str]
+    """Perceptual fingerprints of the training and validation images (harness/leaks.py)."""
+    seed: int
+    steps: int
+    """Optimiser steps, all phases."""
+    hours: float
+    hardware: str
+    software: Mapping[str, str]
+    curve: Sequence[Mapping[str, float]]
+    """Validations: step, PSNR in dB at the target ratio, ratio at step 1, lambda."""
+    validated: Mapping[str, float]
+    """The finished file's ratio of real bytes at step 1, and PSNR in dB there, on whole validation images."""
+    results: Mapping[str, Any] = {}
+    """What it reached on test sets, once measured: name of the set -> table."""
+
+    @property
+    def id(self) -> str:
+        """Return the weights id, as streams hold it."""
+        return self.sha256[:ID_DIGITS]
+
+
+def shipped_folder() -> Path:
+    """Return the folder of the weights that come with the program."""
+    return Path(str(files("harness.models") / "weights"))
+
+
+def cards(folders: Sequence[Path]) -> Iterator[tuple[Card, Path]]:
+    """Yield every card and the path of its weights, folder by folder, in the order of their names.
+
+    Raises:
+        DataError: a card cannot be read.
+    """
+    for folder in folders:
+        for path in sorted(folder.glob("*.json")):
+            try:
+                yield Card.model_validate_json(path.read_bytes()), path.with_suffix(".safetensors")
+            except ValidationError as error:
+                raise DataError(f"the card {path} of trained weights is damaged: {error.errors()[0]['msg']}") from error
+
+
+def save(arrays: Arrays, folder: Path, card: Mapping[str, Any]) -> Path:
+    """Write weights and their card; returns the weights' path.
+
+    Args:
+        arrays: network and law, as numpy arrays.
+        folder: where to; it is made.
+        card: a `Card` without its sha256.
+    """
+    from safetensors.numpy import save as pack
+
+    data = pack({name: np.ascontiguousarray(array) for name, array in sorted(arrays.items())})
+    sha256 = hashlib.sha256(data).hexdigest()
+    whole = Card(sha256=sha256, **card)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{whole.id}.safetensors"
+    path.write_bytes(data)
+    path.with_suffix(".json").write_text(json.dumps(whole.model_dump(mode="json"), indent=1) + "\n")
+    return path
+
+
+def load(card: Card, path: Path) -> dict[str, NDArray[Any]]:
+    """Return the arrays of a weights file, its hash checked.
+
+    Raises:
+        DataError: the file is absent or is not what its card says.
+    """
+    from safetensors.numpy import load as unpack
+
+    if not path.is_file():
+        raise DataError(f"the weights {path} are absent, though their card is there. Fetch or train them again.")
+    data = path.read_bytes()
+    if hashlib.sha256(data).hexdigest() != card.sha256:
+        raise DataError(f"the weights {path} are damaged: their sha256 is not what their card says. Delete both files.")
+    return dict(unpack(data))

@@ -1,0 +1,124 @@
+"""The law of latents (`_law.py`) while it is trained: the same sums in floating point, with gradients.
+
+Imports torch: import this only when used.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from harness.models._lattice import Pass, margin, neighbours, passes, weighted_sum
+from harness.models._law import BASE_BITS, DECISION_WEIGHT, LEAST_SCALE, Integers, Law
+from harness.models._laws import FIXED_BITS
+
+GROUPS = 8
+"""Groups of channels; each sees the earlier ones."""
+_LEAST_LIKELIHOOD = 2.0**-24
+
+
+def group_edges(channels: int, groups: int = GROUPS) -> tuple[int, ...]:
+    """Return where groups begin, ascending, and the number of channels: the first groups are the smallest."""
+    parts = (np.arange(1, groups + 1) / groups) ** 1.5 * channels / 3
+    return tuple(sorted({0, channels, *(min(channels, 3 * max(1, round(part))) for part in parts)}))
+
+
+class ContextModel(nn.Module):
+    """Scales and expected values of latents (images, channels, height, width), which are in steps."""
+
+    def __init__(self, channels: int, levels: int) -> None:
+        super().__init__()
+        self.levels = levels
+        self.passes = passes(levels)
+        self.edges = group_edges(channels) if levels else (0, channels)
+        group = np.searchsorted(self.edges, np.arange(channels), side="right")
+        earlier = torch.from_numpy((group[:, None] > group[None, :]).astype(np.float32))
+        self.register_buffer("earlier", earlier.repeat(1, 2), persistent=False)
+        self.bases = nn.Parameter(torch.full((len(self.passes), channels), math.sqrt(0.3)))
+        ends = [len(one.offsets) for one in self.passes]
+        shares = torch.cat([torch.full((end,), 0.7 / max(end, 1)) for end in ends])
+        self.own = nn.Parameter(shares.sqrt().repeat(channels, 1))
+        self.means = nn.Parameter(torch.zeros(channels, sum(ends)))
+        self.cross = nn.Parameter(torch.full((channels, 2 * channels), 0.03))
+        self.ends = np.cumsum([0, *ends]).tolist()
+
+    def forward(self, latents: Tensor, step: float = 1.0) -> tuple[Tensor, Tensor]:
+        """Return the scale and the expected value of latents given in steps, each of the latents' shape.
+
+        Args:
+            latents: what is coded, in units of `step`.
+            step: the quantisation step, in trained ones.
+        """
+        sizes = latents.abs()
+        features = torch.cat([sizes, 9 * functional.avg_pool2d(sizes, 3, 1, 1)], 1)
+        scales = functional.conv2d(features, (self.cross.square() * self.get_buffer("earlier"))[:, :, None, None])
+        edge = margin(self.levels)
+        around, sizes_around = (functional.pad(one, (edge,) * 4) for one in (latents, sizes))
+        means = torch.zeros_like(latents)
+        for number, one in enumerate(self.passes):
+            part = slice(self.ends[number], self.ends[number + 1])
+            scales[one.places] += self.bases[number].square()[:, None, None] / step
+            if one.offsets and scales[one.places].numel():
+                scales[one.places] += self._sum(sizes_around, one, self.own[:, part].square())
+                means[one.places] = self._sum(around, one, self.means[:, part])
+        return scales.clamp_min(LEAST_SCALE), means
+
+    def _sum(self, padded: Tensor, one: Pass, weights: Tensor) -> Tensor:
+        total: Tensor = weighted_sum(neighbours(padded, one, self.levels), weights)
+        return total
+
+    def bits(self, latents: Tensor, step: float = 1.0) -> Tensor:
+        """Return the information in each latent, in bits."""
+        scales, means = self(latents, step)
+        away = (latents - means).abs()
+        chance = _below(0.5 - away, scales) - _below(-0.5 - away, scales)
+        return -torch.log2(chance.clamp_min(_LEAST_LIKELIHOOD))
+
+    @torch.no_grad()
+    def decide(self, latents: Tensor, step: float = 1.0) -> Tensor:
+        """Return the integers to code, as `Law.decide` (but with the scales of plainly rounded neighbours)."""
+        scales, means = self(latents.round(), step)
+        means = means.round()
+        away = latents - means
+        sizes = away.abs()
+        nearest = sizes.round()
+        half = torch.exp(-0.5 / scales)
+        saved = torch.where(nearest <= 1, torch.log2(2 / (half * (1 + half))), 1 / (scales * math.log(2)))
+        lower = (nearest > 0) & (sizes < nearest - 0.5 + saved / (2 * DECISION_WEIGHT))
+        chosen: Tensor = means + away.sign() * (nearest - lower.to(nearest))
+        return chosen
+
+    @torch.no_grad()
+    def rescale(self, factor: float) -> None:
+        """Adapt to latents that are `factor` times what they were."""
+        self.bases.mul_(math.sqrt(factor))
+
+    @torch.no_grad()
+    def law(self) -> Law:
+        """Return this law in integers."""
+
+        def fixed(values: Tensor, bits: int) -> Integers:
+            whole: Integers = np.rint(values.double().cpu().numpy() * 2.0**bits).astype(np.int64)
+            return whole
+
+        own, means = fixed(self.own.square(), FIXED_BITS), fixed(self.means, FIXED_BITS)
+        ends = self.ends[1:-1]
+        return Law(
+            levels=self.levels,
+            edges=self.edges,
+            families=np.zeros(len(own), np.int64),
+            bases=fixed(self.bases.square(), BASE_BITS),
+            own=tuple(np.split(own, ends, axis=1)),
+            means=tuple(np.split(means, ends, axis=1)),
+            cross=fixed(self.cross.square() * self.get_buffer("earlier"), FIXED_BITS),
+        )
+
+
+def _below(place: Tensor, scales: Tensor) -> Tensor:
+    """Return P(x < place) under the Laplace law of mean magnitude `scales`."""
+    tail = 0.5 * torch.exp(-place.abs() / scales)
+    return torch.where(place < 0, tail, 1 - tail)

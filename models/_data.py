@@ -1,0 +1,134 @@
+"""Training images, split by source, and the crops that are cut from them: a pure function of seed and step."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.errors import DataError
+from harness.interface import Image
+from harness.models._recipe import Recipe
+
+LUMA = (0.299, 0.587, 0.114)
+"""BT.601 weights of red, green and blue, for gray networks trained on colour images."""
+
+
+@dataclass(frozen=True)
+class TrainingImage:
+    """One image to train on."""
+
+    name: str
+    source: str
+    """What it was cut from: images of one source are never on both sides of the split."""
+    pixels: Image
+    lossless: bool
+    """False when a lossy file (a JPEG) held it."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """Images to train on and whole images to validate on; no source is in both."""
+
+    training: list[TrainingImage]
+    validation: list[TrainingImage]
+
+
+def split(images: Sequence[TrainingImage], recipe: Recipe, ratio: float, colours: int) -> Split:
+    """Return the images as a recipe wants them at a target ratio.
+
+    Sources are drawn for validation by a hash of the seed and their names, those with a lossless image first.
+
+    Raises:
+        DataError: too few images.
+    """
+    if ratio < recipe.lossless_below:
+        images = [image for image in images if image.lossless]
+    in_order = sorted(images, key=lambda image: (not image.lossless, _draw(recipe.seed, image.source), image.name))
+    held: dict[str, TrainingImage] = {}
+    for image in in_order:
+        if len(held) < recipe.validation_images:
+            held.setdefault(image.source, image)
+    rest = [image for image in in_order if image.source not in held]
+    rest.sort(key=lambda image: _draw(recipe.seed + 1, image.name))
+    training = rest[: int(np.ceil(len(rest) * recipe.subset))]
+    if not training or len(held) < recipe.validation_images:
+        raise DataError(
+            f"training needs more than {recipe.validation_images} lossless or other images of different sources, "
+            f"found {len({image.source for image in images})} sources that can be used at {ratio:g}x."
+        )
+    training = [_coloured(image, colours) for image in training]
+    if recipe.halves:
+        training += [halved(image) for image in training if image.lossless]
+    return Split(training, [_coloured(image, colours) for image in held.values()])
+
+
+def _draw(seed: int, name: str) -> str:
+    return hashlib.sha256(f"{seed}:{name}".encode()).hexdigest()
+
+
+def _coloured(image: TrainingImage, colours: int) -> TrainingImage:
+    """Return an image with 1 or 3 channels; 16-bit samples fill their range."""
+    pixels: Any = image.pixels
+    if pixels.shape[2] > colours:
+        pixels = np.rint(pixels @ np.array(LUMA)).astype(pixels.dtype)[:, :, None]
+    elif pixels.shape[2] < colours:
+        pixels = np.repeat(pixels, colours, axis=2)
+    if pixels.dtype == np.uint16:
+        pixels = np.rint(normalised(pixels)[0] * 65535).astype(np.uint16)
+    return replace(image, pixels=np.ascontiguousarray(pixels))
+
+
+def halved(image: TrainingImage) -> TrainingImage:
+    """Return an image at half its size, by means over 2x2 pixels, rounded."""
+    height, width, channels = (image.pixels.shape[0] // 2 * 2, image.pixels.shape[1] // 2 * 2, image.pixels.shape[2])
+    if not height * width:
+        return image
+    blocks = image.pixels[:height, :width].reshape(height // 2, 2, width // 2, 2, channels)
+    small = np.rint(blocks.mean((1, 3))).astype(image.pixels.dtype)
+    return replace(image, name=f"{image.name} at half size", pixels=small)
+
+
+def normalised(pixels: Image) -> tuple[NDArray[np.float32], int, int]:
+    """Return an image as the networks see it, and the two values that undo it.
+
+    8-bit samples are divided by 255. 16-bit ones fill 0..1 from the image's least to its greatest value.
+
+    Returns:
+        float32 (height, width, channels) in 0..1, the value that became 0, the value that became 1.
+    """
+    low, high = (0, 255) if pixels.dtype == np.uint8 else (int(pixels.min()), int(pixels.max()))
+    high = max(high, low + 1)
+    return (pixels.astype(np.float32) - np.float32(low)) / np.float32(high - low), low, high
+
+
+class Crops:
+    """Batches of crops, the same ones for the same seed, step and rank."""
+
+    def __init__(self, images: Sequence[TrainingImage], recipe: Recipe) -> None:
+        self.images = images
+        self.size = recipe.crop
+        self.seed = recipe.seed
+        areas = np.array([image.pixels.shape[0] * image.pixels.shape[1] for image in images], np.float64)
+        self.shares = areas / areas.sum()
+
+    def batch(self, count: int, step: int, rank: int = 0) -> NDArray[np.float32]:
+        """Return (count, channels, size, size) in 0..1: places, flips and quarter turns are random."""
+        random = np.random.default_rng([self.seed, step, rank])
+        chosen = random.choice(len(self.images), count, p=self.shares)
+        return np.stack([self._crop(self.images[number], random) for number in chosen])
+
+    def _crop(self, image: TrainingImage, random: np.random.Generator) -> NDArray[np.float32]:
+        height, width, _ = image.pixels.shape
+        top = int(random.integers(max(height - self.size, 0) + 1))
+        left = int(random.integers(max(width - self.size, 0) + 1))
+        piece = image.pixels[top : top + self.size, left : left + self.size]
+        missing = [(0, self.size - length) for length in piece.shape[:2]]
+        values = np.pad(piece, [*missing, (0, 0)], "symmetric") / np.float32(np.iinfo(piece.dtype).max)
+        turned = np.rot90(values, int(random.integers(4)))
+        flipped = turned[:, ::-1] if random.integers(2) else turned
+        return np.ascontiguousarray(flipped.transpose(2, 0, 1))

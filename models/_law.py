@@ -1,0 +1,202 @@
+"""The law of every latent, in integers: what a decoder works out from what it has decoded already.
+
+A latent's scale is a base plus weighted magnitudes of its neighbours in its own channel (`_lattice.py`) and of
+earlier channels at its place and around it; its expected value is a weighted sum of its own neighbours. All is
+integer arithmetic (the one matrix product runs in float64 on integers far below 2^53, where it is exact), so every
+machine gets the same tables. The step shifts the base alone: the magnitudes are in steps already.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.errors import BadStreamError
+from harness.models._lattice import margin, neighbours, passes, weighted_sum
+from harness.models._laws import FIXED_BITS, LARGEST, LatentDecoder, LatentEncoder, bank, estimated_bits
+
+Integers = NDArray[np.int64]
+
+BASE_BITS = 20
+"""Fractional bits of a base at step 1."""
+STEPS_PER_OCTAVE = 32
+"""Steps are 2^(k / 32)."""
+DECISION_WEIGHT = 6 / math.log(2)
+"""Bits per squared step: the slope of a uniform quantiser at high rate, -dR/dD with D = step^2 / 12."""
+LEAST_SCALE = 2.0**-5
+"""The least scale of the bank, in steps."""
+_MOST = 2**15
+"""Magnitudes count as at most this for other latents' scales, so that sums stay exact."""
+
+
+Where = tuple[slice, ...]
+"""Channels, rows and columns of the latents of one call."""
+Exchange = Callable[[Where, Integers, Integers, Integers], Integers]
+"""(where, scales, families, expected values) -> symbols: the latents there less their expected values."""
+
+
+class Encoding(NamedTuple):
+    """Range-coded latents, and what was coded."""
+
+    data: bytes
+    latents: Integers
+    """(planes, channels, height, width)."""
+    estimated_bits: float
+    """The information in the latents under their laws: the model's own estimate of the rate."""
+
+
+@dataclass(frozen=True)
+class Law:
+    """The integer parameters; weights have `FIXED_BITS` fractional bits, bases `BASE_BITS`."""
+
+    levels: int
+    """Halvings of the lattice of coding passes."""
+    edges: tuple[int, ...]
+    """Where the groups of channels begin, ascending from 0, and the number of channels; later groups see earlier."""
+    families: Integers
+    """(channels,): index of each channel's family in the bank."""
+    bases: Integers
+    """(passes, channels): scale without any neighbour, in steps, at step 1."""
+    own: tuple[Integers, ...]
+    """Per pass (channels, neighbours): weights of magnitudes, never negative."""
+    means: tuple[Integers, ...]
+    """Per pass (channels, neighbours): weights of values."""
+    cross: Integers
+    """(channels, 2 x channels): weights of earlier channels' magnitudes at a place, then of their sums over 3x3."""
+
+    def arrays(self) -> dict[str, Integers]:
+        """Return everything as named arrays, for a checkpoint."""
+        packed = {"edges": np.array([self.levels, *self.edges], np.int64), "families": self.families}
+        packed |= {"bases": self.bases, "cross": self.cross}
+        for name, parts in (("own", self.own), ("means", self.means)):
+            packed[name] = np.concatenate(parts, axis=1)
+        return packed
+
+    @staticmethod
+    def from_arrays(packed: Mapping[str, Integers]) -> Law:
+        """Return the law whose `arrays` these are."""
+        levels, *edges = (int(one) for one in packed["edges"])
+        ends = np.cumsum([len(one.offsets) for one in passes(levels)])[:-1]
+        own, means = (tuple(np.split(packed[name], ends, axis=1)) for name in ("own", "means"))
+        return Law(levels, tuple(edges), packed["families"], packed["bases"], own, means, packed["cross"])
+
+    def encode(self, latents: NDArray[np.float32], k: int) -> Encoding:
+        """Return the file of real-valued latents (planes, channels, height, width), in steps of 2^(k / 32).
+
+        Each becomes the nearest integer, or the next one towards its expected value where that saves more than
+        `DECISION_WEIGHT` bits per squared step; a decoder needs to know nothing of it.
+        """
+        encoder = LatentEncoder()
+        bits: list[float] = []
+
+        def tell(symbols: Integers, scales: Integers, families: Integers) -> None:
+            encoder.encode(symbols, scales, families)
+            bits.append(estimated_bits(symbols, scales, families))
+
+        chosen = [self._walk(plane.shape, k, _Chooser(plane, tell)) for plane in latents]
+        return Encoding(encoder.to_bytes(), np.stack(chosen), sum(bits))
+
+    def decode(self, data: bytes, shape: tuple[int, int, int, int], k: int) -> Integers:
+        """Return the latents (planes, channels, height, width) in what `encode` made.
+
+        Raises:
+            BadStreamError: the bytes are damaged.
+        """
+        decoder = LatentDecoder(data)
+
+        def exchange(_: Where, scales: Integers, families: Integers, __: Integers) -> Integers:
+            return decoder.decode(scales, families)
+
+        return np.stack([self._walk(shape[1:], k, exchange) for _ in range(shape[0])])
+
+    def _walk(self, shape: tuple[int, ...], k: int, exchange: Exchange) -> Integers:
+        """Go through all latents in the order of coding; `exchange` says what each call's symbols are."""
+        channels, height, width = shape
+        edge = margin(self.levels)
+        padded = np.zeros((channels, height + 2 * edge, width + 2 * edge), np.int64)
+        known = padded[:, edge : edge + height, edge : edge + width]
+        bases = shifted(self.bases, k)
+        for first, last in pairwise(self.edges):
+            group = slice(first, last)
+            across = self._across(known, group)
+            for number, one in enumerate(passes(self.levels)):
+                if not (shape_of := across[one.places].shape)[1] * shape_of[2]:
+                    continue
+                scales = across[one.places] + bases[number, group, None, None]
+                means = np.zeros(shape_of, np.int64)
+                if one.offsets:
+                    around = neighbours(padded[group], one, self.levels)
+                    scales = scales + weighted_sum([np.abs(view) for view in around], self.own[number][group])
+                    means = _centred(weighted_sum(around, self.means[number][group]))
+                families = np.broadcast_to(self.families[group, None, None], shape_of)
+                found = exchange((group, *one.places[1:]), scales.ravel(), families.ravel(), means.ravel())
+                known[group][one.places] = _within(found + means.ravel()).reshape(shape_of)
+        return known.copy()
+
+    def _across(self, known: Integers, group: slice) -> Integers:
+        """Return what earlier channels add to a group's scales, (channels of the group, height, width)."""
+        _, height, width = known.shape
+        if not group.start:
+            return np.zeros((group.stop, height, width), np.int64)
+        here = np.minimum(np.abs(known[: group.start]), _MOST)
+        wide = np.pad(here, ((0, 0), (1, 1), (1, 1)))
+        rows = wide[:, :-2] + wide[:, 1:-1] + wide[:, 2:]
+        around = rows[:, :, :-2] + rows[:, :, 1:-1] + rows[:, :, 2:]
+        count = len(self.families)
+        total = self.cross[group, : group.start].astype(np.float64) @ here.reshape(group.start, -1)
+        total += self.cross[group, count : count + group.start].astype(np.float64) @ around.reshape(group.start, -1)
+        added: Integers = total.astype(np.int64).reshape(-1, height, width)
+        return added
+
+
+def shifted(bases: Integers, k: int) -> Integers:
+    """Return bases in steps of 2^(k / 32), with `FIXED_BITS` fractional bits."""
+    octaves, rest = divmod(k, STEPS_PER_OCTAVE)
+    shift = 30 + BASE_BITS - FIXED_BITS + octaves
+    moved: Integers = (bases * bank().powers[rest]) >> shift
+    return moved
+
+
+def _centred(weighted: Integers) -> Integers:
+    """Return weighted sums, rounded to integers, within the limits of a latent."""
+    rounded = (weighted + 2 ** (FIXED_BITS - 1)) >> FIXED_BITS
+    limited: Integers = np.clip(rounded, -LARGEST // 2, LARGEST // 2)
+    return limited
+
+
+def _within(values: Integers) -> Integers:
+    if values.size and np.abs(values).max() >= LARGEST // 2:
+        raise BadStreamError("the range-coded data are damaged: a latent is out of range.")
+    return values
+
+
+@dataclass(frozen=True)
+class _Chooser:
+    """Says which symbol is best for each real-valued latent of one plane, and passes it on."""
+
+    latents: NDArray[np.float32]
+    tell: Callable[[Integers, Integers, Integers], None]
+
+    def __call__(self, where: Where, scales: Integers, families: Integers, means: Integers) -> Integers:
+        most = LARGEST // 2 - 1
+        away = np.clip(self.latents[where].ravel().astype(np.float64), -most, most) - means
+        size = np.abs(away)
+        nearest = np.rint(size)
+        saved = bits_saved(np.maximum(scales / 2.0**FIXED_BITS, LEAST_SCALE), nearest)
+        lower = (nearest > 0) & (size < nearest - 0.5 + saved / (2 * DECISION_WEIGHT))
+        symbols: Integers = (np.sign(away) * (nearest - lower)).astype(np.int64)
+        self.tell(symbols, scales, families)
+        return symbols
+
+
+def bits_saved(scales: NDArray[np.float64], sizes: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return how many bits the next lower magnitude saves under a Laplace law, for magnitudes of at least 1."""
+    half = np.exp(-0.5 / scales)
+    to_zero = np.log2(2 / (half * (1 + half)))
+    return np.where(sizes <= 1, to_zero, 1 / (scales * np.log(2)))

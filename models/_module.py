@@ -1,0 +1,177 @@
+"""What one training step does, for lightning. Imports torch and lightning: import this only when used."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import lightning
+import torch
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
+from pytorch_msssim import ssim
+from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset
+
+from harness.errors import DataError
+from harness.models._coder import Coder
+from harness.models._context import ContextModel
+from harness.models._data import Crops
+from harness.models._recipe import Recipe
+
+Phase = Literal["first law", "all", "last law"]
+
+MOST_BAD_STEPS = 20
+"""Steps in a row without a finite loss and gradient after which training gives up."""
+
+
+class CropStream(IterableDataset[Tensor]):
+    """Batches from a step on, without end: the same ones whether or not training was interrupted."""
+
+    def __init__(self, crops: Crops, count: int, first: int, rank: int) -> None:
+        self.crops, self.count, self.first, self.rank = crops, count, first, rank
+
+    def __iter__(self) -> Iterator[Tensor]:
+        """Yield batches (count, channels, size, size)."""
+        step = self.first
+        while True:
+            yield torch.from_numpy(self.crops.batch(self.count, step, self.rank))
+            step += 1
+
+
+class TrainingModule(lightning.LightningModule):
+    """A network and its law, in three phases: the law alone (rate recipes), everything, the law alone."""
+
+    def __init__(self, coder: Coder, context: ContextModel, recipe: Recipe, crops: Crops, batch: int) -> None:
+        super().__init__()
+        self.coder, self.context = coder, context
+        self.recipe, self.crops, self.batch = recipe, crops, batch
+        self.micro_batches = 1
+        """Into how many parts a batch is cut, their gradients added up (after a lack of memory)."""
+        first_law = recipe.law_steps if recipe.loss == "rate" else 0
+        self.phase_ends: Tensor
+        self.weight: Tensor
+        self.register_buffer("phase_ends", torch.tensor([first_law, first_law + recipe.steps]))
+        self.register_buffer("weight", torch.tensor(0.0))
+        """Lambda: bits per squared error, in gray levels of 8 bits."""
+        self.bad_steps = 0
+
+    @property
+    def phase(self) -> Phase:
+        """Return what the current step trains."""
+        first, second = self.phase_ends.tolist()
+        if self.global_step < first:
+            return "first law"
+        return "all" if self.global_step < second else "last law"
+
+    @property
+    def last_step(self) -> int:
+        """Return the number of steps after which training is over."""
+        return int(self.phase_ends[1]) + self.recipe.law_steps
+
+    def end_networks(self) -> None:
+        """Let the last phase begin now."""
+        self.phase_ends[1] = min(self.global_step, int(self.phase_ends[1]))
+
+    def train_dataloader(self) -> DataLoader[Tensor]:
+        """Return batches from the current step on."""
+        first = self.global_step * self.micro_batches
+        count = math.ceil(self.batch / self.micro_batches)
+        return DataLoader(CropStream(self.crops, count, first, self.global_rank), batch_size=None)
+
+    def on_train_batch_start(self, *_: object) -> int | None:
+        """Hold the networks' running means while the law alone is trained; end after the last step."""
+        self.coder.train(self.phase == "all")
+        return -1 if self.global_step >= self.last_step else None
+
+    def training_step(self, images: Tensor, _: int) -> Tensor | None:
+        """Return the loss of one batch, or None when it is not finite."""
+        if self.phase == "all":
+            loss = self.study_loss(images) if self.recipe.loss == "study" else self._rate_loss(images)
+        else:
+            loss = self._law_loss(images)
+        self.log("loss", loss.detach(), prog_bar=True)
+        if torch.isfinite(loss):
+            return loss
+        self._count_bad("the loss")
+        return None
+
+    def _law_loss(self, images: Tensor) -> Tensor:
+        with torch.no_grad():
+            latents = self.coder.latents(images).float()
+        with torch.autocast(images.device.type, enabled=False):
+            return self.context.bits(self.context.decide(latents)).sum() / images.numel()
+
+    def _rate_loss(self, images: Tensor) -> Tensor:
+        """Return bits + lambda x squared error, a sample, of quantised latents (straight-through gradient)."""
+        latents = self.coder.latents(images).float()
+        with torch.autocast(images.device.type, enabled=False):
+            hard = latents + (self.context.decide(latents) - latents).detach()
+            bits = self.context.bits(hard).sum()
+        error = (self.coder.images(hard).float() - images) * 255
+        return (bits + self.weight * error.square().sum()) / images.numel()
+
+    def study_loss(self, images: Tensor) -> Tensor:
+        """Return the study's loss of unquantised latents."""
+        made = self.coder.images(self.coder.latents(images)).float()
+        similar: Tensor = ssim(made, images, data_range=1.0, nonnegative_ssim=True)
+        return self.recipe.mse_weight * (made - images).square().mean() + self.recipe.ssim_weight * (1 - similar)
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip all gradients together; skip the step when one is not finite."""
+        norm = torch.nn.utils.clip_grad_norm_(self.parameters(), self.recipe.clip)
+        if torch.isfinite(norm):
+            self.bad_steps = 0
+        else:
+            optimizer.zero_grad(set_to_none=True)
+            self._count_bad("the gradient")
+
+    def _count_bad(self, what: str) -> None:
+        self.bad_steps += 1
+        if self.bad_steps >= MOST_BAD_STEPS:
+            raise DataError(
+                f"training diverged: {what} was not finite in {self.bad_steps} steps in a row, the last of them "
+                f"step {self.global_step}. Lower learning_rate in the recipe, or train with --precision 32."
+            )
+
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        """Return AdamW, the law with a rate of its own, and the recipe's schedule."""
+        recipe = self.recipe
+        networks = {"params": list(self.coder.parameters()), "lr": recipe.learning_rate}
+        law: dict[str, Any] = {"params": list(self.context.parameters()), "lr": recipe.law_learning_rate}
+        optimizer = torch.optim.AdamW([networks, {**law, "weight_decay": 0.0}], weight_decay=recipe.weight_decay)
+        if recipe.schedule == "plateau":
+            plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, "max", 0.5, recipe.plateau_patience)
+            return {
+                "optimizer": optimizer,
+                "lr_scheduler": {
+                    "scheduler": plateau,
+                    "monitor": "score",
+                    "interval": "step",
+                    "frequency": recipe.validate_every * self.micro_batches,
+                    "strict": False,
+                },
+            }
+        falling = torch.optim.lr_scheduler.LambdaLR(optimizer, [self._networks_rate, self._law_rate])
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": falling, "interval": "step"}}
+
+    def _networks_rate(self, step: int) -> float:
+        """Return the networks' share of their learning rate: 5 % warm-up, then half a cosine down to 2 %."""
+        first = self.recipe.law_steps if self.recipe.loss == "rate" else 0
+        done = min(max((step - first) / self.recipe.steps, 0.0), 1.0)
+        return min(1.0, done / 0.05 + 0.02) * (0.51 + 0.49 * math.cos(math.pi * done))
+
+    def _law_rate(self, step: int) -> float:
+        """Return the law's share of its learning rate: half a cosine in every phase, lower in later ones."""
+        ends = [self.recipe.law_steps if self.recipe.loss == "rate" else 0, self.recipe.steps, self.recipe.law_steps]
+        peaks = (1.0, 0.5, 0.3)
+        for length, peak in zip(ends, peaks, strict=True):
+            if step < length:
+                return peak * (0.51 + 0.49 * math.cos(math.pi * step / length))
+            step -= length
+        return 0.02 * peaks[-1]

@@ -1,0 +1,119 @@
+"""A training recipe: data, so that it can be printed, compared and stored in a checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from harness.errors import ConfigError
+from harness.models._shape import Shape
+
+
+class Recipe(BaseModel):
+    """One `[recipes.NAME]` table of benchmarks.toml."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    description: str = ""
+    loss: Literal["rate", "study"]
+    """rate: bits + lambda x squared error; study: `mse_weight` x MSE + `ssim_weight` x (1 - SSIM), no rate."""
+    shapes: Mapping[str, Mapping[str, Any]]
+    """Architecture -> its `Shape`; `latent_channels` may be a table from ratio to channels."""
+    mse_weight: Annotated[float, Field(ge=0)] = 0.5
+    ssim_weight: Annotated[float, Field(ge=0)] = 0.5
+
+    steps: Annotated[int, Field(ge=1)]
+    """Optimiser steps of networks and law together, at most."""
+    law_steps: Annotated[int, Field(ge=0)] = 200
+    """Steps of the law alone: before (rate) and after (both) those, the networks held."""
+    steps_from_neighbour: Annotated[int | None, Field(ge=1)] = None
+    """The same where training starts from another ratio's weights; absent: no fewer."""
+    validate_every: Annotated[int, Field(ge=1)] = 250
+    patience: Annotated[int, Field(ge=1)] = 12
+    """Validations without progress before training ends early."""
+    batch: int | Mapping[str, int] = 8
+    """Crops in one step, for all architectures or by architecture."""
+    crop: Annotated[int, Field(ge=16)] = 256
+    """Height and width of a crop, in pixels."""
+    subset: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """The share of the training images that is used."""
+    halves: bool = False
+    """Train on lossless images at half size too, where pixels hold more detail."""
+    lossless_below: Annotated[float, Field(ge=0)] = 0
+    """At target ratios below this, train on lossless files only."""
+    validation_images: Annotated[int, Field(ge=1)] = 4
+    """How many whole images, each of its own source, are kept for validation."""
+
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-4
+    law_learning_rate: Annotated[float, Field(gt=0)] = 5e-3
+    weight_decay: Annotated[float, Field(ge=0)] = 1e-5
+    schedule: Literal["plateau", "cosine"] = "plateau"
+    plateau_patience: Annotated[int, Field(ge=0)] = 10
+    clip: Annotated[float, Field(gt=0)] = 1.0
+    """Greatest norm of all gradients."""
+    seed: int = 0
+
+    levels: Annotated[int, Field(ge=0, le=5)] = 3
+    """Halvings of the lattice of the law's coding passes; 0: each channel has one scale (factorised)."""
+    first_step: Mapping[str, float] = {}
+    """Target ratio -> the first quantisation step, in gray levels of 8 bits; between them in proportion."""
+    start_from: Mapping[str, float] = {}
+    """Target ratio -> the ratio whose trained weights are the start."""
+
+    def shape(self, architecture: str, ratio: float) -> Shape:
+        """Return the architecture's numbers at a target ratio.
+
+        Raises:
+            ConfigError: the recipe does not say them.
+        """
+        table = dict(self.shapes.get(architecture, {}))
+        if not table:
+            known = ", ".join(sorted(self.shapes))
+            raise ConfigError(f"the recipe has no shape for {architecture!r}; it has: {known}.")
+        channels = table.get("latent_channels")
+        if isinstance(channels, Mapping):
+            if f"{ratio:g}" not in channels:
+                raise ConfigError(
+                    f"the recipe has no latent_channels for {architecture!r} at {ratio:g}x; "
+                    f"it has: {', '.join(channels)}."
+                )
+            table["latent_channels"] = channels[f"{ratio:g}"]
+        return Shape(**table)
+
+    def batch_for(self, architecture: str) -> int:
+        """Return how many crops one step takes."""
+        if isinstance(self.batch, int):
+            return self.batch
+        if architecture not in self.batch:
+            raise ConfigError(f"the recipe's batch has no number for {architecture!r}.")
+        return self.batch[architecture]
+
+    def first_step_for(self, ratio: float) -> float:
+        """Return the quantisation step to start from, in gray levels of 8 bits."""
+        import numpy as np
+
+        known = sorted((float(key), value) for key, value in self.first_step.items()) or [(16.0, 12.0)]
+        ratios, steps = zip(*known, strict=True)
+        return float(np.exp(np.interp(np.log(ratio), np.log(ratios), np.log(steps))))
+
+    @staticmethod
+    def from_table(name: str, table: Mapping[str, Any]) -> Recipe:
+        """Return a recipe from its table, checked whole.
+
+        Raises:
+            ConfigError: a key is unknown, missing or out of range.
+        """
+        try:
+            recipe = Recipe(**table)
+            for architecture in recipe.shapes:
+                channels = recipe.shapes[architecture].get("latent_channels")
+                ratios = channels if isinstance(channels, Mapping) else ("16",)
+                for ratio in ratios:
+                    recipe.shape(architecture, float(ratio))
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise ConfigError(f"recipes.{name}.{where}: {first['msg']}") from error
+        return recipe

@@ -1,0 +1,45 @@
+"""What a network looks like: plain data, so that recipes and checkpoints can hold it without torch."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Shape(BaseModel):
+    """The free numbers of an architecture; the defaults are the study's for gray at 16x (ORIGIN of the models)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    image_channels: Literal[1, 3] = 1
+    base_channels: Annotated[int, Field(ge=4, le=1024)] = 64
+    """Channels after the first layer; each later stage but the last has twice as many."""
+    latent_channels: Annotated[int, Field(ge=1, le=4096)] = 16
+    stages: Annotated[int, Field(ge=2, le=5)] = 4
+    """How often height and width are halved."""
+    activation: Literal["study", "gdn"] = "study"
+    """Batch normalisation and (leaky) ReLU; or, baseline only, divisive normalisation (GDN) without either."""
+    final: Literal["sigmoid", "none"] = "sigmoid"
+    """What follows the last layer."""
+    start: Literal["kaiming", "lapped"] = "kaiming"
+    """First weights: random; or, baseline only, an orthonormal lapped transform of 8x8 blocks."""
+    margin: Annotated[int, Field(ge=0, le=4)] = 0
+    """Latents that image and latents are mirrored outwards by before the networks, and cropped after."""
+
+    @property
+    def factor(self) -> int:
+        """Return how many pixels, each way, one latent stands for."""
+        return int(2**self.stages)
+
+    @property
+    def widths(self) -> list[int]:
+        """Return the channels after each stage but the last."""
+        return [self.base_channels * 2**stage for stage in range(self.stages)]
+
+
+class Networks(NamedTuple):
+    """An analysis (image to latents) and a synthesis (latents to image): two torch modules."""
+
+    analysis: Any
+    synthesis: Any

@@ -1,0 +1,86 @@
+"""How good a network is on whole images at a target ratio. Imports torch: import this only when used."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from harness.models._coder import Coder, mirrored
+from harness.models._context import ContextModel
+from harness.models._data import TrainingImage, normalised
+
+CLOSE = 0.01
+"""A search ends when bytes are this near the target, in octaves."""
+SECANTS = 5
+"""Steps of that search at most."""
+
+
+@dataclass(frozen=True)
+class Validation:
+    """What a network reaches on validation images."""
+
+    octaves: float
+    """Logarithm (base 2) of the step at which all files together have the target's bytes."""
+    psnr: float
+    """Mean over images at that step, dB of samples in 0..1, rounded to 8 bits."""
+    ratio: float
+    """Estimated ratio, raw bytes to file bytes, of all images together at step 1."""
+
+
+def tensor_of(image: TrainingImage, most: int = 0) -> Tensor:
+    """Return an image, or at most its middle `most` x `most` pixels, as (1, channels, height, width) in 0..1."""
+    values = normalised(image.pixels)[0]
+    if most:
+        top, left = (max(0, (size - most) // 2) for size in values.shape[:2])
+        values = values[top : top + most, left : left + most]
+    return torch.from_numpy(np.ascontiguousarray(values.transpose(2, 0, 1)))[None]
+
+
+def filled(image: Tensor, factor: int) -> Tensor:
+    """Return an image continued by mirroring, to the right and downwards, to multiples of `factor`."""
+    for axis in (-2, -1):
+        size = image.shape[axis]
+        index, _ = mirrored(size, 0, -size % factor)
+        image = image.index_select(image.ndim + axis, torch.from_numpy(index).to(image.device))
+    return image
+
+
+@torch.no_grad()
+def validate(coder: Coder, context: ContextModel, images: Sequence[Tensor], ratio: float) -> Validation:
+    """Return what a network reaches at a ratio (raw / file bytes) of images (1, channels, height, width)."""
+    coder.eval()
+    latents = [coder.latents(filled(image, coder.shape.factor)).float() for image in images]
+    raw = 8 * sum(image.numel() for image in images)
+
+    def excess(octaves: float) -> float:
+        """Return log2 of estimated bits over the target's."""
+        step = 2.0**octaves
+        bits = sum(context.bits(context.decide(one / step, step), step).sum().item() for one in latents)
+        return math.log2(max(bits, 1.0) * ratio / raw)
+
+    at_one = excess(0.0)
+    octaves = _root(excess, at_one)
+    step = 2.0**octaves
+    quality = []
+    for image, one in zip(images, latents, strict=True):
+        made = coder.images(context.decide(one / step, step) * step)[..., : image.shape[-2], : image.shape[-1]]
+        wrong = (made.clamp(0, 1) * 255).round() / 255 - image
+        quality.append(-10 * math.log10(max(wrong.square().mean().item(), 1e-12)))
+    return Validation(octaves, float(np.mean(quality)), ratio / 2**at_one)
+
+
+def _root(excess: Callable[[float], float], at_zero: float) -> float:
+    """Return where a falling function is near 0, by secants from 0; at most 6 octaves away."""
+    before, place = (0.0, at_zero), (max(-2.0, min(2.0, 1.5 * at_zero)), 0.0)
+    for _ in range(SECANTS):
+        place = (place[0], excess(place[0]))
+        if abs(place[1]) < CLOSE or place[0] == before[0]:
+            break
+        slope = min((place[1] - before[1]) / (place[0] - before[0]), -0.1)
+        before, place = place, (max(-6.0, min(6.0, place[0] - place[1] / slope)), 0.0)
+    return place[0]

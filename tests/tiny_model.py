@@ -1,0 +1,72 @@
+"""Untrained tiny networks saved as weights: real codecs that cost milliseconds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from harness.models._checkpoint import save
+from harness.models._codec import NetworkCodec
+from harness.models._shape import Shape
+from harness.models.attention import Attention
+from harness.models.baseline import Baseline
+from harness.models.residual import Residual
+from harness.models.resnet import ResNet
+
+ARCHITECTURES: dict[str, type[NetworkCodec]] = {
+    "baseline": Baseline,
+    "resnet": ResNet,
+    "residual": Residual,
+    "attention": Attention,
+}
+
+
+def tiny_shape(colours: Literal[1, 3], lapped: bool = False) -> Shape:
+    """A shape of few channels; `lapped`: a baseline that is a good coder without training."""
+    if lapped:
+        return Shape(
+            image_channels=colours,
+            base_channels=8 * colours,
+            latent_channels=64 * colours,
+            stages=3,
+            activation="gdn",
+            final="none",
+            start="lapped",
+            margin=1,
+        )
+    return Shape(image_channels=colours, base_channels=8, latent_channels=6, stages=2, final="none")
+
+
+def tiny_weights(folder: Path, architecture: str, shape: Shape, ratio: float = 16, seed: int = 0) -> Path:
+    """Write weights of an untrained network, with a step of 8 gray levels where it is lapped."""
+    import math
+
+    import torch
+
+    from harness.models._coder import Coder
+    from harness.models._context import ContextModel
+    from harness.models._model import packed
+
+    torch.manual_seed(seed)
+    coder = Coder(shape, ARCHITECTURES[architecture].networks(shape))
+    coder.gain.data.fill_(math.log(255 / 8) if shape.start == "lapped" else 2.0)
+    context = ContextModel(shape.latent_channels, levels=2)
+    context.means.data.normal_(0, 0.02)
+    card: dict[str, Any] = {
+        "architecture": architecture,
+        "recipe_name": "rate",
+        "ratio": ratio,
+        "shape": shape,
+        "recipe": {},
+        "data": [],
+        "validation": [],
+        "fingerprints": [],
+        "seed": seed,
+        "steps": 0,
+        "hours": 0.0,
+        "hardware": "none",
+        "software": {},
+        "curve": [],
+        "validated": {},
+    }
+    return save(packed(coder, context.law()), folder, card)
