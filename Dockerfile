@@ -13,7 +13,6 @@ RUN apt-get update \
 
 # What the project itself needs of requirements.lock (not its tools), every file checked by its hash.
 FROM base AS libraries
-ARG SOURCE_DATE_EPOCH=0
 ENV NO_COLOR=1 PYC_INVALIDATION_MODE=UNCHECKED_HASH \
     UV_CACHE_DIR=/opt/uv-cache UV_NO_PROGRESS=1 UV_PYTHON=/opt/harness/bin/python
 # hadolint ignore=DL3008
@@ -32,7 +31,7 @@ RUN /opt/uv/bin/uv venv --python /usr/bin/python3 /opt/harness \
     && site=$(echo /opt/harness/lib/python3.*/site-packages) \
     && mkdir -p "/opt/cuda$site" \
     && mv "$site/nvidia" "$site/triton" "/opt/cuda$site" \
-    && find /opt/harness /opt/cuda -exec touch --no-dereference --date="@$SOURCE_DATE_EPOCH" {} +
+    && find /opt/harness /opt/cuda -exec touch --no-dereference --date=@0 {} +
 
 # The project, as a wheel built with the locked setuptools, in a tree of its own too.
 FROM libraries AS project

@@ -8,12 +8,19 @@ from typing import Any
 
 import click
 
-from harness.cli.options import Settings, results_option
+from harness.cli.options import NameList, Settings, results_option
 from harness.container.connection import IMAGE
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 _image_option = click.option("--image", default=IMAGE, show_default=True, help="The image's name, with or without tag.")
+_gpus_option = click.option(
+    "--gpus",
+    type=click.Choice(["auto", "all", "none"]),
+    default="auto",
+    show_default=True,
+    help="auto: where there are.",
+)
 
 
 @click.group()
@@ -48,7 +55,7 @@ def build(source: Path, image: str, base: str, fresh: bool) -> None:
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, required=True)
 @_image_option
 @results_option
-@click.option("--gpus", type=click.Choice(["auto", "all", "none"]), default="auto", show_default=True)
+@_gpus_option
 @click.option("--plugin", "plugins", multiple=True, type=_FILE, help="A Python file with a codec; may be given again.")
 @click.option("--mount", "folders", multiple=True, type=_FOLDER, help="A folder to see, read-only, at the same path.")
 @click.option("--network", default="none", show_default=True, help="none, or bridge to fetch data.")
@@ -68,9 +75,36 @@ def run(settings: Settings, /, memory: str, pids: int, shm: str, **asked: Any) -
     from harness.container.run import Job, Limits
     from harness.container.run import run as run_job
 
-    config = Path(settings.config_path) if settings.config_path else None
-    job = Job(**asked, config=config, limits=Limits(memory, pids, shm))
+    job = Job(**asked, config=_config_file(settings), limits=Limits(memory, pids, shm))
     sys.exit(run_job(job, _write, lambda line: click.echo(line, err=True)))
+
+
+@container.command()
+@_image_option
+@_gpus_option
+@click.option("--codecs", type=NameList(), default=(), help="Codec ids; all defaults unless said.")
+@click.pass_obj
+def check(settings: Settings, /, image: str, gpus: str, codecs: tuple[str, ...]) -> None:
+    """Compare a small bench in two fresh containers and outside, file by file and pixel by pixel.
+
+    `again` counts what the second container made equal to the first, `outside` what this machine made equal to it.
+    The exit status is 1 when two containers differ.
+
+    \b
+    Example:
+      harness container check --codecs jpeg-444,webp
+    """
+    from harness.container import check as checks
+
+    checking = checks.Checking(settings.load(), _config_file(settings), codecs, image, gpus)
+    agreements = checks.check(checking, lambda line: click.echo(line, err=True), _write)
+    for line in checks.table(agreements):
+        click.echo(line)
+    sys.exit(0 if all(agreement.repeats for agreement in agreements) else 1)
+
+
+def _config_file(settings: Settings) -> Path | None:
+    return Path(settings.config_path) if settings.config_path else None
 
 
 def _write(out: bytes, error: bytes) -> None:

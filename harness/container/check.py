@@ -1,0 +1,170 @@
+"""Does a container compute the same again, and the same as this machine outside of it?
+
+A fixed small bench runs twice in fresh containers and once here; files and decoded pictures are compared by sha256.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from harness.config import Config
+from harness.container.connection import IMAGE, connected
+from harness.container.run import Job, run
+from harness.errors import ContainerError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SUITE, LIMIT, RATIO = "demo", 1, 8.0
+"""What is run: one photograph, one ratio, every codec unless some are named."""
+_KEY = ["image", "codec", "protocol", "target_ratio"]
+
+
+@dataclass(frozen=True)
+class Checking:
+    """What is compared with what."""
+
+    config: Config
+    config_path: Path | None = None
+    """The file that `config` was read from, for the container to see; None for the packaged one."""
+    codecs: tuple[str, ...] = ()
+    image: str = IMAGE
+    gpus: str = "auto"
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How the records of one codec agree: equal ones among those with a file in both runs."""
+
+    codec: str
+    compared: int
+    files_again: int
+    pixels_again: int
+    files_outside: int
+    pixels_outside: int
+    largest_difference: int
+    """Between a sample decoded in the container and outside, from the file that each made; in levels."""
+
+    @property
+    def repeats(self) -> bool:
+        """Whether two fresh containers gave the same files and pixels."""
+        return self.files_again == self.pixels_again == self.compared
+
+
+def check(checking: Checking, say: Callable[[str], None], write: Callable[[bytes, bytes], None]) -> list[Agreement]:
+    """Run the bench three times and compare; progress goes to `say` and `write`.
+
+    Raises:
+        ContainerError: there is no engine or image, or a run ended early.
+    """
+    from harness.benchmark import bench
+    from harness.plan import Request
+
+    with connected() as client:
+        client.images.get(checking.image)
+    with TemporaryDirectory(prefix="harness-check-") as scratch:
+        folders = [Path(scratch) / name for name in ("first", "second", "outside")]
+        for folder in folders[:2]:
+            say(f"in a container, the {folder.name} time")
+            _run(checking, folder, _command(checking.codecs), write)
+        say("outside")
+        request = Request(
+            checking.config, SUITE, (RATIO,), codecs=checking.codecs, limit=LIMIT, results=folders[2], keep_files=True
+        )
+        bench(request)
+        first, second, outside = (_records(folder) for folder in folders)
+        return [
+            _agreement(
+                codec, _paired(first, second, codec), _paired(first, outside, codec), Pictures(checking, folders)
+            )
+            for codec in dict.fromkeys(first["codec"])
+        ]
+
+
+def _command(codecs: tuple[str, ...]) -> tuple[str, ...]:
+    chosen = ("--codecs", ",".join(codecs)) if codecs else ()
+    return ("bench", "--suite", SUITE, "--limit", str(LIMIT), "--ratios", f"{RATIO:g}", "--keep-files", *chosen)
+
+
+def _run(checking: Checking, results: Path, command: tuple[str, ...], write: Callable[[bytes, bytes], None]) -> None:
+    job = Job(command, results, checking.image, checking.gpus, config=checking.config_path)
+    status = run(job, write, lambda _: None)
+    if status not in (0, 1):
+        raise ContainerError(f"`harness {' '.join(command)}` ended with status {status} in the container.")
+
+
+def _records(results: Path) -> pd.DataFrame:
+    from harness.records import read_frame
+
+    return read_frame(next(results.glob("*/records.csv")).parent)
+
+
+def _paired(one: pd.DataFrame, other: pd.DataFrame, codec: str) -> pd.DataFrame:
+    """Return the records of a codec that have a file in both runs, side by side."""
+    both = one[one["codec"] == codec].merge(other, on=_KEY, suffixes=("", "_other"))
+    return both.dropna(subset=["file_sha256", "file_sha256_other"])
+
+
+def _equal(pairs: pd.DataFrame, column: str) -> int:
+    return int((pairs[column] == pairs[f"{column}_other"]).sum())
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Decodes kept files again, in a container and outside, to see how far two pictures are apart."""
+
+    checking: Checking
+    folders: list[Path]
+
+    def largest_difference(self, codec: str, inside_sha256: str, outside_sha256: str) -> int:
+        """Return the largest difference of a sample, in levels."""
+        from harness.images import read_image
+        from harness.single import decode_file
+
+        inside, outside = (
+            next(folder.glob(f"*/files/{sha256}.bin"))
+            for folder, sha256 in ((self.folders[0], inside_sha256), (self.folders[2], outside_sha256))
+        )
+        name = f"{inside_sha256}.png"
+        place = f"/results/{inside.relative_to(self.folders[0])}"
+        command = ("decode", place, f"/results/{name}", "--codec", codec)
+        _run(self.checking, self.folders[0], command, lambda _out, _error: None)
+        decode_file(self.checking.config, outside, self.folders[2] / name, codec)
+        one, other = (read_image(folder / name, name, None).pixels.astype(int) for folder in self.folders[::2])
+        return int(np.abs(one - other).max())
+
+
+def _agreement(codec: str, again: pd.DataFrame, outside: pd.DataFrame, pictures: Pictures) -> Agreement:
+    apart = outside[outside["pixels_sha256"] != outside["pixels_sha256_other"]]
+    differences = [
+        pictures.largest_difference(codec, row["file_sha256"], row["file_sha256_other"])
+        for row in apart.to_dict("records")
+    ]
+    return Agreement(
+        codec,
+        len(again),
+        _equal(again, "file_sha256"),
+        _equal(again, "pixels_sha256"),
+        _equal(outside, "file_sha256"),
+        _equal(outside, "pixels_sha256"),
+        max(differences, default=0),
+    )
+
+
+def table(agreements: list[Agreement]) -> Iterator[str]:
+    """Yield the lines of a table for people."""
+    heads = ("codec", "files again", "pixels again", "files outside", "pixels outside", "largest difference")
+    rows: list[tuple[Any, ...]] = [heads]
+    for one in agreements:
+        counts = (one.files_again, one.pixels_again, one.files_outside, one.pixels_outside)
+        shares = [f"{count} of {one.compared}" if one.compared else "-" for count in counts]
+        rows.append((one.codec, *shares, one.largest_difference if one.compared else "-"))
+    widths = [max(len(str(row[column])) for row in rows) for column in range(len(heads))]
+    for row in rows:
+        yield "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()

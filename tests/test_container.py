@@ -1,0 +1,215 @@
+"""The container's files and commands, as far as they go without a Docker engine; test_container_engine.py has one."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import re
+import shutil
+import socket
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from queue import Queue
+from typing import Any
+
+import pytest
+
+from harness.container.build import build_arguments
+from harness.container.connection import connected, refusal
+from harness.errors import ContainerError, UsageError
+from harness.inside import where_on_host
+from harness.provenance import differences, revision
+from tests.command import complaint, run
+
+ROOT = Path(__file__).parents[1]
+DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+NOBODY = 65534
+
+
+def test_the_base_image_is_pinned_by_tag_and_digest() -> None:
+    assert re.search(r"^ARG BASE_IMAGE=nvidia/cuda:[\w.-]+@sha256:[0-9a-f]{64}$", DOCKERFILE, re.MULTILINE)
+
+
+@pytest.mark.parametrize("extension", ["# syntax", "--mount", "<<", "--chmod", "--link"])
+def test_the_dockerfile_needs_no_extension_that_some_builder_lacks(extension: str) -> None:
+    assert extension not in DOCKERFILE
+
+
+def test_every_value_that_a_build_fills_in_is_an_argument_of_the_dockerfile() -> None:
+    declared = set(re.findall(r"^ARG (\w+)", DOCKERFILE, re.MULTILINE))
+    assert set(build_arguments(ROOT, base="base")) == declared
+
+
+@pytest.mark.parametrize("command", [("build", str(ROOT)), ("run", "codec", "list"), ("check",)])
+@pytest.mark.parametrize("engine", ["unix:///nowhere/docker.sock", "tcp://127.0.0.1:9"])
+def test_no_engine_is_one_line_that_says_where_it_was_looked_for(
+    command: tuple[str, ...], engine: str, tmp_path: Path
+) -> None:
+    ended = run("container", *command, cwd=tmp_path, DOCKER_HOST=engine, HARNESS_CACHE=str(tmp_path))
+    assert f"no Docker engine answers at {engine}" in complaint(ended)
+
+
+@pytest.fixture
+def closed_socket(tmp_path: Path) -> Iterator[Path]:
+    """A socket that listens and that only root may open."""
+    with socket.socket(socket.AF_UNIX) as server:
+        folder = Path(os.path.relpath(tmp_path))
+        path = min(tmp_path / "docker.sock", folder / "docker.sock", key=lambda place: len(str(place)))
+        server.bind(str(path))
+        server.listen()
+        path.chmod(0)
+        yield path
+
+
+def test_no_permission_says_which_group_to_join(closed_socket: Path) -> None:
+    context = multiprocessing.get_context("fork")
+    answers = context.Queue()
+    child = context.Process(target=_connect_as_nobody, args=(closed_socket, answers))
+    child.start()
+    message = answers.get(timeout=60)
+    child.join()
+    assert message.startswith(f"no permission to use the Docker engine at unix://{closed_socket}")
+    assert "usermod -aG docker" in message
+
+
+def _connect_as_nobody(path: Path, answers: Queue[str]) -> None:
+    os.environ["DOCKER_HOST"] = f"unix://{path}"
+    import docker  # noqa: F401 - nobody may not be allowed to read where it is installed
+
+    if os.getuid() == 0:
+        os.setuid(NOBODY)
+    try:
+        with connected():
+            answers.put("connected")
+    except ContainerError as error:
+        answers.put(str(error))
+
+
+@pytest.mark.parametrize(
+    ("explanation", "advice"),
+    [
+        ("write /var/lib/docker/tmp/x: no space left on device", "docker system prune"),
+        ('could not select device driver "" with capabilities: [[gpu]]', "nvidia-container-toolkit"),
+        ("nvidia-container-cli: initialization error: nvml error: driver not loaded", "nvidia-smi"),
+        ("something new", "the engine refused: something new"),
+    ],
+)
+def test_a_refusal_of_the_engine_says_what_to_do_and_what_the_engine_said(explanation: str, advice: str) -> None:
+    message = refusal(explanation)
+    assert advice in message
+    assert explanation in message
+
+
+@pytest.mark.parametrize("lacking", ["Dockerfile", "requirements.lock"])
+def test_building_elsewhere_than_in_a_checkout_names_what_is_not_there(lacking: str, tmp_path: Path) -> None:
+    for name in {"Dockerfile", "requirements.lock"} - {lacking}:
+        (tmp_path / name).touch()
+    with pytest.raises(UsageError, match=f"holds no {lacking}"):
+        build_arguments(tmp_path)
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """A git checkout with what a build looks at."""
+    for name in ("Dockerfile", "requirements.lock"):
+        (tmp_path / name).write_text(name)
+    git(tmp_path, "init", "-q")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "-c", "user.name=a", "-c", "user.email=a@b", "commit", "-q", "-m", "A commit")
+    return tmp_path
+
+
+def git(folder: Path, *arguments: str) -> str:
+    return subprocess.run(["git", *arguments], cwd=folder, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def test_a_build_knows_its_commit_its_lock_and_the_time_of_the_commit(repository: Path) -> None:
+    arguments = build_arguments(repository)
+    assert arguments["REVISION"] == git(repository, "rev-parse", "--short=12", "HEAD")
+    assert arguments["SOURCE_DATE_EPOCH"] == git(repository, "log", "-1", "--format=%ct")
+    assert len(arguments["LOCK_SHA256"]) == 64
+    assert arguments["SOURCE"] == "unknown"
+    assert "BASE_IMAGE" not in arguments
+
+
+def test_a_change_that_is_not_committed_marks_the_revision(repository: Path) -> None:
+    (repository / "Dockerfile").write_text("changed")
+    assert str(revision(repository)).endswith("+changes")
+
+
+def test_the_address_of_the_source_is_told_without_its_password(repository: Path) -> None:
+    git(repository, "remote", "add", "origin", "https://someone:secret@example.org/a/harness.git")
+    assert build_arguments(repository)["SOURCE"] == "https://example.org/a/harness.git"
+
+
+def test_two_plugins_of_one_name_are_refused_before_anything_starts(tmp_path: Path) -> None:
+    plugins = [tmp_path / folder / "mine.py" for folder in ("one", "two")]
+    for plugin in plugins:
+        plugin.parent.mkdir()
+        plugin.touch()
+    named = [part for plugin in plugins for part in ("--plugin", plugin)]
+    ended = run("container", "run", *named, "codec", "list", cwd=tmp_path, HARNESS_CACHE=str(tmp_path / "cache"))
+    assert "two plugins are called mine.py" in complaint(ended)
+
+
+def test_a_run_in_a_container_says_where_the_host_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HARNESS_HOST_RESULTS", "/home/me/results")
+    assert where_on_host(Path("/results/a-run")) == "On the host: /home/me/results/a-run"
+
+
+def test_a_run_outside_a_container_says_nothing_of_hosts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HARNESS_HOST_RESULTS", raising=False)
+    monkeypatch.delenv("HARNESS_IMAGE", raising=False)
+    assert where_on_host(tmp_path) == ""
+
+
+MANIFEST: dict[str, Any] = {
+    "state": "done",
+    "seconds": 3.0,
+    "versions": {"pillow": "13.0.0", "image_id": None},
+    "machine": {"cpu": "one"},
+    "codecs": [{"id": "webp", "provenance": {"libwebp": "1.5"}}, {"id": "jpeg", "provenance": {}}],
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        (lambda manifest: None, {}),
+        (lambda manifest: manifest.update(seconds=4.0, state="running"), {}),
+        (lambda manifest: manifest["codecs"].reverse(), {}),
+        (lambda manifest: manifest["machine"].update(cpu="two"), {"machine.cpu": ("one", "two")}),
+        (lambda manifest: manifest["versions"].pop("pillow"), {"versions.pillow": ("13.0.0", None)}),
+        (
+            lambda manifest: manifest["codecs"][0]["provenance"].update(libwebp="1.6"),
+            {"codecs.webp.provenance.libwebp": ("1.5", "1.6")},
+        ),
+    ],
+)
+def test_two_manifests_differ_in_what_results_depend_on(
+    change: Callable[[dict[str, Any]], None], found: dict[str, Any]
+) -> None:
+    import copy
+
+    other = copy.deepcopy(MANIFEST)
+    change(other)
+    assert differences(MANIFEST, other) == found
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+def test_without_an_engine_ci_says_so_and_goes_on(tmp_path: Path) -> None:
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for name in ("bash", "mktemp", "rm", "id", "mkdir", "env"):
+        (programs / name).symlink_to(str(shutil.which(name)))
+    ended = subprocess.run(
+        [str(ROOT / ".ci" / "engine"), "false"],
+        env={"PATH": str(programs), "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert "SKIPPED: false" in ended.stdout
+    assert "no Docker engine: none answers" in ended.stdout
