@@ -111,7 +111,7 @@ def published_ssim(name: str, reference: Image, decoded: Image, peak: int) -> fl
     return float(getattr(pytorch_msssim, name)(*pair, data_range=peak))
 
 
-SIDES = [(512, 768), (451, 300), (500, 741), (161, 161), (162, 175), (169, 400), (176, 177)]
+SIDES = [(320, 512), (451, 300), (240, 741), (161, 161), (162, 175), (169, 400), (176, 177)]
 
 
 @pytest.mark.parametrize("name", ["ssim", "ms_ssim"])
@@ -227,11 +227,10 @@ CHELSEA_SCORES = [
 
 
 @pytest.mark.parametrize(("name", "quality", "expected"), ASTRONAUT_SCORES + CHELSEA_SCORES)
-def test_ssimulacra2_is_within_three_tenths_of_a_point_of_libjxls_program(
-    name: str, quality: int, expected: float
-) -> None:
+def test_ssimulacra2_is_that_of_libjxls_program_up_to_its_rounding(name: str, quality: int, expected: float) -> None:
     reference = astronaut() if name == "astronaut" else photograph(name)
-    assert value("ssimulacra2", reference, through_jpeg(reference, quality)) == pytest.approx(expected, abs=0.3)
+    tolerance = 0.3 if expected > 85 else 0.06  # where little is lost, that program's float32 rounding tells
+    assert value("ssimulacra2", reference, through_jpeg(reference, quality)) == pytest.approx(expected, abs=tolerance)
 
 
 @pytest.mark.parametrize("name", sorted(IDENTICAL))
