@@ -23,6 +23,7 @@ from PIL import Image as Pillow
 from harness.errors import MissingDependencyError, UnknownNameError, UsageError
 from harness.interface import Image
 from harness.metrics import DEFAULT_METRICS, METRICS, measure
+from tests.images import packaged_photograph
 
 HAS_FFMPEG = importlib.util.find_spec("imageio_ffmpeg") is not None
 IDENTICAL = {
@@ -39,16 +40,9 @@ IDENTICAL = {
 """The value of (reference, reference); VMAF has no fixed one."""
 
 
-@cache
 def photograph(name: str) -> Image:
-    """One of scikit-image's packaged photographs, found without importing it; read-only."""
-    spec = importlib.util.find_spec("skimage")
-    assert spec is not None
-    assert spec.origin is not None
-    with Pillow.open(Path(spec.origin).parent / "data" / f"{name}.png") as picture:
-        samples = np.array(picture.convert("RGB"), np.uint8)
-    samples.setflags(write=False)
-    return samples
+    """One of scikit-image's packaged photographs."""
+    return packaged_photograph(f"{name}.png")
 
 
 @cache
