@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 import struct
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.errors import BadStreamError, UnsupportedImageError
+from harness.errors import BadStreamError, MissingDependencyError, UnsupportedImageError
 from harness.interface import MAX_PIXELS, Image, image_format
 
 LIBRARY_ERRORS = (
@@ -26,6 +28,20 @@ def geometric(first: float, last: float, factor: float) -> tuple[float, ...]:
     """Return a ladder from `first` to exactly `last`, neighbours about `factor` apart, in 5 digits."""
     steps = max(1, round(abs(math.log(last / first)) / abs(math.log(factor))))
     return tuple(float(f"{first * (last / first) ** (k / steps):.5g}") for k in range(steps + 1))
+
+
+def optional(package: str, extra: str) -> ModuleType:
+    """Import a package that one of harness's extras brings.
+
+    Raises:
+        MissingDependencyError: it is not installed.
+    """
+    try:
+        return importlib.import_module(package)
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"this codec needs the package {package}, which is not installed. Install: pip install 'harness[{extra}]'."
+        ) from error
 
 
 def require_sides(image: Image, largest: int, kind: str) -> None:
