@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import inspect
 import json
+import math
 import os
 import resource
 import signal
@@ -16,6 +17,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from functools import lru_cache
+from itertools import islice
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, TypeVar
@@ -31,6 +33,7 @@ _Result = TypeVar("_Result")
 MAX_LADDER = 65_536
 """No ladder has more settings."""
 
+_MAX_MESSAGE = 4000
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
@@ -48,7 +51,7 @@ def main() -> None:
         except (EOFError, OSError):
             return
         answer, data = _answer(header, payload)
-        connection.send_bytes(json.dumps({**answer, "id": header["id"]}).encode())
+        connection.send_bytes(answer)
         connection.send_bytes(data)
 
 
@@ -69,17 +72,20 @@ def _limit(memory_mb: int, disk_mb: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _answer(header: Mapping[str, Any], payload: bytes) -> tuple[dict[str, Any], bytes]:
-    """Return header and payload of the answer; whatever the codec raises becomes a named reason."""
+def _answer(header: Mapping[str, Any], payload: bytes) -> tuple[bytes, bytes]:
+    """Return header (as JSON) and payload of the answer; whatever the codec raises becomes a named reason."""
     try:
         codec = _built(json.dumps(header["spec"], sort_keys=True))
-        return _CALLS[header["call"]](codec, header, payload)
+        answer, data = _CALLS[header["call"]](codec, header, payload)
+        return json.dumps({**answer, "id": header["id"], "size": len(data)}).encode(), data
     except MemoryError:
-        return {"error": "LimitError", "message": "it asked for more memory than its limit."}, b""
-    except HarnessError as error:
-        return {"error": type(error).__name__, "message": str(error)[:4000]}, b""
-    except (Exception, SystemExit) as error:  # a codec may raise anything; all of it is its own fault
-        return {"error": "CodecError", "message": f"{type(error).__name__}: {error}"[:4000]}, b""
+        error, message = "LimitError", "it asked for more memory than its limit."
+    except HarnessError as ours:
+        error, message = type(ours).__name__, str(ours)
+    except BaseException as other:  # a codec may raise anything; all of it is its own fault
+        error, message = "CodecError", f"{type(other).__name__}: {other}"
+    failed = {"error": error, "message": message[:_MAX_MESSAGE], "id": header["id"], "size": 0}
+    return json.dumps(failed).encode(), b""
 
 
 @lru_cache(maxsize=64)
@@ -88,9 +94,10 @@ def _built(spec: str) -> Codec:
 
 
 def _describe(codec: Codec, header: Mapping[str, Any], payload: bytes) -> tuple[dict[str, Any], bytes]:
-    ladder = [float(setting) if isinstance(setting, float) else int(setting) for setting in codec.ladder]
+    ladder = [_number(setting) for setting in islice(codec.ladder, MAX_LADDER + 1)]
     if not 0 < len(ladder) <= MAX_LADDER:
-        raise LawError(f"its ladder has {len(ladder)} settings; 1 to {MAX_LADDER} are taken.")
+        found = len(ladder) if len(ladder) <= MAX_LADDER else f"more than {MAX_LADDER}"
+        raise LawError(f"its ladder has {found} settings; 1 to {MAX_LADDER} are taken.")
     learned = isinstance(codec, LearnedCodec)
     described = {
         "formats": list(codec.formats),
@@ -100,9 +107,23 @@ def _describe(codec: Codec, header: Mapping[str, Any], payload: bytes) -> tuple[
         "learned": learned,
         "threaded": "threads" in inspect.signature(type(codec)).parameters,
         "missing": codec.missing() if isinstance(codec, LearnedCodec) else None,
-        "provenance": dict(codec.provenance()),
+        "provenance": _plain(codec.provenance()),
     }
     return described, b""
+
+
+def _number(setting: object) -> int | float:
+    if isinstance(setting, bool) or not isinstance(setting, int | float | np.number) or not math.isfinite(setting):
+        raise LawError(f"its ladder holds {setting!r}; a setting is a finite number.")
+    return float(setting) if isinstance(setting, float | np.floating) else int(setting)
+
+
+def _plain(provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a provenance as JSON keeps it."""
+    try:
+        return dict(json.loads(json.dumps(dict(provenance))))
+    except (TypeError, ValueError) as error:
+        raise LawError(f"its provenance is no mapping of JSON types: {error}.") from error
 
 
 def _encode(codec: Codec, header: Mapping[str, Any], payload: bytes) -> tuple[dict[str, Any], bytes]:
@@ -134,6 +155,8 @@ def _kind(value: object) -> str:
 def _checked_bytes(data: object) -> bytes:
     if not isinstance(data, bytes):
         raise LawError(f"encode returned a {type(data).__name__}; a file is bytes.")
+    if not data:
+        raise LawError("encode returned no bytes at all.")
     return data
 
 

@@ -166,7 +166,7 @@ class CodecProcess:
                 data = connection.recv_bytes(max_bytes)
             except (EOFError, OSError, ValueError) as error:
                 raise self._death(watch, max_bytes) from error
-        if not isinstance(answer, dict) or answer.get("id") != self._calls:
+        if not isinstance(answer, dict) or (answer.get("id"), answer.get("size")) != (self._calls, len(data)):
             self._kill()
             raise LawError("it answered a call that was not made: it wrote to a channel that is not its own.")
         self.seconds += float(answer.get("seconds", 0))
@@ -230,8 +230,9 @@ class CodecProcess:
         return LimitError(f"its process ended with exit status {status} in the middle of a call.")
 
     def _kill(self) -> None:
-        if self._child is not None:
+        if self._child is not None and self._folder is not None:
             kill_tree(self._child.pid)
+            _kill_strays(self._folder.name)
             self._child.wait()
         if self._connection is not None:
             self._connection.close()
@@ -278,10 +279,12 @@ def _memory_bytes(pid: int) -> int:
 
 
 def _disk_bytes(folder: Path) -> int:
+    """Return the bytes of all files below a folder, however they come and go meanwhile."""
     total = 0
-    for path in folder.rglob("*"):
-        with contextlib.suppress(OSError):
-            total += path.lstat().st_size
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(OSError):
+                total += os.lstat(os.path.join(parent, name)).st_size  # noqa: PTH118 - there may be a million
     return total
 
 
@@ -300,6 +303,14 @@ def kill_tree(pid: int) -> None:
             process.kill()
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, signal.SIGKILL)
+
+
+def _kill_strays(folder: str) -> None:
+    """Kill what a child started and what then left its tree and group: it is known by the child's own TMPDIR."""
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if process.environ().get("TMPDIR") == folder:
+                process.kill()
 
 
 def _error(answer: Mapping[str, Any]) -> HarnessError:

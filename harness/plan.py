@@ -11,7 +11,14 @@ from pathlib import Path
 from harness import datasets, metrics
 from harness.config import CodecConfig, Config, Limits, SuiteConfig
 from harness.datasets import ImageSource
-from harness.errors import ConfigError, HarnessError, ImageError, UnknownNameError, UsageError
+from harness.errors import (
+    ConfigError,
+    HarnessError,
+    ImageError,
+    MissingDependencyError,
+    UnknownNameError,
+    UsageError,
+)
 from harness.images import read_image
 from harness.interface import Setting, image_format
 from harness.isolation import CodecProcesses, Description
@@ -68,6 +75,8 @@ class PlannedCodec:
     """The sha256 of all that decides its bytes: class, effective parameters, versions, weights."""
     reason: str = ""
     ratio: float | None = None
+    status: str = "missing"
+    """What its records say where there is a reason."""
 
 
 @dataclass(frozen=True)
@@ -165,26 +174,30 @@ def _planned_codecs(request: Request, suite: SuiteConfig, ratios: Sequence[float
 
 def _planned_codec(spec: CodecSpec, processes: CodecProcesses, ratios: Sequence[float]) -> Iterator[PlannedCodec]:
     """Yield a codec as it describes itself; a learned one once for each ratio."""
-    try:
-        description = processes.encoder(spec).describe(spec)
-    except ConfigError:
-        raise
-    except HarnessError as error:
-        yield PlannedCodec(spec, None, _digest(spec.target, _json(spec.parameters)), str(error))
-        return
-    if not description.learned:
-        yield PlannedCodec(spec, description, _codec_key(spec, description))
+    described = _described(spec, None, processes)
+    if described.description is None or not described.description.learned:
+        yield described
         return
     for ratio in ratios:
-        at_ratio = spec.at_ratio(ratio)
-        own = processes.encoder(at_ratio).describe(at_ratio)
-        yield PlannedCodec(at_ratio, own, _codec_key(at_ratio, own), own.missing or "", ratio)
+        yield _described(spec.at_ratio(ratio), ratio, processes)
+
+
+def _described(spec: CodecSpec, ratio: float | None, processes: CodecProcesses) -> PlannedCodec:
+    """Ask a codec what it is; what it fails with costs its own records, unless the configuration is wrong."""
+    try:
+        description = processes.encoder(spec).describe(spec)
+    except HarnessError as error:
+        if isinstance(error, ConfigError) and spec.origin == "built-in":
+            raise
+        status = "missing" if isinstance(error, MissingDependencyError) else "failed"
+        return PlannedCodec(spec, None, _digest(spec.target, _json(spec.parameters)), str(error), ratio, status)
+    return PlannedCodec(spec, description, _codec_key(spec, description), description.missing or "", ratio)
 
 
 def _codec_key(spec: CodecSpec, description: Description) -> str:
     where, _, cls = spec.target.rpartition(":")
     source = datasets.file_sha256(Path(where)) if where.endswith(".py") else where
-    return _digest(source, cls, _json(description.provenance))
+    return _digest(source, cls, _json(spec.parameters), _json(description.provenance))
 
 
 def _json(value: object) -> str:
@@ -235,7 +248,7 @@ class _Builder:
     def _obstacle(self, image: PlannedImage, codec: PlannedCodec) -> tuple[str, str] | None:
         """Return status and reason when a codec cannot take part with an image."""
         if codec.description is None or codec.reason:
-            return "missing", codec.reason
+            return codec.status, codec.reason
         if image.kind not in codec.description.formats:
             taken = ", ".join(codec.description.formats)
             return "unsupported", f"it takes {taken}; this image is {image.kind}."

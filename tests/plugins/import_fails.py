@@ -1,0 +1,10 @@
+"""A plugin that needs what nobody has."""
+
+import a_module_that_nobody_has  # type: ignore[import-not-found]
+
+from harness.interface import Codec
+
+
+class ImportFails(Codec):
+    name = "import-fails"
+    needs = a_module_that_nobody_has

@@ -1,0 +1,11 @@
+"""A plugin that never finishes being imported."""
+
+import time
+
+from harness.interface import Codec
+
+time.sleep(1000)
+
+
+class ImportHangs(Codec):
+    name = "import-hangs"
