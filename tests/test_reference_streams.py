@@ -1,0 +1,35 @@
+"""Files that codecs once wrote decode for ever to what they decoded to then (tests/streams, made by make.py there)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+import pytest
+
+from tests.codec_cases import build_or_skip
+from tests.images import make_image, psnr
+from tests.streams.make import CONTENT, FOLDER, SIDES
+
+ENTRIES: dict[str, dict[str, Any]] = json.loads((FOLDER / "streams.json").read_text())
+TOLERANCE_DB = 0.05
+
+
+@pytest.mark.parametrize("name", ENTRIES)
+def test_a_stored_stream_decodes_to_what_it_did(name: str) -> None:
+    entry = ENTRIES[name]
+    codec = build_or_skip(entry["codec"])
+    image = make_image(CONTENT, SIDES, entry["format"])
+    decoded = codec.decode((FOLDER / name).read_bytes())
+    assert decoded.dtype == image.dtype
+    if codec.lossless:
+        assert hashlib.sha256(decoded.tobytes()).hexdigest() == entry["pixels_sha256"]
+    else:
+        assert psnr(image, decoded) == pytest.approx(entry["psnr"], abs=TOLERANCE_DB)
+
+
+def test_every_stored_stream_is_small_and_in_the_table() -> None:
+    files = {path.name: path.stat().st_size for path in FOLDER.glob("*.bin")}
+    assert set(files) == set(ENTRIES)
+    assert max(files.values()) < 8192
