@@ -114,6 +114,19 @@ class Browser:
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
 
+    def wait_for(self, condition: str, seconds: float = 20) -> None:
+        """Wait until a script's expression is true."""
+        script = f"""new Promise((done, failed) => {{
+            const end = performance.now() + {1000 * seconds};
+            const look = () => {{
+                if ({condition}) done();
+                else if (performance.now() > end) failed("this is still not so");
+                else setTimeout(look, 20);
+            }};
+            look();
+        }})"""
+        self.evaluate(script)
+
     def press(self, *keys: str) -> None:
         """Press and release keys, such as "Tab" or "ArrowRight"."""
         codes = {"Tab": 9, "Enter": 13, " ": 32, "ArrowLeft": 37, "ArrowRight": 39}

@@ -94,7 +94,7 @@
   function draw(id, traces, layout) {
     const axis = { gridcolor: shade("--line"), zerolinecolor: shade("--quiet"), linecolor: shade("--line"), automargin: true };
     const legend = narrow.matches
-      ? { orientation: "h", y: -0.18, yanchor: "top", font: { size: 11 } }
+      ? { orientation: "h", y: -0.25, yanchor: "top", font: { size: 11 } }
       : { font: { size: 12 }, itemwidth: 40 };
     Plotly.react(id, traces, {
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: shade("--ink"), size: 13 },
@@ -235,9 +235,10 @@
       const sample = data.images.length < data.images_total ? ` The page holds ${data.images.length} of ${data.images_total} images.` : "";
       document.getElementById("scatter-note").textContent = `${second.value} is better on ${better} of ${pairs.length} images with both. Hollow: capped or unreachable.${sample}`;
     };
-    const last = data.codecs.length - 1;
+    const best = ratioRows.filter((row) => row.compared && row.target_ratio === data.ratios[data.ratios.length - 1]);
+    const other = [...best, ...ratioRows].map((row) => row.codec).find((codec) => codec !== data.anchor);
     const first = choose("scatter-controls", "Across", codecOptions, data.anchor ?? data.codecs[0].id, redraw);
-    const second = choose("scatter-controls", "Up", codecOptions, data.codecs[last].id === first.value ? data.codecs[0].id : data.codecs[last].id, redraw);
+    const second = choose("scatter-controls", "Up", codecOptions, other, redraw);
     const ratio = choose("scatter-controls", "Ratio", ratioOptions, data.ratios[data.ratios.length - 1], redraw);
     const metric = choose("scatter-controls", "Metric", metricOptions, "psnr", redraw);
     redraws.push(redraw);
