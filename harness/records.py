@@ -82,17 +82,16 @@ class Encode:
 
 
 _RECORD_COLUMNS = [column.name for column in fields(Record)]
+_TEXT_COLUMNS = ("image", "codec", "protocol", "status", "reason", "file_sha256", "pixels_sha256")
 CSV_COLUMNS = [name for name in _RECORD_COLUMNS if name not in ("fingerprint", "extra")]
 """The columns that every records.csv begins with."""
 
-_SCHEMA = f"""
-CREATE TABLE records ({", ".join(_RECORD_COLUMNS)}, PRIMARY KEY (fingerprint)) WITHOUT ROWID;
-CREATE TABLE encodes (
-    pixels, codec, setting REAL, size_bytes, file_sha256, pixels_sha256, metrics_key, metrics,
-    PRIMARY KEY (pixels, codec, setting)
-) WITHOUT ROWID;
-PRAGMA user_version = {STORE_VERSION};
-"""
+_SCHEMA = (
+    f"CREATE TABLE records ({', '.join(_RECORD_COLUMNS)}, PRIMARY KEY (fingerprint)) WITHOUT ROWID",
+    "CREATE TABLE encodes (pixels, codec, setting REAL, size_bytes, file_sha256, pixels_sha256, metrics_key, metrics, "
+    "PRIMARY KEY (pixels, codec, setting)) WITHOUT ROWID",
+    f"PRAGMA user_version = {STORE_VERSION}",
+)
 
 
 class Store:
@@ -117,39 +116,45 @@ class Store:
         self._db.close()
 
     def _prepare(self) -> None:
-        version = self._db.execute("PRAGMA user_version").fetchone()[0]
-        mode = "DELETE" if _on_network(self.path) else "WAL"
-        self._db.execute(f"PRAGMA journal_mode = {mode}")
-        self._db.execute("PRAGMA synchronous = NORMAL")
-        if version == 0 and not self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-            self._db.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT;")
-        elif version != STORE_VERSION:
+        with self._transaction():  # of processes that open a new store at once, one makes it
+            if not self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+                for statement in _SCHEMA:
+                    self._db.execute(statement)
+            version = self._db.execute("PRAGMA user_version").fetchone()[0]
+        if version != STORE_VERSION:
             raise StoreError(
                 f"the store {self.path} has version {version}, this harness writes version {STORE_VERSION}. "
                 "Move it away, or name another folder with --results."
             )
+        self._db.execute(f"PRAGMA journal_mode = {'DELETE' if _on_network(self.path) else 'WAL'}")
+        self._db.execute("PRAGMA synchronous = NORMAL")
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """Keep all that is written inside, or nothing of it."""
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._db.execute("COMMIT")
+        except BaseException:
+            if self._db.in_transaction:  # SQLite itself rolls back when the disk is full
+                self._db.execute("ROLLBACK")
+            raise
 
     @contextlib.contextmanager
     def _explained(self) -> Iterator[None]:
         try:
             yield
         except sqlite3.Error as error:
-            advice = "Free some space and run the same command again" if "full" in str(error) else "Move it away"
-            raise StoreError(f"the store {self.path} cannot be used: {error}. {advice}.") from error
+            raise StoreError(f"the store {self.path} cannot be used: {error}. {_advice(error)}") from error
         except OSError as error:
             raise StoreError(f"the results folder {self.path.parent} cannot be written: {error.strerror}.") from error
 
     def save(self, pixels: str, codec: str, records: Sequence[Record], encodes: Sequence[Encode]) -> None:
         """Keep what one task found, all of it or nothing."""
-        with self._explained():
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                self._insert("records", [_record_row(record) for record in records])
-                self._insert("encodes", [[pixels, codec, *_encode_row(encode)] for encode in encodes])
-                self._db.execute("COMMIT")
-            except BaseException:
-                self._db.execute("ROLLBACK")
-                raise
+        with self._explained(), self._transaction():
+            self._insert("records", [_record_row(record) for record in records])
+            self._insert("encodes", [[pixels, codec, *_encode_row(encode)] for encode in encodes])
 
     def _insert(self, table: str, rows: Sequence[Sequence[Any]]) -> None:
         for row in rows:
@@ -183,6 +188,18 @@ class Store:
         marks = ", ".join("?" * len(keys))
         with self._explained():
             return self._db.execute(f"SELECT * FROM {table} WHERE {column} IN ({marks})", keys).fetchall()  # noqa: S608
+
+
+def _advice(error: sqlite3.Error) -> str:
+    """Return what a user can do about an error of SQLite (sqlite.org/rescode.html)."""
+    name = getattr(error, "sqlite_errorname", "")
+    if name.startswith(("SQLITE_FULL", "SQLITE_IOERR")):
+        return "Free some space and run the same command again; what was stored is kept."
+    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        return "Another run writes to it: wait for that one to end, or name another folder with --results."
+    if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_AUTH")):
+        return "Make it writable, or name another folder with --results."
+    return "It is damaged or no store: move it away, or name another folder with --results."
 
 
 def _chunks(keys: Iterable[str]) -> Iterator[list[str]]:
@@ -248,9 +265,7 @@ def read_frame(run: Path) -> pd.DataFrame:
 
     path = run / "records.csv" if run.is_dir() else run
     try:
-        frame = pd.read_csv(
-            path, dtype={"reason": str, "image": str, "codec": str}, keep_default_na=False, na_values=[""]
-        )
+        frame = pd.read_csv(path, dtype=dict.fromkeys(_TEXT_COLUMNS, str), keep_default_na=False, na_values=[""])
     except (OSError, ValueError) as error:
         raise StoreError(f"{path} cannot be read as records: {error}.") from error
     lacking = [name for name in CSV_COLUMNS if name not in frame.columns]

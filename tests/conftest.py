@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,17 @@ def other_process() -> Iterator[Callable[..., Any]]:
     """A function that calls another one in a process of its own, which lives as long as the session."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         yield lambda function, *arguments: pool.submit(function, *arguments).result(timeout=120)
+
+
+@pytest.fixture
+def other_processes() -> Callable[..., list[Any]]:
+    """A function that calls another one in several processes at once, each with arguments of its own."""
+
+    def call(function: Callable[..., Any], arguments: Sequence[tuple[Any, ...]]) -> list[Any]:
+        with ProcessPoolExecutor(len(arguments), mp_context=multiprocessing.get_context("spawn")) as pool:
+            return [future.result(timeout=120) for future in [pool.submit(function, *given) for given in arguments]]
+
+    return call
 
 
 @pytest.fixture(scope="session")
