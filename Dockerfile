@@ -1,6 +1,7 @@
 # harness with every library it needs; runs on the CPU, and on NVIDIA GPUs with driver R580 or newer.
 #     docker build -t harness .           or `make image`, which also fills in the labels
 #     docker run harness bench --ratios 4,8,12,16
+# requirements-extras.lock and EXTRAS make an image with the codecs whose libraries are under the GPL.
 # torch's wheels bring CUDA 13.0 themselves, so a -base image is enough.
 ARG BASE_IMAGE=nvidia/cuda:13.0.3-base-ubuntu24.04@sha256:7c7413a56200486f71f181cad9310f6fd31b6bb21816ade15fc9c1e1e927a5c1
 
@@ -23,10 +24,13 @@ WORKDIR /src
 COPY requirements-uv.lock ./
 RUN python3 -m venv /opt/uv \
     && /opt/uv/bin/pip install --no-cache-dir --require-hashes -r requirements-uv.lock
-COPY pyproject.toml requirements.lock ./
+ARG LOCK=requirements.lock
+ARG EXTRAS=
+COPY pyproject.toml $LOCK ./
 # The CUDA libraries move to a tree of their own: a layer that stays when anything else changes.
+# hadolint ignore=SC2086
 RUN /opt/uv/bin/uv venv --python /usr/bin/python3 /opt/harness \
-    && /opt/uv/bin/uv pip install --compile-bytecode --require-hashes -r pyproject.toml --constraints requirements.lock \
+    && /opt/uv/bin/uv pip install --compile-bytecode --require-hashes -r pyproject.toml $EXTRAS --constraints "$LOCK" \
     && rm -rf /opt/uv-cache /opt/harness/.lock \
     && site=$(echo /opt/harness/lib/python3.*/site-packages) \
     && mkdir -p "/opt/cuda$site" \
@@ -35,11 +39,12 @@ RUN /opt/uv/bin/uv venv --python /usr/bin/python3 /opt/harness \
 
 # The project, as a wheel built with the locked setuptools, in a tree of its own too.
 FROM libraries AS project
+ARG LOCK=requirements.lock
 ARG SOURCE_DATE_EPOCH=0
 COPY . ./
 RUN /opt/uv/bin/uv build --quiet --wheel --no-build-isolation --out-dir /opt/wheel \
     && /opt/uv/bin/uv pip install --prefix /opt/project --no-deps --compile-bytecode /opt/wheel/*.whl \
-    && cp LICENSE requirements.lock /opt/project \
+    && cp LICENSE "$LOCK" /opt/project \
     && find /opt/project -exec touch --no-dereference --date="@$SOURCE_DATE_EPOCH" {} +
 
 FROM base
@@ -58,6 +63,7 @@ ARG VERSION=unknown
 ARG REVISION=unknown
 ARG SOURCE=unknown
 ARG LOCK_SHA256=unknown
+ARG LICENSES=Apache-2.0
 ENV PATH=/opt/harness/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     HOME=/cache \
@@ -71,7 +77,7 @@ ENV PATH=/opt/harness/bin:$PATH \
     HARNESS_LOCK_SHA256=$LOCK_SHA256
 LABEL org.opencontainers.image.title="harness" \
       org.opencontainers.image.description="Benchmark image compression, learned and classical, honestly." \
-      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.licenses="$LICENSES" \
       org.opencontainers.image.source="$SOURCE" \
       org.opencontainers.image.version="$VERSION" \
       org.opencontainers.image.revision="$REVISION" \

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from harness.container.build import build_arguments
+from harness.container.build import Recipe, build_arguments
 from harness.container.connection import connected, refusal
 from harness.errors import ContainerError, UsageError
 from harness.inside import where_on_host
@@ -38,7 +38,18 @@ def test_the_dockerfile_needs_no_extension_that_some_builder_lacks(extension: st
 
 def test_every_value_that_a_build_fills_in_is_an_argument_of_the_dockerfile() -> None:
     declared = set(re.findall(r"^ARG (\w+)", DOCKERFILE, re.MULTILINE))
-    assert set(build_arguments(ROOT, base="base")) == declared
+    assert set(build_arguments(Recipe(ROOT, base="base", extras=True))) == declared
+
+
+def pins(name: str) -> dict[str, str]:
+    """Return package -> version of a lock file."""
+    return dict(re.findall(r"^([\w.-]+)==(\S+)", (ROOT / name).read_text(encoding="utf-8"), re.MULTILINE))
+
+
+def test_the_lock_with_extras_adds_to_the_lock_and_changes_nothing_in_it() -> None:
+    ours, extra = pins("requirements.lock"), pins("requirements-extras.lock")
+    assert {"imageio-ffmpeg", "pillow-heif", "pyjpegli"} <= set(extra) - set(ours)
+    assert {name: extra[name] for name in extra if name in ours} == {name: ours[name] for name in extra if name in ours}
 
 
 @pytest.mark.parametrize("command", [("build", str(ROOT)), ("run", "codec", "list"), ("check",)])
@@ -106,7 +117,7 @@ def test_building_elsewhere_than_in_a_checkout_names_what_is_not_there(lacking: 
     for name in {"Dockerfile", "requirements.lock"} - {lacking}:
         (tmp_path / name).touch()
     with pytest.raises(UsageError, match=f"holds no {lacking}"):
-        build_arguments(tmp_path)
+        build_arguments(Recipe(tmp_path))
 
 
 @pytest.fixture
@@ -125,7 +136,7 @@ def git(folder: Path, *arguments: str) -> str:
 
 
 def test_a_build_knows_its_commit_its_lock_and_the_time_of_the_commit(repository: Path) -> None:
-    arguments = build_arguments(repository)
+    arguments = build_arguments(Recipe(repository))
     assert arguments["REVISION"] == git(repository, "rev-parse", "--short=12", "HEAD")
     assert arguments["SOURCE_DATE_EPOCH"] == git(repository, "log", "-1", "--format=%ct")
     assert len(arguments["LOCK_SHA256"]) == 64
@@ -140,7 +151,7 @@ def test_a_change_that_is_not_committed_marks_the_revision(repository: Path) -> 
 
 def test_the_address_of_the_source_is_told_without_its_password(repository: Path) -> None:
     git(repository, "remote", "add", "origin", "https://someone:secret@example.org/a/harness.git")
-    assert build_arguments(repository)["SOURCE"] == "https://example.org/a/harness.git"
+    assert build_arguments(Recipe(repository))["SOURCE"] == "https://example.org/a/harness.git"
 
 
 def test_two_plugins_of_one_name_are_refused_before_anything_starts(tmp_path: Path) -> None:

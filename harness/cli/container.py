@@ -35,19 +35,22 @@ def container() -> None:
 
 @container.command()
 @click.argument("source", type=_FOLDER, default=".")
-@_image_option
+@click.option("--image", default=None, help=f"The image's name; {IMAGE}, or {IMAGE}:extras.")
 @click.option("--base", default="", envvar="BASE_IMAGE", help="A base image in place of the pinned CUDA one.")
+@click.option("--extras", is_flag=True, help="With the codecs whose libraries are under the GPL.")
 @click.option("--fresh", is_flag=True, help="Use no layer of an earlier build.")
-def build(source: Path, image: str, base: str, fresh: bool) -> None:
+def build(source: Path, image: str | None, base: str, extras: bool, fresh: bool) -> None:
     """Build the image from the checkout in SOURCE, the current folder unless named.
 
     \b
     Example:
       harness container build
     """
+    from harness.container.build import Recipe
     from harness.container.build import build as build_image
 
-    built = build_image(source, click.echo, image, base, fresh)
+    image = image or (f"{IMAGE}:extras" if extras else IMAGE)
+    built = build_image(Recipe(source, image, base, extras, fresh), click.echo)
     click.echo(f"{image}: {built.id}, {built.size_bytes / 1e9:.2f} GB")
 
 
@@ -97,7 +100,7 @@ def check(settings: Settings, /, image: str, gpus: str, codecs: tuple[str, ...])
     from harness.container import check as checks
 
     checking = checks.Checking(settings.load(), _config_file(settings), codecs, image, gpus)
-    agreements = checks.check(checking, lambda line: click.echo(line, err=True), _write)
+    agreements = checks.check(checking, lambda line: click.echo(line, err=True), _write_aside)
     for line in checks.table(agreements):
         click.echo(line)
     sys.exit(0 if all(agreement.repeats for agreement in agreements) else 1)
@@ -111,3 +114,7 @@ def _write(out: bytes, error: bytes) -> None:
     for stream, data in ((sys.stdout.buffer, out), (sys.stderr.buffer, error)):
         stream.write(data)
         stream.flush()
+
+
+def _write_aside(out: bytes, error: bytes) -> None:
+    _write(b"", out + error)

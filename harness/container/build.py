@@ -17,6 +17,13 @@ from harness.errors import ContainerError, UsageError
 from harness.provenance import revision
 
 LOCK = "requirements.lock"
+EXTRAS_LOCK = "requirements-extras.lock"
+EXTRAS = {
+    "LOCK": EXTRAS_LOCK,
+    "EXTRAS": "--extra ffmpeg --extra heif --extra jpegli",
+    "LICENSES": "Apache-2.0 AND GPL-3.0-or-later",
+}
+"""Build arguments of the image with every codec: some of their libraries are under the GPL."""
 
 
 @dataclass(frozen=True)
@@ -28,42 +35,62 @@ class Built:
     """Unpacked, with the base."""
 
 
-def build(source: Path, say: Callable[[str], None], image: str = IMAGE, base: str = "", fresh: bool = False) -> Built:
-    """Build the image from the checkout in `source`, each line of progress handed to `say`.
+@dataclass(frozen=True)
+class Recipe:
+    """What to build, and from what."""
 
-    `base` replaces the pinned base image; `fresh` uses no cached layer.
+    source: Path
+    """A checkout of harness."""
+    image: str = IMAGE
+    base: str = ""
+    """Replaces the pinned base image."""
+    extras: bool = False
+    """With the codecs whose libraries are under the GPL."""
+    fresh: bool = False
+    """Use no layer of an earlier build."""
+
+
+def build(recipe: Recipe, say: Callable[[str], None]) -> Built:
+    """Build an image, each line of progress handed to `say`.
 
     Raises:
-        UsageError: `source` is no checkout of harness.
+        UsageError: the source is no checkout of harness.
         ContainerError: there is no engine, or a step failed.
     """
-    arguments = build_arguments(source, base)
+    arguments = build_arguments(recipe)
     with connected() as client:
         steps = client.api.build(
-            path=str(source), tag=image, buildargs=arguments, decode=True, rm=True, forcerm=True, nocache=fresh
+            path=str(recipe.source),
+            tag=recipe.image,
+            buildargs=arguments,
+            decode=True,
+            rm=True,
+            forcerm=True,
+            nocache=recipe.fresh,
         )
         _follow(steps, say)
-        attributes = client.images.get(image).attrs
+        attributes = client.images.get(recipe.image).attrs
         return Built(attributes["Id"], attributes["Size"])
 
 
-def build_arguments(source: Path, base: str = "") -> dict[str, str]:
+def build_arguments(recipe: Recipe) -> dict[str, str]:
     """Return the values of the Dockerfile's ARGs: revision, address and lock of the checkout.
 
     Raises:
-        UsageError: `source` is no checkout of harness.
+        UsageError: the source is no checkout of harness.
     """
-    for name in ("Dockerfile", LOCK):
+    source, lock = recipe.source, EXTRAS_LOCK if recipe.extras else LOCK
+    for name in ("Dockerfile", lock):
         if not (source / name).is_file():
             raise UsageError(f"{source.resolve()} holds no {name}: name the folder of a checkout of harness.")
     arguments = {
         "VERSION": __version__,
         "REVISION": revision(source) or "unknown",
         "SOURCE": _address(source) or "unknown",
-        "LOCK_SHA256": file_sha256(source / LOCK),
+        "LOCK_SHA256": file_sha256(source / lock),
         "SOURCE_DATE_EPOCH": os.environ.get("SOURCE_DATE_EPOCH") or _git(source, "log", "-1", "--format=%ct") or "0",
     }
-    return {**arguments, "BASE_IMAGE": base} if base else arguments
+    return arguments | (EXTRAS if recipe.extras else {}) | ({"BASE_IMAGE": recipe.base} if recipe.base else {})
 
 
 def _address(source: Path) -> str:

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 from harness.container.connection import IMAGE, connected, is_gpu_trouble
 from harness.datasets import MIRROR_VARIABLE, cache_folder
 from harness.errors import UsageError
+from harness.inside import HOST_RESULTS_VARIABLE
+from harness.registry import PLUGIN_FOLDER_VARIABLE, plugin_files
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -60,6 +62,7 @@ class Job:
     """auto: all where the engine has them; all: all, or refuse; none."""
     network: str = "none"
     plugins: tuple[Path, ...] = ()
+    """Beside those in the folder that $HARNESS_PLUGINS names."""
     folders: tuple[Path, ...] = ()
     """More folders to see, read-only, under the paths that they have here."""
     config: Path | None = None
@@ -93,7 +96,7 @@ def _mounts(job: Job) -> dict[str, str]:
         wanted[_DATA] = Path(data)
     if job.config:
         wanted[_CONFIG] = job.config
-    for plugin in job.plugins:
+    for plugin in plugin_files(job.plugins):
         place = f"{_PLUGINS}/{plugin.name}"
         if place in wanted:
             raise UsageError(f"two plugins are called {plugin.name}: {wanted[place]} and {plugin}. Rename one.")
@@ -161,12 +164,12 @@ def _environment(job: Job, mounts: Mapping[str, str], image: Any) -> dict[str, s
         "HARNESS_IMAGE": job.image,
         "HARNESS_IMAGE_ID": str(image.id),
         "HARNESS_IMAGE_DIGEST": next(iter(image.attrs.get("RepoDigests") or ()), ""),
-        "HARNESS_HOST_RESULTS": mounts[_RESULTS],
+        HOST_RESULTS_VARIABLE: mounts[_RESULTS],
     }
     if _DATA in mounts:
         chosen[MIRROR_VARIABLE] = _DATA
-    if job.plugins:
-        chosen["HARNESS_PLUGINS"] = _PLUGINS
+    if any(inside.startswith(f"{_PLUGINS}/") for inside in mounts):
+        chosen[PLUGIN_FOLDER_VARIABLE] = _PLUGINS
     if job.config:
         chosen["HARNESS_CONFIG"] = _CONFIG
     if _terminal():
