@@ -27,7 +27,7 @@ class Jpeg2000(BudgetCodec):
 
     The irreversible 9/7 transform is used. OpenJPEG's finest quantiser ends it at about 51 dB for 8-bit images
     (often short of ratio 4); where the file falls short of what was asked, the reversible 5/3 transform is tried
-    too, and the file nearer to the image taken. So the ladder ends in a lossless file.
+    too, and the file nearer to the image taken. So a photograph's ladder ends in a lossless file.
     """
 
     name: ClassVar[str] = "jpeg2000"

@@ -18,12 +18,12 @@ _SIGNATURE = b"WMPHOTO\x00"
 _WIDTH_TAG, _HEIGHT_TAG = 0xBC80, 0xBC81
 _VERSION, _OVERLAPS = 0x11, (0, 2)
 _SHORT_SIDES, _LONG_WORDS = 0x80, 0x40
-_COLOURS = ((0x71, 0x30), (0x71, 0x70), (0x01, 0x10), (0x02, 0x10))
-"""(output format and depth, inner format): RGB in 8 bits as 4:2:0 or 4:4:4, gray in 8 bits, gray in 16 bits."""
+_COLOURS = {0x71: (0x30, 0x70, 0x60), 0x01: (0x10, 0x00), 0x02: (0x10, 0x00)}
+"""Output format -> inner formats. RGB in 8 bits: 4:2:0, 4:4:4, lossless; gray in 8 and in 16 bits: lossy, lossless."""
 
 
 class JpegXr(Codec):
-    """Settings: jxrlib's quality, 0.01 to 0.995.
+    """Settings: jxrlib's quality, 0.01 to 1, which is lossless.
 
     jxrlib halves the chroma (4:2:0) and overlaps blocks twice below 0.5, which needs 17 columns; from 0.5 on it
     keeps 4:4:4 and does not overlap.
@@ -35,7 +35,7 @@ class JpegXr(Codec):
     @property
     def ladder(self) -> Sequence[Setting]:
         """Qualities in steps of 0.005."""
-        return [round(0.005 * step, 3) for step in range(2, 200)]
+        return [round(0.005 * step, 3) for step in range(2, 201)]
 
     def encode(self, image: Image, setting: Setting) -> bytes:
         """Return a JPEG XR file."""
@@ -65,7 +65,7 @@ def _check_header(data: bytes) -> None:
     width, height = (side + 1 for side in sides.unpack_from(data, place + 4))
     inner = data[place + 4 + sides.size]
     plain = version == _VERSION and overlap in _OVERLAPS and flags & ~_SHORT_SIDES == _LONG_WORDS
-    if not plain or (output, inner) not in _COLOURS or (width, height) != _container_sides(data):
+    if not plain or inner not in _COLOURS.get(output, ()) or (width, height) != _container_sides(data):
         raise ValueError("the header is not as JpegXr writes it, or contradicts the container")
     check_size(height, width, "JPEG XR")
 

@@ -102,6 +102,13 @@ def test_jpeg2000_goes_on_to_lossless_where_the_irreversible_transform_ends() ->
     assert qualities[-1] == float("inf")
 
 
+@pytest.mark.parametrize("kind", ["rgb8", "gray8", "gray16"])
+def test_the_top_of_jpeg_xr_is_lossless(kind: str) -> None:
+    codec = get_codec("jpegxr")
+    image = make_image("noise", (40, 56), kind)
+    assert np.array_equal(codec.decode(codec.encode(image, codec.ladder[-1])), image)
+
+
 @pytest.mark.parametrize(
     ("name", "too_long"),
     [("jpeg", 65501), ("webp", 16384), ("webp-lossless", 16384), ("avif", 32769), ("jpegls", 65536)],
