@@ -14,8 +14,9 @@ from harness import engine, manifest, provenance, timing
 from harness.errors import StoreError, UsageError
 from harness.images import read_image
 from harness.manifest import Tally
-from harness.measure import Outcome, Task, run_task
-from harness.plan import Plan, Request, make_plan
+from harness.measure import Outcome, Task, kept_file, run_task
+from harness.plan import Plan, Request
+from harness.planner import make_plan
 from harness.records import Record, Store, read_frame, to_frame
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def bench(request: Request) -> Run:
             "machine": provenance.describe_machine(),
         }
         tasks = list(_unfinished(plan, store))
-        previous = _previous(folder)
+        previous = _previous(folder) if _previous(folder).get("state") == "done" else {}
         if tasks or not previous:
             manifest.write(folder / "manifest.json", about)
         tally, seconds = _measure(_Work(plan, tasks, store), jobs, request.scheduler)
@@ -121,10 +122,16 @@ def _measure(work: _Work, jobs: int, scheduler: str | None) -> tuple[Tally, floa
 def _unfinished(plan: Plan, store: Store) -> Iterator[Task]:
     """Yield each task with the goals that the store has no answer to."""
     done = store.finished(plan.fingerprints)
+    if files := next((task.keep_files for task in plan.tasks), None):
+        done = {record.fingerprint for record in store.records(done) if _is_kept(record, Path(files))}
     for task in plan.tasks:
         goals = tuple(goal for goal in task.goals if goal.fingerprint not in done)
         if goals:
             yield replace(task, goals=goals)
+
+
+def _is_kept(record: Record, files: Path) -> bool:
+    return record.file_sha256 is None or kept_file(files, record.file_sha256).is_file()
 
 
 def _report_order(plan: Plan) -> list[str]:
@@ -141,9 +148,20 @@ def _folder(results: Path, plan: Plan) -> Path:
     for path in sorted(results.glob("*/manifest.json"), reverse=True):
         if _previous(path.parent).get("plan") == plan.key:
             return path.parent
-    folder = results / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{plan.suite_name}"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+    return _new_folder(results / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{plan.suite_name}")
+
+
+def _new_folder(first: Path) -> Path:
+    """Make a folder of that name, or with a number behind it: two runs can begin in one second."""
+    folder, number = first, 1
+    while True:
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            number += 1
+            folder = first.with_name(f"{first.name}-{number}")
+        else:
+            return folder
 
 
 def _previous(folder: Path) -> dict[str, Any]:

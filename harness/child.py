@@ -112,6 +112,22 @@ def _describe(codec: Codec, header: Mapping[str, Any], payload: bytes) -> tuple[
     return described, b""
 
 
+def _fingerprints(codec: Codec, header: Mapping[str, Any], payload: bytes) -> tuple[dict[str, Any], bytes]:
+    tiles = _learned(codec).training_fingerprints()
+    return {"known": tiles is not None}, "\n".join(tiles or ()).encode()
+
+
+def _estimate(codec: Codec, header: Mapping[str, Any], payload: bytes) -> tuple[dict[str, Any], bytes]:
+    bits = _learned(codec).estimated_bits(image_of(header["image"], payload), header["setting"])
+    return {"bits": None if bits is None else float(bits)}, b""
+
+
+def _learned(codec: Codec) -> LearnedCodec:
+    if not isinstance(codec, LearnedCodec):
+        raise UsageError(f"the codec {codec.name!r} is not a learned one.")
+    return codec
+
+
 def _number(setting: object) -> int | float:
     if isinstance(setting, bool) or not isinstance(setting, int | float | np.number) or not math.isfinite(setting):
         raise LawError(f"its ladder holds {setting!r}; a setting is a finite number.")
@@ -206,6 +222,8 @@ def image_of(header: Mapping[str, Any], payload: bytes) -> Image:
 
 _CALLS: Mapping[str, Callable[[Codec, Mapping[str, Any], bytes], tuple[dict[str, Any], bytes]]] = {
     "describe": _describe,
+    "fingerprints": _fingerprints,
+    "estimate": _estimate,
     "encode": _encode,
     "encode_to_budget": _encode_to_budget,
     "decode": _decode,

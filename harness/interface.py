@@ -135,3 +135,7 @@ class LearnedCodec(Codec):
     @abstractmethod
     def training_fingerprints(self) -> Sequence[str] | None:
         """Return perceptual fingerprints of the images it was trained on; None when nobody knows."""
+
+    @abstractmethod
+    def estimated_bits(self, image: Image, setting: Setting) -> float | None:
+        """Return how many bits its own model gives the image at a setting, headers left out; None if it cannot say."""

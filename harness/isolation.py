@@ -34,6 +34,7 @@ from harness.interface import Encoded, Image, Setting, image_format, raw_bytes
 from harness.registry import CodecSpec
 
 _MAX_HEADER_BYTES = 8 << 20
+_MAX_FINGERPRINT_BYTES = 256 << 20
 _TICK_SECONDS = 0.25
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -95,6 +96,17 @@ class CodecProcess:
             missing=answer["missing"],
             provenance=answer["provenance"],
         )
+
+    def training_fingerprints(self, spec: CodecSpec) -> tuple[str, ...] | None:
+        """Return the fingerprints of what a learned codec was trained on; None when nobody knows."""
+        answer, data = self._call(spec, {"call": "fingerprints"}, b"", _MAX_FINGERPRINT_BYTES)
+        return tuple(data.decode().split()) if answer["known"] else None
+
+    def estimated_bits(self, spec: CodecSpec, image: Image, setting: Setting) -> float | None:
+        """Return a learned codec's own estimate of a file, in bits."""
+        request = {"call": "estimate", "setting": setting, **_shape(image)}
+        bits: float | None = self._call(spec, request, _bytes_of(image), 0)[0]["bits"]
+        return bits
 
     def encode(self, spec: CodecSpec, image: Image, setting: Setting) -> bytes:
         """Return the codec's file for an image at a setting.

@@ -56,6 +56,8 @@ def describe_plan(plan: Plan) -> dict[str, Any]:
             entry["provenance" if codec.ratio is None else f"provenance_{codec.ratio:g}x"] = dict(
                 codec.description.provenance
             )
+    for codec_id, leak in _leaks(plan).items():
+        codecs[codec_id]["leak"] = leak
     return {
         "suite": plan.suite_name,
         "description": plan.suite.description,
@@ -79,6 +81,13 @@ def describe_plan(plan: Plan) -> dict[str, Any]:
         ],
         "limits": plan.suite.limits.model_dump(),
     }
+
+
+def _leaks(plan: Plan) -> dict[str, str]:
+    """Return of each learned codec the worst that is known: leaked, unknown or clean."""
+    found = {(task.codec.id, task.facts["leak"]) for task in plan.tasks if "leak" in task.facts}
+    found |= {(record.codec, "leaked") for record in plan.blanks if record.status == "leaked"}
+    return {codec: leak for leak in ("clean", "unknown", "leaked") for codec, said in sorted(found) if said == leak}
 
 
 def describe_results(records: Iterable[Record], tally: Tally, seconds: float, jobs: int) -> dict[str, Any]:

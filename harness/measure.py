@@ -8,11 +8,13 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from harness import metrics
 from harness.config import Limits
@@ -24,6 +26,7 @@ from harness.errors import (
     LimitError,
     MissingDependencyError,
     UnsupportedImageError,
+    UsageError,
 )
 from harness.images import TestImage, pixels_sha256, read_image
 from harness.interface import Setting, raw_bytes
@@ -69,6 +72,8 @@ class Task:
     limits: Limits = DEFAULT_LIMITS
     device: str = "cpu"
     keep_files: str | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """What is known beforehand of every record of this task, a column each."""
 
 
 @dataclass(frozen=True)
@@ -257,9 +262,9 @@ class TaskRun:
 
     def _decoded(self, setting: Setting, image: TestImage, names: tuple[str, ...]) -> Encode:
         """Return the encode at a setting with these metrics of its decode."""
-        key = metrics_key(names)
+        key = _key_of_scores(names, image.sample_bits)
         known = self.encodes.get(setting)
-        if known and (known.metrics_key == key or (names == ("psnr",) and "psnr" in known.metrics)):
+        if known and json.loads(key).items() <= json.loads(known.metrics_key or "{}").items():
             return known
         self._encode(setting, image)
         decoder = self.processes.decoder(self.task.codec)
@@ -283,8 +288,8 @@ class TaskRun:
         """Return the record of an encode and its decode."""
         raw = raw_bytes(image.pixels)
         height, width, _ = image.pixels.shape
-        further = {name: value for name, value in found.metrics.items() if name not in CSV_COLUMNS}
-        self._write(found)
+        further = {name: found.metrics[name] for name in self.task.metric_names if name not in CSV_COLUMNS}
+        self._write(found, image)
         return Record(
             fingerprint=goal.fingerprint,
             image=image.name,
@@ -303,17 +308,33 @@ class TaskRun:
             ms_ssim=found.metrics.get("ms_ssim"),
             file_sha256=found.file_sha256,
             pixels_sha256=found.pixels_sha256,
-            extra=further,
+            extra={**further, **self.task.facts, **self._estimate(found, image)},
         )
 
-    def _write(self, found: Encode) -> None:
+    def _estimate(self, found: Encode, image: TestImage) -> dict[str, float]:
+        """Return a learned codec's own estimate of the file, to stand beside its true size."""
+        if not self.task.description.learned:
+            return {}
+        bits = self.processes.encoder(self.task.codec).estimated_bits(self.task.codec, image.pixels, found.setting)
+        return {} if bits is None else {"estimated_bytes": round(bits / 8, 1)}
+
+    def _write(self, found: Encode, image: TestImage) -> None:
         """Keep the bitstream beside the records, named by its sha256, where that was asked for."""
-        if self.task.keep_files and (data := self._files.get(found.setting)) is not None:
-            path = Path(self.task.keep_files) / f"{found.file_sha256}.bin"
+        if not self.task.keep_files:
+            return
+        path = kept_file(Path(self.task.keep_files), found.file_sha256)
+        partial = path.with_name(f"{path.name}.{os.getpid()}.part")
+        try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            partial = path.with_suffix(f".{id(self)}.part")
-            partial.write_bytes(data)
+            partial.write_bytes(self.file_at(found.setting, image))
             partial.rename(path)
+        except OSError as error:
+            raise UsageError(f"the file {path} cannot be kept: {error.strerror}.") from error
+
+
+def kept_file(folder: Path, file_sha256: str) -> Path:
+    """Return where --keep-files keeps a bitstream."""
+    return folder / f"{file_sha256}.bin"
 
 
 def _setting(goal: Goal) -> Setting:
@@ -325,6 +346,12 @@ def _setting(goal: Goal) -> Setting:
 def metrics_key(names: tuple[str, ...]) -> str:
     """Return names and versions of metrics, as a key of what was computed."""
     return json.dumps({name: metrics.METRICS[name].version for name in names})
+
+
+@lru_cache(maxsize=16)
+def _key_of_scores(names: tuple[str, ...], sample_bits: int) -> str:
+    """Return the same with what else decides a score: how many bits the image's samples have."""
+    return json.dumps({**json.loads(metrics_key(names)), "sample_bits": sample_bits})
 
 
 def _psnr_at(budget: int, below: Encode, above: Encode) -> float | None:

@@ -1,0 +1,220 @@
+"""Make a plan: read the images, ask the codecs what they are, and list what is to be measured."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness import datasets, leaks, metrics
+from harness.config import CodecConfig, Config, SuiteConfig
+from harness.datasets import ImageSource
+from harness.errors import ConfigError, HarnessError, ImageError, MissingDependencyError, UnknownNameError, UsageError
+from harness.images import read_image
+from harness.interface import Setting, image_format
+from harness.isolation import CodecProcesses, Description
+from harness.measure import Goal, Task, blank_record, metrics_key
+from harness.plan import Plan, PlannedCodec, PlannedImage, Request, digest
+from harness.records import Record
+from harness.registry import CodecSpec
+
+SWEEP_POINTS = 16
+"""How many settings a sweep uses where benchmarks.toml does not list them."""
+
+
+def make_plan(request: Request, device: str) -> Plan:
+    """Read the images, ask the codecs what they are, and list what is to be measured.
+
+    Raises:
+        UsageError: a name is unknown, an image cannot be read, a ratio is not above 1.
+    """
+    config = request.config
+    suite_name = request.suite or config.default_suite
+    suite = config.suite(suite_name)
+    ratios = tuple(sorted(dict.fromkeys(request.ratios or suite.ratios)))
+    if low := [ratio for ratio in ratios if not 1 < ratio < 1e6]:
+        raise UsageError(f"a ratio of {low[0]:g} was asked for; a ratio is raw bytes / file bytes and above 1.")
+    protocol = request.protocol or suite.protocol
+    names = _metric_names(suite)
+    images = _planned_images(request, suite)
+    codecs = _planned_codecs(request, suite, ratios)
+    tiles = _tiles(images) if any(codec.fingerprints for codec in codecs) else {}
+    builder = _Builder(config, suite, ratios, protocol, names, device, tiles, request.allow_leaks)
+    pairs = [(image, codec) for image in images for codec in codecs]
+    tasks = tuple(task for image, codec in pairs if (task := builder.task(image, codec)))
+    blanks = tuple(record for image, codec in pairs for record in builder.blanks(image, codec))
+    name = suite_name if request.images is None else request.images.resolve().name or "images"
+    return Plan(name, suite, ratios, protocol, names, images, codecs, tasks, blanks)
+
+
+def _metric_names(suite: SuiteConfig) -> tuple[str, ...]:
+    names = suite.metrics or tuple(name for name, metric in metrics.METRICS.items() if metric.default)
+    for name in names:
+        if name not in metrics.METRICS:
+            raise UnknownNameError("metric", name, metrics.METRICS)
+    return tuple(dict.fromkeys(("psnr", *names)))
+
+
+def _planned_images(request: Request, suite: SuiteConfig) -> tuple[PlannedImage, ...]:
+    if request.images is not None:
+        sources = datasets.from_folder(request.images)
+    else:
+        sources = datasets.from_set(suite.data, request.config.data_set(suite.data))
+    sources = sources[: request.limit]
+    planned, refused = [], []
+    for source in sources:
+        try:
+            planned.append(_planned_image(source))
+        except ImageError as error:
+            refused.append(str(error))
+    if refused:
+        more = f" ({len(refused) - 1} more like it)" if len(refused) > 1 else ""
+        raise ImageError(f"{refused[0]}{more}")
+    return tuple(planned)
+
+
+def _planned_image(source: ImageSource) -> PlannedImage:
+    image = read_image(source.path, source.name, source.sample_bits)
+    height, width, channels = image.pixels.shape
+    kind = image_format(image.pixels)
+    return PlannedImage(source, image.fingerprint, height, width, channels, image.sample_bits, kind, image.notes)
+
+
+def _tiles(images: Sequence[PlannedImage]) -> dict[str, list[str]]:
+    """Return the tiles of each image, by its pixels, that are looked for among training images."""
+    sources = {image.pixels: image.source for image in images}
+    return {
+        pixels: leaks.fingerprint(read_image(source.path, source.name, source.sample_bits).pixels)
+        for pixels, source in sources.items()
+    }
+
+
+def _planned_codecs(request: Request, suite: SuiteConfig, ratios: Sequence[float]) -> tuple[PlannedCodec, ...]:
+    ids = request.codecs or suite.codecs or request.config.default_codecs()
+    specs = [request.config.codec_spec(codec_id) for codec_id in dict.fromkeys(ids)]
+    processes = CodecProcesses(suite.limits)
+    try:
+        return tuple(codec for spec in specs for codec in _planned_codec(spec, processes, ratios))
+    finally:
+        processes.close()
+
+
+def _planned_codec(spec: CodecSpec, processes: CodecProcesses, ratios: Sequence[float]) -> Iterator[PlannedCodec]:
+    """Yield a codec as it describes itself; a learned one once for each ratio."""
+    described = _described(spec, None, processes)
+    if described.description is None or not described.description.learned:
+        yield described
+        return
+    for ratio in ratios:
+        yield _described(spec.at_ratio(ratio), ratio, processes)
+
+
+def _described(spec: CodecSpec, ratio: float | None, processes: CodecProcesses) -> PlannedCodec:
+    """Ask a codec what it is; what it fails with costs its own records, unless the configuration is wrong."""
+    try:
+        description = processes.encoder(spec).describe(spec)
+    except HarnessError as error:
+        if isinstance(error, ConfigError) and spec.origin == "built-in":
+            raise
+        status = "missing" if isinstance(error, MissingDependencyError) else "failed"
+        return PlannedCodec(spec, None, digest(spec.target, _json(spec.parameters)), str(error), ratio, status)
+    ready = description.learned and not description.missing
+    fingerprints = processes.encoder(spec).training_fingerprints(spec) if ready else None
+    key = _codec_key(spec, description)
+    return PlannedCodec(spec, description, key, description.missing or "", ratio, fingerprints=fingerprints)
+
+
+def _codec_key(spec: CodecSpec, description: Description) -> str:
+    where, _, cls = spec.target.rpartition(":")
+    source = datasets.file_sha256(Path(where)) if where.endswith(".py") else where
+    return digest(source, cls, _json(spec.parameters), _json(description.provenance))
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, sort_keys=True, default=dict)
+
+
+@dataclass(frozen=True)
+class _Builder:
+    """Makes the tasks of a run, and the records that say why there is none."""
+
+    config: Config
+    suite: SuiteConfig
+    ratios: tuple[float, ...]
+    protocol: str
+    metric_names: tuple[str, ...]
+    device: str
+
+    tiles: Mapping[str, Sequence[str]]
+    """The tiles of each image, by its pixels."""
+    allow_leaks: bool
+
+    def task(self, image: PlannedImage, codec: PlannedCodec) -> Task | None:
+        """Return the task of a codec on an image, unless it is known to have no answer."""
+        if codec.description is None or self._obstacle(image, codec):
+            return None
+        return Task(
+            image=image.source,
+            pixels=image.pixels,
+            codec=codec.spec,
+            codec_key=codec.key,
+            description=codec.description,
+            goals=tuple(self._goals(image, codec)),
+            metric_names=self.metric_names,
+            limits=self.suite.limits,
+            device=self.device,
+            facts={"leak": self._leak(image, codec)} if codec.learned else {},
+        )
+
+    def blanks(self, image: PlannedImage, codec: PlannedCodec) -> Iterator[Record]:
+        """Yield a record for each goal that is known beforehand to have no answer."""
+        if obstacle := self._obstacle(image, codec):
+            for goal in self._goals(image, codec):
+                yield blank_record(goal, image.source.name, codec.spec.id, *obstacle)
+
+    def _obstacle(self, image: PlannedImage, codec: PlannedCodec) -> tuple[str, str] | None:
+        """Return status and reason when a codec cannot take part with an image."""
+        if codec.description is None or codec.reason:
+            return codec.status, codec.reason
+        if image.kind not in codec.description.formats:
+            taken = ", ".join(codec.description.formats)
+            return "unsupported", f"it takes {taken}; this image is {image.kind}."
+        if codec.learned and not self.allow_leaks and self._leak(image, codec) == "leaked":
+            return "leaked", "its training images hold this one, or a part of it. Measure it with --allow-leaks."
+        return None
+
+    def _leak(self, image: PlannedImage, codec: PlannedCodec) -> str:
+        """Return whether a learned codec was trained on an image: "clean", "leaked" or "unknown"."""
+        if codec.fingerprints is None:
+            return "unknown"
+        return "leaked" if leaks.leaked(self.tiles[image.pixels], codec.fingerprints) else "clean"
+
+    def _goals(self, image: PlannedImage, codec: PlannedCodec) -> Iterator[Goal]:
+        """Yield what is asked of a codec: riders the null test, others the protocols of the run."""
+        if codec.description and codec.description.lossless:
+            yield self._goal(image, codec, "null", None, codec.description.ladder[0])
+            return
+        if self.protocol in ("ratio", "both"):
+            for ratio in self.ratios if codec.ratio is None else (codec.ratio,):
+                yield self._goal(image, codec, "ratio", ratio, None)
+        if self.protocol in ("sweep", "both") and codec.description:
+            for setting in self._sweep_settings(codec):
+                yield self._goal(image, codec, "sweep", codec.ratio, setting)
+
+    def _goal(
+        self, image: PlannedImage, codec: PlannedCodec, protocol: str, ratio: float | None, setting: Setting | None
+    ) -> Goal:
+        asked = (image.pixels, image.source.name, codec.spec.id, codec.key, metrics_key(self.metric_names))
+        numbers = [None if number is None else float(number) for number in (image.sample_bits, ratio, setting)]
+        return Goal(digest(*asked, protocol, repr(numbers)), protocol, ratio, setting)
+
+    def _sweep_settings(self, codec: PlannedCodec) -> list[Setting]:
+        """Return the settings of benchmarks.toml, else some spread evenly over the ladder, ends included."""
+        listed = self.config.codecs.get(codec.spec.id, CodecConfig()).sweep
+        if listed or codec.description is None:
+            return list(listed)
+        ladder = codec.description.ladder
+        last = len(ladder) - 1
+        points = min(SWEEP_POINTS, len(ladder))
+        return [ladder[round(place * last / max(points - 1, 1))] for place in range(points)]
