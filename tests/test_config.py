@@ -125,7 +125,7 @@ def test_a_registered_name_needs_no_table() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "hint"), [("jpg-444", "Did you mean 'jpeg-444'?"), ("qqqqqq", "Known: avif")], ids=["near", "far"]
+    ("name", "hint"), [("jpg-444", "Did you mean 'jpeg-444'?"), ("qqqqqq", "Known: ")], ids=["near", "far"]
 )
 def test_an_unknown_codec_is_answered_with_the_nearest_and_the_known(name: str, hint: str) -> None:
     with pytest.raises(UnknownNameError, match=f"no codec is called '{name}'") as refusal:
