@@ -69,10 +69,14 @@ def _run_batch(client: Client, waiting: Iterator[Task], on_outcome: Callable[[Ou
 
 
 def _outcome(future: Future[Outcome], task: Task) -> Outcome:
+    from distributed import KilledWorker
+
     if future.status == "finished":
         outcome: Outcome = future.result()
         return outcome
-    reason = f"it ended {_LOST_WORKERS} workers: {future.exception()}"
+    error = future.exception()
+    lost = isinstance(error, KilledWorker)
+    reason = f"it ended {_LOST_WORKERS} workers." if lost else f"the harness failed: {type(error).__name__}: {error}"
     records = tuple(blank_record(goal, task.image.name, task.codec.id, "failed", reason) for goal in task.goals)
     return Outcome(task, records)
 
@@ -94,27 +98,27 @@ def _client(jobs: int, scheduler: str | None) -> Iterator[Client]:
     with dask.config.set(settings):
         if scheduler:
             try:
-                with Client(scheduler, timeout=_CONNECT_SECONDS) as client:
-                    yield client
+                distant = Client(scheduler, timeout=_CONNECT_SECONDS)
             except (OSError, ValueError) as error:
                 raise UsageError(f"the scheduler {scheduler} cannot be used: {error}") from error
+            with distant:
+                yield distant
             return
-        with _children_end_with_this():
-            cluster = LocalCluster(
-                n_workers=jobs,
-                threads_per_worker=1,
-                memory_limit=0,
-                dashboard_address=None,
-                silence_logs=logging.CRITICAL,
-            )
-            with cluster, Client(cluster) as client:
-                yield client
+        before = {process.pid for process in psutil.Process().children()}
+        cluster = LocalCluster(
+            n_workers=jobs,
+            threads_per_worker=1,
+            memory_limit=0,
+            dashboard_address="127.0.0.1:0",  # None would ask for port 8787 and warn where that is taken
+            silence_logs=logging.CRITICAL,
+        )
+        with cluster, Client(cluster) as client, _children_end_with_this(before):
+            yield client
 
 
 @contextlib.contextmanager
-def _children_end_with_this() -> Iterator[None]:
+def _children_end_with_this(before: set[int]) -> Iterator[None]:
     """On an interrupt kill the workers at once: what is stored is whole, and what they hold is done again."""
-    before = {process.pid for process in psutil.Process().children()}
     try:
         yield
     except BaseException:
