@@ -205,10 +205,13 @@ def find(name: str, parameters: Mapping[str, Any] | None = None, plugins: Iterab
 
 SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
     (0, b"HRAW", "raw"),
+    (0, b"\xff\xd8\xff\xe8", "jpegls"),
     (0, b"\xff\xd8\xff", "jpeg"),
     (8, b"WEBP", "webp"),
     (4, b"ftypavif", "avif"),
     (4, b"ftypheic", "heic"),
+    (4, b"ftypheix", "heic"),
+    (0, b"HFF", "ffmpeg"),
     (0, b"\x00\x00\x00\x0cjP  \r\n", "jpeg2000"),
     (0, b"\xff\x4f\xff\x51", "jpeg2000"),
     (0, b"\xff\x0a", "jxl"),
@@ -221,7 +224,7 @@ SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
     (0, b"HLRD", "residual"),
     (0, b"HLAT", "attention"),
 )
-"""(offset, bytes, codec name): how a file says which codec decodes it."""
+"""(offset, bytes, codec name): how a file says which codec decodes it; the first that fits."""
 
 
 def codec_of(data: bytes) -> str:

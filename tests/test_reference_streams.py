@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from harness.registry import codec_of, get_codec
 from tests.codec_cases import build_or_skip
 from tests.images import make_image, psnr
 from tests.streams.make import CONTENT, FOLDER, SIDES
@@ -27,6 +28,14 @@ def test_a_stored_stream_decodes_to_what_it_did(name: str) -> None:
         assert hashlib.sha256(decoded.tobytes()).hexdigest() == entry["pixels_sha256"]
     else:
         assert psnr(image, decoded) == pytest.approx(entry["psnr"], abs=TOLERANCE_DB)
+
+
+@pytest.mark.parametrize("name", ENTRIES)
+def test_a_file_says_which_codec_decodes_it(name: str) -> None:
+    data = (FOLDER / name).read_bytes()
+    own = build_or_skip(ENTRIES[name]["codec"])
+    found = get_codec(codec_of(data))
+    assert psnr(own.decode(data), found.decode(data)) > 40  # a jpegli file is a JPEG: another decoder, other rounding
 
 
 def test_every_stored_stream_is_small_and_in_the_table() -> None:
