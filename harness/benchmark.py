@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from harness.measure import Outcome, Task, kept_file, run_task
 from harness.plan import Plan, Request
 from harness.planner import make_plan
 from harness.records import Record, Store, read_frame, to_frame
+from harness.trainer import School, is_trained_here
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,6 +45,8 @@ def bench(request: Request) -> Run:
     check_writable(request.results)
     device = _device(request.device)
     plan = make_plan(request, device)
+    if request.train and _train_missing(plan, request):
+        plan = make_plan(request, device)
     jobs = request.jobs or engine.default_jobs()
     with Store(request.results / STORE_NAME) as store:
         folder = _folder(request.results, plan)
@@ -71,6 +75,25 @@ def bench(request: Request) -> Run:
     else:
         about |= manifest.describe_results(records, tally, seconds, jobs)
     return _write(folder, records, {**about, "state": "done"})
+
+
+def _train_missing(plan: Plan, request: Request) -> bool:
+    """Train what learned codecs of a plan lack, telling before what and how not to; return whether any was trained.
+
+    Without training images nothing is trained: those codecs are `missing`, and their records say what to do.
+    """
+    lacking = [codec.spec for codec in plan.codecs if codec.learned and codec.reason and is_trained_here(codec.spec)]
+    school = School(request.config)
+    if not lacking or not school.has_images():
+        return False
+    log = logging.getLogger("harness")
+    orders = school.orders(lacking)
+    for order, seconds in school.estimates(orders):
+        log.warning("no weights of %s: training them takes about %.0f minutes here", order.name, seconds / 60)
+    log.warning("training now into %s; --no-train leaves it out, Ctrl-C keeps what is done", school.weights)
+    for order in orders:
+        school.train(order, bar=True)
+    return True
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,11 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from harness.config import DataConfig
-from harness.errors import DataError
+from harness.errors import DataError, UnknownNameError
+from harness.folders import cache_folder
 from harness.images import find_images
 
 MIRROR_VARIABLE = "HARNESS_DATA"
-CACHE_VARIABLE = "HARNESS_CACHE"
 
 
 @dataclass(frozen=True)
@@ -28,15 +28,6 @@ class ImageSource:
     path: Path
     sample_bits: int | None = None
     sha256: str | None = None
-
-
-def cache_folder() -> Path:
-    """Return the folder for what can be fetched again: $HARNESS_CACHE, else the user's cache folder."""
-    if folder := os.environ.get(CACHE_VARIABLE):
-        return Path(folder)
-    from platformdirs import user_cache_path
-
-    return user_cache_path("harness")
 
 
 def from_folder(folder: Path) -> list[ImageSource]:
@@ -51,6 +42,18 @@ def from_set(name: str, data: DataConfig) -> list[ImageSource]:
         DataError: a file is absent or is not what its hash says.
     """
     return [_checked(name, data, file) for file in data.files]
+
+
+def file_of(name: str, data: DataConfig, file: str) -> Path:
+    """Return where one file of a data set is, checked by its hash.
+
+    Raises:
+        UnknownNameError: the set has no such file.
+        DataError: it is absent or is not what its hash says.
+    """
+    if file not in data.files:
+        raise UnknownNameError(f"file of the data set {name!r}", file, data.files)
+    return _checked(name, data, file).path
 
 
 def places(name: str, data: DataConfig, file: str) -> Iterator[Path]:

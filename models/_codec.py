@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
@@ -13,16 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import BadStreamError, DataError
+from harness.folders import weights_folder
 from harness.interface import FORMATS, Image, LearnedCodec, Setting, image_format
 from harness.models._bitstream import VERSION, Stream, check_size, latents_crc
-from harness.models._checkpoint import Card, cards, shipped_folder
+from harness.models._checkpoint import Card, cards, fingerprints, shipped_folder
 from harness.models._data import normalised
 from harness.models._law import STEPS_PER_OCTAVE, Encoding
 from harness.models._model import Model, analysed, built, planes_of, synthesised
 from harness.models._shape import Networks, Shape
 
-WEIGHTS_VARIABLE = "HARNESS_WEIGHTS"
-"""A folder of weights that is looked into before the shipped ones."""
 _COARSEST, _FINEST = 256, -160
 
 
@@ -54,8 +52,8 @@ class NetworkCodec(LearnedCodec):
         if device not in ("cpu", "cuda"):
             raise ValueError(f"device is {device!r}; it must be 'cpu' or 'cuda'")
         self._ratio, self._recipe, self._device = float(ratio), recipe, device
-        named = [weights, os.environ.get(WEIGHTS_VARIABLE)]
-        self._folders = [*(Path(folder) for folder in named if folder), shipped_folder()]
+        own = [Path(weights)] if weights else []
+        self._folders = [*own, weights_folder(), shipped_folder()]
         self._models: dict[str, Model] = {}
         self._analysed: _Analysed | None = None
 
@@ -99,8 +97,11 @@ class NetworkCodec(LearnedCodec):
         return None
 
     def training_fingerprints(self) -> Sequence[str] | None:
-        """Return the fingerprints in the card of its weights; None without weights."""
-        return self._card().fingerprints if self.missing() is None else None
+        """Return the fingerprints that stand beside its weights; None without weights."""
+        if self.missing() is not None:
+            return None
+        card = self._card()
+        return fingerprints(card, self._path(card))
 
     def provenance(self) -> Mapping[str, Any]:
         """Return the weights' sha256 and how they were trained, and what else decides the bytes."""
@@ -143,9 +144,11 @@ class NetworkCodec(LearnedCodec):
     def _model(self, card: Card) -> Model:
         """Return network and law, read once an instance."""
         if card.id not in self._models:
-            paths = {found.id: path for found, path in cards(self._folders)}
-            self._models[card.id] = built(type(self).networks, card, paths[card.id], self._device)
+            self._models[card.id] = built(type(self).networks, card, self._path(card), self._device)
         return self._models[card.id]
+
+    def _path(self, card: Card) -> Path:
+        return next(path for found, path in cards(self._folders) if found.id == card.id)
 
     def _encoded(self, image: Image, k: int) -> tuple[Stream, Encoding]:
         kind = image_format(image)

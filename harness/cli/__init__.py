@@ -7,7 +7,7 @@ import sys
 import click
 
 from harness import __version__
-from harness.cli import bench, codec, container, data, files
+from harness.cli import bench, codec, container, data, files, reproduce, train
 from harness.cli.options import Settings, config_option
 from harness.errors import HarnessError, UsageError
 
@@ -39,7 +39,9 @@ for command in (
     files.decode,
     codec.codec,
     data.data,
+    train.train,
     container.container,
+    reproduce.reproduce,
 ):
     harness.add_command(command)
 

@@ -1,0 +1,105 @@
+"""Training as the command line and the bench ask for it: which weights are missing, from what, into which folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.config import Config
+from harness.datasets import MIRROR_VARIABLE
+from harness.errors import DataError
+from harness.folders import weights_folder
+from harness.registry import CodecSpec
+
+if TYPE_CHECKING:
+    from harness.models._learn import Order
+    from harness.training import TrainingSet
+
+TRAINING_FOLDER = "train"
+"""The folder below $HARNESS_DATA that holds training images."""
+
+
+def is_trained_here(spec: CodecSpec) -> bool:
+    """Tell whether a codec is one of models/, without loading a plugin for it."""
+    return spec.origin == "built-in" and spec.target.startswith("harness.models.")
+
+
+@dataclass(frozen=True)
+class School:
+    """Where training happens."""
+
+    config: Config
+    data: Path | None = None
+    """The folder of training images; None: the one below $HARNESS_DATA."""
+    folder: Path | None = None
+    """Where weights go; None: the user's own folder of weights."""
+    machines: Mapping[str, Any] = field(default_factory=dict)
+    """accelerator, devices, nodes, strategy: lightning's own words."""
+
+    @property
+    def weights(self) -> Path:
+        """Where weights go."""
+        return self.folder or weights_folder()
+
+    @cached_property
+    def images(self) -> TrainingSet:
+        """The training images, read once.
+
+        Raises:
+            DataError: there is no such folder, or no image in it.
+        """
+        from harness.training import read_training_set
+
+        folder = self._data_folder()
+        if folder is None:
+            raise DataError(
+                f"there are no training images: name a folder with --data, or set {MIRROR_VARIABLE} to a folder "
+                f"that holds {TRAINING_FOLDER}/ (docs/training.md says how to make one)."
+            )
+        return read_training_set(folder)
+
+    def has_images(self) -> bool:
+        """Tell whether there is a folder to take training images from."""
+        folder = self._data_folder()
+        return folder is not None and folder.is_dir()
+
+    def _data_folder(self) -> Path | None:
+        root = os.environ.get(MIRROR_VARIABLE)
+        return self.data or (Path(root) / TRAINING_FOLDER if root else None)
+
+    def missing(self, specs: Iterable[CodecSpec], ratios: Sequence[float]) -> list[Order]:
+        """Return the trainings that these codecs lack at these ratios, after a quick check of what is there."""
+        from harness.training import missing_orders
+
+        here = [self._looking_here(spec) for spec in specs if is_trained_here(spec)]
+        return missing_orders(here, ratios, self.config.recipes)
+
+    def orders(self, specs: Iterable[CodecSpec]) -> list[Order]:
+        """Return the trainings that make the weights of codecs at their ratios, neighbours to start from first."""
+        from harness.training import order_for
+
+        made = {order.name: order for order in (order_for(spec, self.config.recipes) for spec in specs)}
+        return sorted(made.values(), key=lambda order: (order.architecture, order.recipe_name, -order.ratio))
+
+    def _looking_here(self, spec: CodecSpec) -> CodecSpec:
+        if self.folder is None:
+            return spec
+        return CodecSpec(spec.id, spec.target, {**spec.parameters, "weights": str(self.folder)}, spec.origin)
+
+    def estimates(self, orders: Iterable[Order]) -> Iterator[tuple[Order, float]]:
+        """Yield each training with about how many seconds it takes here, from some real steps."""
+        from harness.training import estimate_seconds
+
+        for order in orders:
+            yield order, estimate_seconds(order, self.images, self.weights)
+
+    def train(self, order: Order, bar: bool) -> Path:
+        """Train, or go on with what was interrupted; return the path of the weights."""
+        from harness.models._train import Machines
+        from harness.training import train
+
+        return train(order, self.images, self.weights, Machines(**self.machines), bar)
