@@ -219,6 +219,7 @@ def test_speed_is_total_megapixels_by_total_seconds_and_the_best_are_marked() ->
     table = speed_rows(run, ratio_rows(run)).set_index("codec")
     assert table.loc["slow", "mp_s"] == pytest.approx(768 * 512 / 1e6 / 2, rel=1e-4)
     assert table["best"].to_dict() == {"slow": True, "fast": True, "bad": False}
+    assert set(table["direction"]) == {"encode"}
 
 
 def test_the_anchor_is_the_one_that_the_manifest_names() -> None:

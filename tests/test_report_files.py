@@ -19,7 +19,7 @@ from PIL import Image
 from rich.console import Console
 
 from harness.report import write_report
-from harness.report.freshness import mark
+from harness.report.freshness import fingerprint, is_fresh, mark
 from harness.report.markdown import escape
 from harness.report.page_data import script_json
 from harness.report.terminal import print_table
@@ -72,18 +72,16 @@ def test_a_report_that_is_there_already_is_not_made_again(written: tuple[int, Pa
 def test_a_report_that_lacks_a_file_is_made_again(written: tuple[int, Path], name: str, tmp_path: Path) -> None:
     images, folder = written
     shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    assert is_fresh(tmp_path, fingerprint(*small_run(images)))
     (tmp_path / name).unlink()
-    write_report(tmp_path, *small_run(images))
-    assert files_of(tmp_path) == files_of(folder)
+    assert not is_fresh(tmp_path, fingerprint(*small_run(images)))
 
 
-def test_a_report_of_other_records_is_made_again(written: tuple[int, Path], tmp_path: Path) -> None:
+def test_a_report_of_other_records_or_another_manifest_is_made_again(written: tuple[int, Path]) -> None:
     images, folder = written
     records, about = small_run(images)
-    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
-    records["psnr"] += 1
-    write_report(tmp_path, records, about)
-    assert files_of(tmp_path)["report.html"] != files_of(folder)["report.html"]
+    assert not is_fresh(folder, fingerprint(records.assign(psnr=records["psnr"] + 1), about))
+    assert not is_fresh(folder, fingerprint(records, {**about, "suite": "other"}))
 
 
 def test_every_figure_is_there_as_png_and_svg_and_in_the_text(written: tuple[int, Path]) -> None:
@@ -162,18 +160,19 @@ def test_a_run_without_results_still_has_a_report(rows: list[dict[str, Any]], tm
     assert "<h1>Report: records</h1>" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
-def printed(records: pd.DataFrame, about: Mapping[str, Any]) -> str:
+def printed(records: pd.DataFrame, about: Mapping[str, Any], width: int = 100) -> str:
     out = io.StringIO()
-    print_table(records, about, Console(file=out, width=100, color_system=None))
+    print_table(records, about, Console(file=out, width=width, color_system=None))
     return out.getvalue()
 
 
-def test_the_terminal_shows_every_ratio_codec_and_problem() -> None:
-    text = printed(*small_run(12))
-    for words in ("4x, means over n = 12", "16x", "jpeg-444", "capped on", "it broke", "lossless: png 1.70x"):
+@pytest.mark.parametrize("width", [80, 100, 160])
+def test_the_terminal_shows_every_ratio_codec_and_problem(width: int) -> None:
+    text = printed(*small_run(12), width=width)
+    for words in ("4x, means over n = 12", "16x", "jpeg-444", "capped", "reached ", "it broke", "lossless: png 1.70x"):
         assert words in text
     assert "Null test passed" in text
-    assert max(map(len, text.splitlines())) <= 100
+    assert max(map(len, text.splitlines())) <= width
 
 
 def test_the_terminal_takes_names_as_they_are_written() -> None:

@@ -55,7 +55,7 @@ def draw_figures(folder: Path, run: Run, tables: Tables) -> list[Drawn]:
     """Draw every figure that the tables have data for into `folder`."""
     metrics = [metric for metric in run.metrics if metric.column in FIGURE_METRICS]
     drawn = []
-    with _style():
+    with style():
         for metric in metrics:
             drawn += _ratio_figures(folder, run, tables.ratio, metric)
         points = tables.sweep[tables.sweep["complete"].astype(bool)]
@@ -66,7 +66,7 @@ def draw_figures(folder: Path, run: Run, tables: Tables) -> list[Drawn]:
 
 
 @contextmanager
-def _style() -> Iterator[None]:
+def style() -> Iterator[None]:
     """Draw without a screen, in small type, and with nothing in the files that changes between two runs."""
     import matplotlib as mpl
     import seaborn as sns

@@ -47,6 +47,7 @@ def report_text(run: Run, tables: Tables, figures: Sequence[Drawn], figure_folde
         "## How fairness is kept\n\n" + "\n".join(f"- {rule}" for rule in (RULE, *words.FAIRNESS)),
         _leak_part(run),
         _repeat_part(run),
+        _image_part(run),
         _manifest_part(run),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -262,6 +263,23 @@ def _repeat_part(run: Run) -> str:
         f"## How to repeat\n\n```\n{command}\n```\n\n`harness report` on this folder makes this page again from "
         "`records.csv`; `harness encode` and `harness decode` check one result by hand."
     )
+
+
+def _image_part(run: Run) -> str:
+    images = run.manifest.get("images") or ()
+    if not images:
+        return ""
+    rows = [
+        [
+            image.get("name"),
+            f"{image.get('width')} x {image.get('height')}",
+            f"{image.get('channels')} x {image.get('sample_bits')} bits",
+            "; ".join(map(str, image.get("notes") or ())),
+        ]
+        for image in images
+    ]
+    table = grid(["image", "pixels", "channels", "notes"], rows, left=4)
+    return f"## Images\n\n<details><summary>All {len(rows)}</summary>\n\n{table}\n\n</details>"
 
 
 def _manifest_part(run: Run) -> str:

@@ -259,7 +259,7 @@
       ], { xaxis: { type: "log", title: { text: `megapixels a second, ${direction.value}` } }, yaxis: { title: { text: "mean PSNR (dB)" } } });
     };
     const ratio = choose("speed-controls", "Ratio", ratioOptions, data.ratios[data.ratios.length - 1], redraw);
-    const direction = choose("speed-controls", "Direction", [["encode", "encode"], ["decode", "decode"]], "encode", redraw);
+    const direction = choose("speed-controls", "Direction", [...new Set(rows.map((row) => row.direction))].map((name) => [name, name]), "encode", redraw);
     redraws.push(redraw);
   }
 

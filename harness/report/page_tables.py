@@ -26,6 +26,7 @@ def page_tables(run: Run, tables: Tables) -> dict[str, Grid]:
         "problem_table": _problem_grid(tables.problems),
         "rider_table": _rider_grid(tables.riders),
         "codec_table": _codec_grid(run),
+        "image_table": _image_grid(run),
     }
 
 
@@ -84,6 +85,7 @@ def _speed_grid(table: pd.DataFrame) -> Grid:
         "megapixels a second",
         "mean PSNR (dB)",
         "images",
+        "machine busy (%)",
         "nothing faster is better",
     ]
     rows = [
@@ -95,12 +97,13 @@ def _speed_grid(table: pd.DataFrame) -> Grid:
                 number_cell(row["mp_s"], 3),
                 number_cell(row["psnr"], 2),
                 number_cell(row["n"], 0),
+                number_cell(row["busy"], 0),
                 Cell("yes" if row["best"] else ""),
             ]
         )
         for row in rows_of(table)
     ]
-    return Grid("speed-table", "Speed, from the timing pass", head, rows)
+    return Grid("speed-table", "Speed, from the timing pass: one thread unless all are named", head, rows)
 
 
 def _problem_grid(table: pd.DataFrame) -> Grid:
@@ -140,3 +143,19 @@ def _codec_grid(run: Run) -> Grid:
         for entry in run.manifest.get("codecs") or ()
     ]
     return Grid("codec-table", "Codecs", ["codec", "trained on a test image", "what decides its bytes"], rows)
+
+
+def _image_grid(run: Run) -> Grid:
+    rows = [
+        Row(
+            [
+                Cell(str(image.get("name", ""))),
+                Cell(f"{image.get('width')} x {image.get('height')}"),
+                number_cell(image.get("channels"), 0),
+                number_cell(image.get("sample_bits"), 0),
+                Cell("; ".join(map(str, image.get("notes") or ()))),
+            ]
+        )
+        for image in run.manifest.get("images") or ()
+    ]
+    return Grid("image-table", "Images", ["image", "size (pixels)", "channels", "bits a sample", "notes"], rows)

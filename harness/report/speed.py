@@ -8,31 +8,48 @@ import pandas as pd
 
 from harness.report.run import Run, rows_of
 
-DIRECTIONS = ("encode", "decode")
+SPEEDS = {
+    "encode": "encode_seconds",
+    "decode": "decode_seconds",
+    "encode, all threads": "encode_seconds_all_threads",
+    "decode, all threads": "decode_seconds_all_threads",
+}
+"""What is timed -> the column of its seconds; one thread unless it says so."""
+
+COLUMNS = ("target_ratio", "codec", "psnr", "direction", "n", "mp_s", "best", "busy")
 
 
 def speed_rows(run: Run, ratio_table: pd.DataFrame) -> pd.DataFrame:
     """Return one row a (ratio, compared codec, direction) that was timed; empty without timings.
 
-    Columns: target_ratio, codec, direction, n (images timed), mp_s (sum of megapixels / sum of seconds), psnr (mean
-    in dB of the ratio table), best (no other codec is both faster and better at this ratio).
+    Columns: target_ratio, codec, psnr (mean in dB of the ratio table), direction (of `SPEEDS`), n (images timed),
+    mp_s (sum of megapixels / sum of seconds), best (no other codec is both faster and better at this ratio), busy
+    (how much of the machine others used meanwhile, in percent, at most).
     """
-    timed = [name for name in DIRECTIONS if f"{name}_seconds" in run.records]
-    rows: list[dict[str, Any]] = []
+    timed = {direction: column for direction, column in SPEEDS.items() if column in run.records}
     compared = rows_of(ratio_table[ratio_table["compared"]]) if len(ratio_table) else []
-    by_key = dict(list(run.protocol("ratio").groupby(["target_ratio", "codec"]))) if timed and compared else {}
-    for row in compared:
-        frame = by_key.get((row["target_ratio"], row["codec"]), pd.DataFrame())
-        for direction in timed:
-            used = frame[frame[f"{direction}_seconds"] > 0]
-            if len(used):
-                megapixels = (used["size_bytes"] * 8 / used["bpp"]).sum() / 1e6
-                speed = megapixels / used[f"{direction}_seconds"].sum()
-                key = {name: row[name] for name in ("target_ratio", "codec", "psnr")}
-                rows.append({**key, "direction": direction, "n": len(used), "mp_s": speed})
+    if not timed or not compared:
+        return pd.DataFrame(columns=list(COLUMNS))
+    by_key = dict(list(run.protocol("ratio").groupby(["target_ratio", "codec"])))
+    rows = [
+        {**{name: row[name] for name in ("target_ratio", "codec", "psnr")}, "direction": direction, **speed}
+        for row in compared
+        for direction, column in timed.items()
+        if (speed := _speed(by_key[row["target_ratio"], row["codec"]], column))
+    ]
     for row in rows:
         row["best"] = not any(_beats(other, row) for other in rows)
-    return pd.DataFrame(rows, columns=["target_ratio", "codec", "psnr", "direction", "n", "mp_s", "best"])
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def _speed(frame: pd.DataFrame, column: str) -> dict[str, Any]:
+    """Return n, mp_s and busy of one codec's records at one ratio; empty where none was timed."""
+    used = frame[frame[column] > 0]
+    if not len(used):
+        return {}
+    megapixels = (used["size_bytes"] * 8 / used["bpp"]).sum() / 1e6
+    busy = used["timing_busy_percent"].max() if "timing_busy_percent" in used else None
+    return {"n": len(used), "mp_s": megapixels / used[column].sum(), "busy": busy}
 
 
 def _beats(other: dict[str, Any], row: dict[str, Any]) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 SHOWN = ("psnr", "ms_ssim", "ms_ssim_db", "ssimulacra2")
+SHOWN_NARROW = ("psnr", "ms_ssim")
+WIDE = 100
+"""Characters from which on a terminal has room for `SHOWN`."""
 WITH_INTERVAL = "psnr"
 NAME_WIDTH = 20
 """Characters that a codec's name has at least, where it needs them."""
@@ -30,8 +33,9 @@ def print_table(records: pd.DataFrame, manifest: Mapping[str, Any], console: Con
 
     run = prepare(records, manifest)
     table = ratio_rows(run)
+    shown = SHOWN if console.width >= WIDE else SHOWN_NARROW
     for ratio in run.ratios:
-        console.print(_ratio_table(run, ratio, table[table["target_ratio"] == ratio]))
+        console.print(_ratio_table(run, ratio, table[table["target_ratio"] == ratio], shown))
     points = sweep_points(run)
     if len(points):
         console.print(f"Sweep protocol: {len(points)} points of {points['codec'].nunique()} codecs, in the report.")
@@ -45,12 +49,12 @@ def print_table(records: pd.DataFrame, manifest: Mapping[str, Any], console: Con
     console.print(Text(words.null_verdict(manifest), style="green" if valid else "bold red"))
 
 
-def _ratio_table(run: Run, ratio: float, rows: pd.DataFrame) -> Table:
+def _ratio_table(run: Run, ratio: float, rows: pd.DataFrame, shown: Sequence[str]) -> Table:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
 
-    metrics = [metric for metric in run.metrics if metric.column in SHOWN]
+    metrics = [metric for metric in run.metrics if metric.column in shown]
     n = int(rows["n"].max())
     title = f"{ratio:g}x, means over n = {n} of {rows['images'].max()} images"
     if rows["psnr_low"].notna().any():
