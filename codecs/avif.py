@@ -12,12 +12,16 @@ from harness.codecs import _pillow
 from harness.codecs._common import as_image, require_sides, undamaged
 from harness.interface import Codec, Image, Setting
 
+_REPEATED = {1, 2, 4, 5, *range(7, 34, 2), 36, 38, 41, 43, 46, 48, 51, *range(53, 98, 4)}
+_REPEATED_LINEAR = {q for q in range(1, 101) if ((100 - q) * 63 + 50) // 100 == ((101 - q) * 63 + 50) // 100}
+"""Qualities that give the quantiser of the quality below: as libavif 1.4 maps them by default, and when tuned."""
+
 
 class Avif(Codec):
     """Settings: libavif's quality, 0 to 100.
 
-    `tune` is libaom's: None leaves libavif's choice for still pictures (libaom's "iq", made for the eye), "psnr"
-    and "ssim" aim at that measure. Bytes depend on whether `threads` is 1 or more. Gray is stored as 4:0:0.
+    `tune` is libaom's: "psnr" and "ssim" aim at that measure, None leaves libavif's choice for still pictures.
+    Bytes depend on whether `threads` is 1 or more. Gray is stored as 4:0:0.
     """
 
     name: ClassVar[str] = "avif"
@@ -27,14 +31,15 @@ class Avif(Codec):
         self,
         subsampling: Literal["4:4:4", "4:2:2", "4:2:0"] = "4:4:4",
         speed: int = 6,
-        tune: Literal["iq", "psnr", "ssim"] | None = None,
+        tune: Literal["psnr", "ssim"] | None = None,
         threads: int = 1,
     ) -> None:
         if subsampling not in ("4:4:4", "4:2:2", "4:2:0") or speed not in range(11):
             raise ValueError('subsampling is "4:4:4", "4:2:2" or "4:2:0", and speed 0 to 10')
-        if tune not in (None, "iq", "psnr", "ssim") or threads < 1:
-            raise ValueError('tune is "iq", "psnr" or "ssim", and threads at least 1')
+        if tune not in (None, "psnr", "ssim") or threads < 1:
+            raise ValueError('tune is "psnr" or "ssim", and threads at least 1')
         self._threads = threads
+        self._linear = tune is not None
         self._subsampling = subsampling
         # Automatic tiling would depend on the number of threads and costs bytes.
         options = {"speed": speed, "max_threads": threads, "autotiling": False}
@@ -42,8 +47,9 @@ class Avif(Codec):
 
     @property
     def ladder(self) -> Sequence[Setting]:
-        """Qualities."""
-        return range(101)
+        """The first quality of each of AV1's 64 quantisers."""
+        repeated = _REPEATED_LINEAR if self._linear else _REPEATED
+        return [quality for quality in range(101) if quality not in repeated]
 
     def encode(self, image: Image, setting: Setting) -> bytes:
         """Return an AVIF file."""
