@@ -23,9 +23,9 @@ Curves = Mapping[str, Mapping[str, Curve]]
 """Codec -> image -> curve."""
 
 
-def curves_of(run: Run, metric: str) -> Curves:
-    """Return the curves of the sweep protocol: bits per pixel against a metric; lossless points are left out by it."""
-    frame = run.protocol("sweep")
+def curves_of(run: Run, metric: str, protocol: str = "sweep") -> Curves:
+    """Return each codec's curve on each image: bits per pixel against a metric."""
+    frame = run.protocol(protocol)
     frame = frame[frame["bpp"].notna() & frame[metric].notna()].sort_values("bpp", kind="stable")
     found: dict[str, dict[str, Curve]] = {}
     for (codec, image), mine in frame.groupby(["codec", "image"], sort=True):

@@ -77,6 +77,7 @@ def _words_of(run: Run, tables: Tables, viewer: Mapping[str, Any] | None) -> dic
         "few": f"n = {images} images: points and no intervals; those need ten images." if images < 10 else "",
         "ratios": [f"{ratio:g}" for ratio in run.ratios],
         "anchor": tables.anchor or "the anchor",
+        "differences": [str(text) for text in manifest.get("differences") or ()],
         "command": str(manifest.get("command") or ""),
         "manifest": json.dumps(manifest, indent=2, sort_keys=True, ensure_ascii=False, default=str),
         "viewer": viewer,

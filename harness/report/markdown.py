@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -14,24 +14,11 @@ from harness.report.columns import Metric
 from harness.report.compared import RULE
 from harness.report.figures import Drawn
 from harness.report.listings import lossless_count, status_counts
+from harness.report.markdown_grid import escape, grid
+from harness.report.markdown_sweep import sweep_part
 from harness.report.run import Run, rows_of
 from harness.report.tables import PAIRED
 from harness.report.tabulated import Tables
-
-SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#~$&!@])")
-
-
-def escape(text: object) -> str:
-    """Return text that GitHub shows as it is, on one line: names and reasons come from plugins."""
-    return SPECIAL.sub(r"\\\1", " ".join(str(text).split()))
-
-
-def grid(head: Sequence[str], rows: Iterable[Sequence[object]], left: int = 1) -> str:
-    """Return a table; the first `left` columns are aligned left, the others right. Cells are escaped."""
-    lines = ["| " + " | ".join(head) + " |"]
-    lines.append("|" + "|".join(":--" if place < left else "--:" for place in range(len(head))) + "|")
-    lines += ["| " + " | ".join(escape(cell) for cell in row) + " |" for row in rows]
-    return "\n".join(lines)
 
 
 def report_text(run: Run, tables: Tables, figures: Sequence[Drawn], figure_folder: str) -> str:
@@ -41,12 +28,13 @@ def report_text(run: Run, tables: Tables, figures: Sequence[Drawn], figure_folde
         _summary(run),
         _ratio_part(run, tables.ratio),
         _figure_part(figures, figure_folder),
-        _sweep_part(run, tables),
+        sweep_part(run, tables),
         _rider_part(run, tables.riders),
         _problem_part(tables.problems),
         "## How fairness is kept\n\n" + "\n".join(f"- {rule}" for rule in (RULE, *words.FAIRNESS)),
         _leak_part(run),
         _repeat_part(run),
+        _difference_part(run),
         _image_part(run),
         _manifest_part(run),
     ]
@@ -160,73 +148,6 @@ def _figure_part(figures: Sequence[Drawn], folder: str) -> str:
     return "## Figures\n\n" + "\n\n".join(shown)
 
 
-def _sweep_part(run: Run, tables: Tables) -> str:
-    if not len(tables.sweep):
-        return ""
-    rows = [
-        [row["codec"], f"{row['setting']:g}", words.number(row["bpp"], 4)]
-        + [words.number(row.get(metric.column), metric.digits) for metric in run.metrics]
-        + [words.number(row.get("ms_ssim_db_of_mean"), 2), f"{row['n']}{'' if row['complete'] else ' (incomplete)'}"]
-        for row in rows_of(tables.sweep)
-    ]
-    head = ["codec", "setting", "mean bpp", *(metric.title for metric in run.metrics)]
-    head += ["dB of mean MS-SSIM", "n"]
-    text = "## Sweep protocol\n\nOne setting for all images; bpp and metrics averaged over images."
-    text += _set_budget(tables.set_budget) + _bd(tables.bd)
-    table = grid(head, rows)
-    return text + f"\n\n<details><summary>All {len(rows)} points</summary>\n\n{table}\n\n</details>"
-
-
-def _set_budget(table: pd.DataFrame) -> str:
-    if not len(table):
-        return ""
-    rows = [
-        [f"{row['target_ratio']:g}x", row["codec"], "nothing fits"]
-        if words.missing(row.get("setting"))
-        else [
-            f"{row['target_ratio']:g}x",
-            row["codec"],
-            f"{row['setting']:g}",
-            words.number(row["ratio"], 2),
-            words.number(row["psnr"], 2),
-            words.number(row.get("ms_ssim_db"), 2),
-        ]
-        for row in rows_of(table)
-    ]
-    head = ["target ratio", "codec", "setting", "ratio of sums", "PSNR (dB)", "MS-SSIM (dB)"]
-    rows = [[*row, *[words.ABSENT] * (len(head) - len(row))] for row in rows]
-    return (
-        "\n\n### Set budget\n\nThe setting with the largest total of file bytes under sum(raw bytes) / ratio.\n\n"
-        + grid(head, rows, left=2)
-    )
-
-
-def _bd(table: pd.DataFrame) -> str:
-    if not len(table):
-        return ""
-    rows = [
-        [
-            row["codec"],
-            row["metric"],
-            words.bd_rate(row),
-            words.number(row.get("bd_rate_akima"), 1),
-            words.number(row.get("bd_rate_cubic"), 1),
-            words.number(row.get("bd_quality"), 2),
-            words.percent(row["overlap"]),
-            row["n"],
-            row["refused"],
-            row["note"],
-        ]
-        for row in rows_of(table)
-    ]
-    head = ["codec", "on", "BD-rate (pchip)", "akima (%)", "cubic (%)", "BD-quality (dB)", "least overlap", "n"]
-    return (
-        f"\n\n### BD-rate against {escape(table.iloc[0]['anchor'])}\n\nPer image, then averaged, with a 95 % bootstrap "
-        "interval over images; negative is fewer bytes at the same quality.\n\n"
-        + grid([*head, "refused", "note"], rows, left=2)
-    )
-
-
 def _rider_part(run: Run, table: pd.DataFrame) -> str:
     if not len(table):
         return ""
@@ -265,6 +186,13 @@ def _repeat_part(run: Run) -> str:
     )
 
 
+def _difference_part(run: Run) -> str:
+    told = run.manifest.get("differences") or ()
+    if not told:
+        return ""
+    return "## In what the merged runs differ\n\n" + "\n".join(f"- {escape(text)}" for text in told)
+
+
 def _image_part(run: Run) -> str:
     images = run.manifest.get("images") or ()
     if not images:
@@ -287,3 +215,6 @@ def _manifest_part(run: Run) -> str:
     longest = max((len(ticks) for ticks in re.findall("`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"## Manifest\n\n<details><summary>All of it</summary>\n\n{fence}json\n{text}\n{fence}\n\n</details>"
+
+
+__all__ = ["escape", "grid", "report_text"]

@@ -1,0 +1,149 @@
+"""Two runs held against each other, codec by codec: what changed, how sure that is, and whether it got worse."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from harness.bd_rate import bd_rate_over_images
+from harness.errors import UsageError
+from harness.report.bd import curves_of
+from harness.report.run import MEASURED, SEED, Run, prepare, rows_of
+from harness.report.tables import verdict
+from harness.statistics import bootstrap_mean, paired_difference
+
+KEY = ["codec", "protocol", "target", "image"]
+COLUMNS = (
+    *("codec", "protocol", "target", "n", "identical", "lost", "gained"),
+    *("psnr_difference", "psnr_difference_low", "psnr_difference_high", "psnr_verdict"),
+    *("size_difference", "size_difference_low", "size_difference_high"),
+    *("bd_rate", "bd_rate_low", "bd_rate_high"),
+)
+
+
+@dataclass(frozen=True)
+class Limit:
+    """How much worse a codec may get: in percent of bytes, or in dB of PSNR."""
+
+    value: float
+    unit: str
+    """"%" or "dB"."""
+
+
+def parse_limit(text: str) -> Limit:
+    """Return the limit in a text such as "1%" or "0.1dB".
+
+    Raises:
+        UsageError: it is neither.
+    """
+    found = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*(%|dB)\s*", text)
+    if found is None:
+        raise UsageError(f"a limit is a number with % or dB, such as 1% (bytes) or 0.1dB (PSNR); found {text!r}.")
+    return Limit(float(found[1]), found[2])
+
+
+def compare(records_a: pd.DataFrame, records_b: pd.DataFrame) -> pd.DataFrame:
+    """Return what B is against A, over the images that both measured.
+
+    One row a codec, protocol and target (the ratio, or the sweep's setting): n, identical (files of the same bytes),
+    lost (images with a file in A and none in B) and gained, the paired difference of PSNR in dB over images where
+    both are finite, and the mean change of the file size in percent; with 95 % intervals from n = 10. One row a codec
+    and protocol (target empty) with the BD-rate of B against A in percent, where each curve has four points.
+
+    Raises:
+        UsageError: the records lack a column or hold one twice.
+    """
+    runs = prepare(records_a, {}), prepare(records_b, {})
+    both = _joined(*runs)
+    rows = [_row(dict(zip(KEY, key, strict=False)), mine) for key, mine in both.groupby(KEY[:3], dropna=False)]
+    rows += [row for protocol in ("ratio", "sweep") for row in _bd_rows(*runs, protocol)]
+    return pd.DataFrame(rows, columns=list(COLUMNS)).sort_values(list(KEY[:3]), ignore_index=True)
+
+
+def _joined(a: Run, b: Run) -> pd.DataFrame:
+    columns = [*KEY, "status", "size_bytes", "psnr", "file_sha256"]
+    frames = []
+    for run in (a, b):
+        target = run.records["target_ratio"].where(run.records["protocol"] != "sweep", run.records["setting"])
+        frames.append(run.records.assign(target=target)[columns])
+    return frames[0].merge(frames[1], on=KEY, how="outer", suffixes=("_a", "_b"), sort=True)
+
+
+def _row(key: Mapping[str, Any], both: pd.DataFrame) -> dict[str, Any]:
+    had, has = (both[f"status_{side}"].isin(MEASURED).to_numpy(bool) for side in "ab")
+    asked = both["status_b"].notna().to_numpy(bool)
+    same = both[had & has]
+    known = same["file_sha256_a"].ne("") & same["file_sha256_a"].eq(same["file_sha256_b"])
+    row = {**key, "n": len(same), "identical": int(known.sum())}
+    row |= {"lost": int((had & ~has & asked).sum()), "gained": int((has & ~had).sum())}
+    finite = same[np.isfinite(same["psnr_a"]) & np.isfinite(same["psnr_b"])]
+    if len(finite):
+        found = paired_difference(finite["psnr_b"].to_numpy(), finite["psnr_a"].to_numpy(), SEED)
+        row |= {"psnr_difference": found.mean, "psnr_verdict": "same" if not found.mean else verdict(found)}
+        row |= {"psnr_difference_low": found.low, "psnr_difference_high": found.high}
+    if len(same):
+        change = bootstrap_mean(100 * (same["size_bytes_b"] / same["size_bytes_a"] - 1).to_numpy(), SEED)
+        row |= {"size_difference": change.mean}
+        row |= {"size_difference_low": change.low, "size_difference_high": change.high}
+    return row
+
+
+def _bd_rows(a: Run, b: Run, protocol: str) -> list[dict[str, Any]]:
+    """Return the BD-rate of each codec that both have; a codec whose every image is refused has no row."""
+    rows = []
+    curves_a, curves_b = (curves_of(run, "psnr", protocol) for run in (a, b))
+    for codec in (codec for codec in curves_a if codec in curves_b):
+        shared = [image for image in curves_a[codec] if image in curves_b[codec]]
+        pairs = {image: (curves_a[codec][image], curves_b[codec][image]) for image in shared}
+        found = bd_rate_over_images(pairs, SEED).interval
+        if found is not None:
+            row = {"codec": codec, "protocol": protocol, "target": np.nan, "n": found.n}
+            rows.append({**row, "bd_rate": found.mean, "bd_rate_low": found.low, "bd_rate_high": found.high})
+    return rows
+
+
+def regressions(table: pd.DataFrame, limit: Limit) -> list[str]:
+    """Return, in words, each way in which B is worse than A by more than the limit; empty when there is none.
+
+    A limit in % holds for BD-rate; one in dB for the mean PSNR of each ratio. A result that was there and is not
+    any more is always told. Where there is an interval, all of it must be on the worse side of 0.
+
+    Raises:
+        UsageError: the limit is in % and no codec has a BD-rate, or in dB and no codec a difference of PSNR.
+    """
+    told = [
+        f"{row['codec']}, {_target(row)}: {row['lost']:.0f} results are lost"
+        for row in rows_of(table)
+        if row["lost"] > 0
+    ]
+    column, sign = ("bd_rate", 1) if limit.unit == "%" else ("psnr_difference", -1)
+    if not table[column].notna().any():
+        needs = "four ratios or a sweep" if limit.unit == "%" else "images that both runs measured"
+        raise UsageError(f"a limit of {limit.value:g} {limit.unit} needs {needs}; the two runs have none in common.")
+    rows = [row for row in rows_of(table) if limit.unit == "%" or row["protocol"] == "ratio"]
+    for row in rows:
+        ends = [sign * row[f"{column}_{end}"] for end in ("low", "high")]
+        sure = np.isnan(ends[0]) or min(ends) > 0
+        if sign * row[column] > limit.value and sure:
+            name = "BD-rate" if limit.unit == "%" else "PSNR"
+            told.append(f"{row['codec']}, {_target(row)}: {name} {row[column]:+.2f} {limit.unit}")
+    return told
+
+
+def unchecked(table: pd.DataFrame, limit: Limit) -> list[str]:
+    """Return the codecs that both runs measured and that a limit says nothing about."""
+    column = "bd_rate" if limit.unit == "%" else "psnr_difference"
+    shared = table[(table["n"] > 0) & table["protocol"].ne("null")]
+    checked = shared.loc[shared[column].notna(), "codec"]
+    return sorted(set(shared["codec"]) - set(checked))
+
+
+def _target(row: Mapping[str, Any]) -> str:
+    if np.isnan(row["target"]):
+        return f"{row['protocol']} protocol"
+    return f"{row['target']:g}x" if row["protocol"] == "ratio" else f"setting {row['target']:g}"

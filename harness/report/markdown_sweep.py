@@ -1,0 +1,78 @@
+"""The part of report.md on the sweep protocol: set budget, BD-rate, every point."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from harness.report import words
+from harness.report.markdown_grid import escape, grid
+from harness.report.run import Run, rows_of
+from harness.report.tabulated import Tables
+
+
+def sweep_part(run: Run, tables: Tables) -> str:
+    """Return the part; empty without a sweep."""
+    if not len(tables.sweep):
+        return ""
+    rows = [
+        [row["codec"], f"{row['setting']:g}", words.number(row["bpp"], 4)]
+        + [words.number(row.get(metric.column), metric.digits) for metric in run.metrics]
+        + [words.number(row.get("ms_ssim_db_of_mean"), 2), f"{row['n']}{'' if row['complete'] else ' (incomplete)'}"]
+        for row in rows_of(tables.sweep)
+    ]
+    head = ["codec", "setting", "mean bpp", *(metric.title for metric in run.metrics)]
+    head += ["dB of mean MS-SSIM", "n"]
+    text = "## Sweep protocol\n\nOne setting for all images; bpp and metrics averaged over images."
+    text += _set_budget(tables.set_budget) + _bd(tables.bd)
+    table = grid(head, rows)
+    return text + f"\n\n<details><summary>All {len(rows)} points</summary>\n\n{table}\n\n</details>"
+
+
+def _set_budget(table: pd.DataFrame) -> str:
+    if not len(table):
+        return ""
+    rows = [
+        [f"{row['target_ratio']:g}x", row["codec"], "nothing fits"]
+        if words.missing(row.get("setting"))
+        else [
+            f"{row['target_ratio']:g}x",
+            row["codec"],
+            f"{row['setting']:g}",
+            words.number(row["ratio"], 2),
+            words.number(row["psnr"], 2),
+            words.number(row.get("ms_ssim_db"), 2),
+        ]
+        for row in rows_of(table)
+    ]
+    head = ["target ratio", "codec", "setting", "ratio of sums", "PSNR (dB)", "MS-SSIM (dB)"]
+    rows = [[*row, *[words.ABSENT] * (len(head) - len(row))] for row in rows]
+    return (
+        "\n\n### Set budget\n\nThe setting with the largest total of file bytes under sum(raw bytes) / ratio.\n\n"
+        + grid(head, rows, left=2)
+    )
+
+
+def _bd(table: pd.DataFrame) -> str:
+    if not len(table):
+        return ""
+    rows = [
+        [
+            row["codec"],
+            row["metric"],
+            words.bd_rate(row),
+            words.number(row.get("bd_rate_akima"), 1),
+            words.number(row.get("bd_rate_cubic"), 1),
+            words.number(row.get("bd_quality"), 2),
+            words.percent(row["overlap"]),
+            row["n"],
+            row["refused"],
+            row["note"],
+        ]
+        for row in rows_of(table)
+    ]
+    head = ["codec", "on", "BD-rate (pchip)", "akima (%)", "cubic (%)", "BD-quality (dB)", "least overlap", "n"]
+    return (
+        f"\n\n### BD-rate against {escape(table.iloc[0]['anchor'])}\n\nPer image, then averaged, with a 95 % bootstrap "
+        "interval over images; negative is fewer bytes at the same quality.\n\n"
+        + grid([*head, "refused", "note"], rows, left=2)
+    )

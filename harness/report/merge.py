@@ -1,0 +1,123 @@
+"""Several runs as one, for a report over all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from harness.errors import UsageError
+
+KEY = ("image", "codec", "protocol", "target_ratio")
+SAME = ("status", "setting", "size_bytes", "file_sha256", "psnr")
+"""Columns by which two records of one key are the same result."""
+
+TOLD = ("suite", "started", "command", "versions", "machine", "encodes", "seconds")
+"""What the merged manifest keeps of each run."""
+
+
+@dataclass(frozen=True)
+class NamedRun:
+    """A run to merge."""
+
+    name: str
+    """What tells it from the others: its folder's name."""
+    records: pd.DataFrame
+    manifest: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Merged:
+    """Records and manifest of several runs, as one report takes them."""
+
+    records: pd.DataFrame
+    manifest: dict[str, Any]
+
+
+def merge(runs: Sequence[NamedRun]) -> Merged:
+    """Return the runs as one.
+
+    A record that two runs have alike is kept once. A codec of which two runs have different results is kept as two,
+    each with its run's name: "webp (20250301T120000Z-kodak)".
+
+    Raises:
+        UsageError: an image of one name has other pixels in another run.
+    """
+    _check_images(runs)
+    torn = _torn_codecs(runs)
+    frames: list[pd.DataFrame] = []
+    codecs: dict[str, Mapping[str, Any]] = {}
+    for run in runs:
+        names = {codec: f"{codec} ({run.name})" for codec in torn}
+        renamed = [names.get(str(codec), str(codec)) for codec in run.records["codec"]]
+        frames.append(run.records.assign(codec=renamed))
+        for entry in run.manifest.get("codecs") or ():
+            named = names.get(str(entry.get("id")), str(entry.get("id")))
+            codecs.setdefault(named, {**entry, "id": named})
+    records = pd.concat(frames, ignore_index=True)
+    setting = records["setting"].where(records["protocol"] != "ratio")
+    records = records[~records[list(KEY)].assign(setting=setting).duplicated()].reset_index(drop=True)
+    return Merged(records, _manifest(runs, list(codecs.values())))
+
+
+def _check_images(runs: Sequence[NamedRun]) -> None:
+    seen: dict[str, tuple[str, str]] = {}
+    for run in runs:
+        for image in run.manifest.get("images") or ():
+            name, pixels = str(image.get("name")), str(image.get("sha256"))
+            other, known = seen.setdefault(name, (run.name, pixels))
+            if known != pixels:
+                raise UsageError(
+                    f"the image {name!r} has other pixels in {run.name} than in {other}; "
+                    "runs of different images cannot be one report."
+                )
+
+
+def _torn_codecs(runs: Sequence[NamedRun]) -> set[str]:
+    """Return the codecs of which two runs have different results for one key."""
+    rows = pd.concat([run.records[[*KEY, *SAME]] for run in runs], ignore_index=True)
+    setting = rows["setting"].where(rows["protocol"] != "ratio")
+    different = rows.drop_duplicates()
+    again = different[list(KEY)].assign(by=setting[different.index]).duplicated()
+    return set(different.loc[again, "codec"].astype(str))
+
+
+def _manifest(runs: Sequence[NamedRun], codecs: list[Mapping[str, Any]]) -> dict[str, Any]:
+    images: dict[str, Any] = {}
+    for run in runs:
+        images |= {str(image.get("name")): image for image in run.manifest.get("images") or ()}
+    tests = [run.manifest.get("null_test") or {} for run in runs]
+    versions = [run.manifest.get("metric_versions") or {} for run in runs]
+    anchors = {str(run.manifest["anchor"]) for run in runs if run.manifest.get("anchor")}
+    return {
+        "suite": " + ".join(dict.fromkeys(str(run.manifest.get("suite") or run.name) for run in runs)),
+        "command": f"harness report {' '.join(run.name for run in runs)}",
+        "anchor": anchors.pop() if len(anchors) == 1 else None,
+        "codecs": codecs,
+        "images": list(images.values()),
+        "metric_versions": {name: text for known in versions for name, text in known.items()},
+        "null_test": {
+            "valid": all(test.get("valid") for test in tests),
+            "records": sum(int(test.get("records", 0)) for test in tests),
+            "wrong": [text for test in tests for text in test.get("wrong") or ()],
+        },
+        "runs": {run.name: {key: run.manifest[key] for key in TOLD if key in run.manifest} for run in runs},
+        "differences": _differences(runs),
+    }
+
+
+def _differences(runs: Sequence[NamedRun]) -> list[str]:
+    """Say in what versions, metrics and machines the runs differ."""
+    told = []
+    for part in ("versions", "metric_versions", "machine"):
+        tables = [dict(run.manifest.get(part) or {}) for run in runs]
+        for key in sorted({key for table in tables for key in table}):
+            values = [table.get(key) for table in tables]
+            if any(value != values[0] for value in values):
+                told.append(
+                    f"{part}, {key}: "
+                    + "; ".join(f"{value} in {run.name}" for run, value in zip(runs, values, strict=True))
+                )
+    return told
