@@ -92,6 +92,11 @@ def complete_data(ctx: click.Context, param: click.Parameter, incomplete: str) -
     return _names(ctx, "data", incomplete)
 
 
+def complete_figures(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Complete a figure's name."""
+    return _names(ctx, "figures", incomplete)
+
+
 def config_option(command: _Command) -> _Command:
     """Add --config."""
     return click.option(

@@ -1,0 +1,133 @@
+"""What a figure shows, as one table: everything measured here, and everything published beside it.
+
+A row is one drawn point: panel ("sweep", or "ratio"), metric, origin ("measured here" or "published"), label, source,
+codec (of ours, also where a published point is checked against it), x (mean bits per pixel; the ratio in figures
+against it), value, low and high (95 % over images, where there is an interval), n (images), setting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from harness.published import PublishedCurve
+from harness.recipes import CurveRecipe, FigureRecipe
+from harness.report.compared import reached
+from harness.report.run import SEED, Run, rows_of
+from harness.report.sweeps import sweep_points
+from harness.report.tables import ratio_rows
+from harness.statistics import paired_difference
+
+COLUMNS = ("panel", "metric", "origin", "label", "source", "codec", "x", "value", "low", "high", "n", "setting")
+MEASURED = "measured here"
+PUBLISHED = "published"
+SWEPT = {"psnr": "psnr", "ms_ssim": "ms_ssim_db_of_mean", "ssim": "ssim"}
+"""Metric -> its column in the sweep's table: published MS-SSIM is a mean, so ours is turned into dB after the mean."""
+AT_RATIO = {"psnr": "psnr", "ms_ssim": "ms_ssim_db", "ssim": "ssim"}
+
+
+@dataclass(frozen=True)
+class Read:
+    """A curve of the recipe with its points, or with the reason why they are not here."""
+
+    recipe: CurveRecipe
+    curve: PublishedCurve | None
+    reason: str = ""
+
+
+def figure_table(recipe: FigureRecipe, run: Run, reads: Sequence[Read]) -> pd.DataFrame:
+    """Return the figure's table, columns as `COLUMNS`."""
+    rows: list[dict[str, Any]] = []
+    for metric in recipe.metrics:
+        if recipe.protocol in ("sweep", "both"):
+            rows += _swept(run, metric)
+            rows += _published(reads, metric)
+        if recipe.kind == "differences":
+            rows += _differences(recipe, run, metric)
+        elif recipe.protocol in ("ratio", "both"):
+            against_rate = recipe.kind == "combined"
+            rows += _at_ratios(run, metric, against_rate)
+        rows += _points(recipe, metric)
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def _swept(run: Run, metric: str) -> Iterable[dict[str, Any]]:
+    points = sweep_points(run)
+    for row in rows_of(points[points["complete"].astype(bool)]):
+        yield {
+            **_ours("sweep", metric, row["codec"]),
+            "x": row["bpp"],
+            "value": row[SWEPT[metric]],
+            "n": row["n"],
+            "setting": row["setting"],
+        }
+
+
+def _ours(panel: str, metric: str, codec: object) -> dict[str, Any]:
+    return {"panel": panel, "metric": metric, "origin": MEASURED, "label": codec, "source": MEASURED, "codec": codec}
+
+
+def _published(reads: Sequence[Read], metric: str) -> Iterable[dict[str, Any]]:
+    for read in reads:
+        if read.curve is None:
+            continue
+        settings = read.recipe.settings or (None,) * len(read.curve.bpp)
+        for bpp, value, setting in zip(read.curve.bpp, read.curve.values, settings, strict=True):
+            yield {
+                "panel": "sweep",
+                "metric": metric,
+                "origin": PUBLISHED,
+                "label": read.curve.label,
+                "source": read.curve.source,
+                "codec": read.recipe.codec,
+                "x": bpp,
+                "value": value,
+                "setting": setting,
+            }
+
+
+def _at_ratios(run: Run, metric: str, against_rate: bool) -> Iterable[dict[str, Any]]:
+    """Yield the ratio protocol's means; against the ratio, or against the bits per pixel that were reached."""
+    column = AT_RATIO[metric]
+    table = ratio_rows(run)
+    if column not in table:
+        return
+    for row in rows_of(table[table[column].notna()]):
+        yield {
+            **_ours("ratio", metric, row["codec"]),
+            "x": row["bpp"] if against_rate else row["target_ratio"],
+            "value": row[column],
+            "low": row[f"{column}_low"],
+            "high": row[f"{column}_high"],
+            "n": row["n"],
+        }
+
+
+def _differences(recipe: FigureRecipe, run: Run, metric: str) -> Iterable[dict[str, Any]]:
+    """Yield the paired differences to the anchor at each ratio, over the images on which both are reached."""
+    for ratio in run.ratios:
+        frame = run.at_ratio(ratio)
+        values = frame[reached(frame)].pivot(index="image", columns="codec", values=AT_RATIO[metric]).sort_index()
+        for codec in (codec for codec in recipe.codecs if codec != recipe.anchor):
+            both = values.reindex(columns=[codec, recipe.anchor]).replace(np.inf, np.nan).dropna()
+            if len(both):
+                found = paired_difference(both[codec].to_numpy(), both[recipe.anchor].to_numpy(), SEED)
+                numbers = {"x": ratio, "value": found.mean, "low": found.low, "high": found.high, "n": found.n}
+                yield {**_ours("ratio", metric, codec), **numbers}
+
+
+def _points(recipe: FigureRecipe, metric: str) -> Iterable[dict[str, Any]]:
+    for point in recipe.points:
+        if metric in point.values:
+            yield {
+                **_ours("ratio", metric, point.codec),
+                "origin": PUBLISHED,
+                "source": point.source,
+                "x": point.ratio,
+                "value": point.values[metric],
+                "n": point.n,
+            }

@@ -1,0 +1,170 @@
+"""Published figures again: measured now through the bench, drawn over what was published, each point judged.
+
+`reproduce` writes NAME.pdf, .svg and .png, NAME.csv (every drawn point) and verdict.md and .csv into the folder
+`figure` of the run that it makes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from harness import benchmark, datasets
+from harness.config import Config, SuiteConfig
+from harness.datasets import ImageSource
+from harness.errors import DataError
+from harness.images import TestImage, read_image, to_file
+from harness.interface import Image
+from harness.plan import Request
+from harness.published import read_curve
+from harness.recipes import FigureRecipe, recipe
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from harness.figure_data import Read
+
+FOLDER = "figure"
+"""Beside the report of the run that a figure is made from."""
+MEASURED_METRICS = ("psnr", "ms_ssim")
+"""Measured for every figure, so that figures of the same codecs share their records."""
+
+
+@dataclass(frozen=True)
+class Reproduced:
+    """A figure that is done."""
+
+    folder: Path
+    run: benchmark.Run
+    table: pd.DataFrame
+    """Every drawn point, columns as `harness.figure_data.COLUMNS`."""
+    verdicts: pd.DataFrame
+    """Every published point, columns as `harness.verdicts.COLUMNS`."""
+
+
+def reproduce(name: str, request: Request, data: str = "") -> Reproduced:
+    """Measure what a figure's recipe asks for, as far as the store lacks it, and write the figure and its verdicts.
+
+    Of `request`, config, images, limit, jobs, scheduler, device and results count; `data` is another data set.
+
+    Raises:
+        UnknownNameError: there is no such figure or data set.
+        DataError: none of the published curves is here, or the images are not.
+    """
+    from harness.figure_data import figure_table
+    from harness.figure_plots import draw
+    from harness.report.run import prepare
+    from harness.verdicts import verdict_table
+
+    chosen = recipe(request.config, name)
+    chosen = chosen.model_copy(update={"data": data}) if data else chosen
+    reads = _read(request.config, chosen)
+    done = benchmark.bench(_request(name, chosen, request))
+    run = prepare(done.records, done.manifest)
+    table = figure_table(chosen, run, reads)
+    verdicts = verdict_table(chosen, run, table, reads)
+    folder = done.folder / FOLDER
+    folder.mkdir(exist_ok=True)
+    draw(folder, name, chosen, table, set(run.protocol("null")["codec"]))
+    table.to_csv(folder / f"{name}.csv", index=False)
+    verdicts.to_csv(folder / "verdict.csv", index=False)
+    (folder / "verdict.md").write_text(_verdict_text(name, chosen, verdicts), encoding="utf-8")
+    return Reproduced(folder, done, table, verdicts)
+
+
+def _read(config: Config, chosen: FigureRecipe) -> list[Read]:
+    """Return every curve of a recipe; of those that are not here, the reason.
+
+    Raises:
+        DataError: none is here.
+    """
+    from harness.figure_data import Read
+
+    reads: list[Read] = []
+    for curve in chosen.curves:
+        try:
+            reads.append(Read(curve, read_curve(config, curve, chosen.metrics[0])))
+        except DataError as error:
+            reads.append(Read(curve, None, str(error)))
+    if reads and all(read.curve is None for read in reads):
+        raise DataError(reads[0].reason)
+    return reads
+
+
+def _request(name: str, chosen: FigureRecipe, request: Request) -> Request:
+    """Return the bench that a recipe needs: a suite of its own."""
+    extra = [metric for metric in chosen.metrics if metric not in MEASURED_METRICS]
+    suite = SuiteConfig(
+        description=chosen.description,
+        data=chosen.data,
+        codecs=chosen.codecs,
+        ratios=chosen.ratios,
+        protocol=chosen.protocol,
+        metrics=(*MEASURED_METRICS, *extra),
+        anchor=chosen.anchor,
+    )
+    config = request.config.model_copy(update={"suites": {**request.config.suites, name: suite}})
+    images = request.images
+    if chosen.gray:
+        folder, sources = _sources(chosen, request)
+        images = request.results / "gray" / folder / name
+        _write_gray(sources, images)
+    return replace(request, config=config, suite=name, codecs=(), protocol="", ratios=(), images=images)
+
+
+def _sources(chosen: FigureRecipe, request: Request) -> tuple[str, list[ImageSource]]:
+    """Return the name and the images of the folder or data set that is asked for."""
+    if request.images is not None:
+        return request.images.resolve().name, datasets.from_folder(request.images)
+    return chosen.data, datasets.from_set(chosen.data, request.config.data_set(chosen.data))
+
+
+def _write_gray(sources: Iterable[ImageSource], folder: Path) -> None:
+    """Write images as 8-bit gray PNGs."""
+    for source in sources:
+        image = read_image(source.path, source.name, source.sample_bits)
+        path = folder / Path(source.name).with_suffix(".png")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        to_file(gray8(image), path)
+
+
+def gray8(image: TestImage) -> Image:
+    """Return an image in 8-bit gray, (height, width, 1): BT.601-7 luma of RGB, other depths scaled to 0..255.
+
+    Rounded to the nearest value: cutting off instead would darken every sample by half a level.
+    """
+    samples = image.pixels.astype(np.float64)
+    if samples.shape[2] == 3:
+        samples = samples @ np.array([[0.299], [0.587], [0.114]])
+    gray: Image = np.ascontiguousarray(np.rint(samples * (255 / image.peak)).astype(np.uint8))
+    return gray
+
+
+def _verdict_text(name: str, chosen: FigureRecipe, verdicts: pd.DataFrame) -> str:
+    from harness.report.markdown import grid
+    from harness.verdicts import counts
+
+    found = ", ".join(f"{count} {verdict}" for verdict, count in counts(verdicts).items())
+    head = [
+        *("published curve", "source", "metric", "point", "our codec", "published bpp", "measured bpp"),
+        *("published", "measured", "difference", "allowed", "verdict", "why"),
+    ]
+    text = f"# {name}: {chosen.description}\n\n{len(verdicts)} published points: {found or 'none'}.\n\n"
+    text += "Quality in dB, SSIM without a unit; differences are ours minus theirs.\n\n"
+    return text + grid(head, _cells(verdicts), left=5) + "\n"
+
+
+def _cells(verdicts: pd.DataFrame) -> Iterator[list[object]]:
+    from harness.report.run import rows_of
+    from harness.report.words import number
+
+    for row in rows_of(verdicts):
+        places = 2 if row["metric"] == "psnr" or row["metric"] == "ms_ssim" else 3
+        values = [number(row[key], places + 1) for key in ("published", "measured", "difference", "tolerance")]
+        rates = [number(row[key], 4) for key in ("published_bpp", "measured_bpp")]
+        about = [row[key] for key in ("curve", "source", "metric", "point", "codec")]
+        yield [*about, *rates, *values, row["verdict"], row["why"]]

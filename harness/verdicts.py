@@ -1,0 +1,145 @@
+"""What came of each published point: reproduced or not, by how much, and why.
+
+Every published point of a figure has a row, also those that nothing here could be held against.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import pandas as pd
+
+from harness.figure_data import MEASURED, PUBLISHED, Read
+from harness.published import PublishedCurve, read_off
+from harness.recipes import CurveRecipe, FigureRecipe
+from harness.report.listings import problem_rows
+from harness.report.run import Run, rows_of
+
+COLUMNS = (
+    "curve",
+    "source",
+    "metric",
+    "point",
+    "codec",
+    "published_bpp",
+    "measured_bpp",
+    "published",
+    "measured",
+    "difference",
+    "tolerance",
+    "verdict",
+    "why",
+)
+REPRODUCED = "reproduced"
+NOT_REPRODUCED = "not reproduced"
+NOT_MEASURED = "not measured"
+NOT_COMPARABLE = "not comparable"
+
+RAW_BITS = 24
+"""Bits of one pixel of the images that published curves are of: 8-bit RGB."""
+
+
+def verdict_table(recipe: FigureRecipe, run: Run, table: pd.DataFrame, reads: Sequence[Read]) -> pd.DataFrame:
+    """Return one row a published point, columns as `COLUMNS`; `table` is the figure's (`harness.figure_data`)."""
+    judge = _Judge(recipe, run, table)
+    rows: list[dict[str, Any]] = []
+    for read in reads:
+        rows += judge.curve(read)
+    rows += judge.points()
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+class _Judge:
+    """Holds what was measured, and judges published points by it."""
+
+    def __init__(self, recipe: FigureRecipe, run: Run, table: pd.DataFrame) -> None:
+        self._recipe = recipe
+        self._metric = recipe.metrics[0]
+        self._ours = table[table["origin"] == MEASURED]
+        self._theirs = table[table["origin"] == PUBLISHED]
+        problems = rows_of(problem_rows(run))
+        self._problems = {str(row["codec"]): f"{row['status']}: {row['reason']}" for row in reversed(problems)}
+        self._images = int(run.records["image"].nunique())
+
+    def curve(self, read: Read) -> Iterator[dict[str, Any]]:
+        """Yield a row for each point of a published curve, or for each ratio at which it is read off."""
+        about = {"curve": read.recipe.label, "source": read.recipe.source, "metric": self._metric}
+        about["codec"] = read.recipe.codec
+        if read.curve is None:
+            yield {**about, "verdict": NOT_COMPARABLE, "why": read.reason}
+        elif self._recipe.kind == "combined":
+            for row in self._at_ratios(read.recipe, read.curve):
+                yield {**about, **row}
+        else:
+            for row in self._at_points(read.recipe, read.curve):
+                yield {**about, **row}
+
+    def _at_ratios(self, recipe: CurveRecipe, curve: PublishedCurve) -> Iterator[dict[str, Any]]:
+        for ratio in self._recipe.ratios:
+            bpp = RAW_BITS / ratio
+            published = curve.at(bpp)
+            row = {"point": f"{ratio:g}x", "published_bpp": bpp, "published": published}
+            if published is None:
+                span = f"the published curve has {curve.bpp[0]:.3g} to {curve.bpp[-1]:.3g} bits per pixel"
+                yield {**row, "verdict": NOT_COMPARABLE, "why": span}
+            else:
+                yield {**row, **self._judged(recipe, bpp, published, None)}
+
+    def _at_points(self, recipe: CurveRecipe, curve: PublishedCurve) -> Iterator[dict[str, Any]]:
+        settings: Sequence[float | None] = recipe.settings or (None,) * len(curve.bpp)
+        for place, (bpp, value, setting) in enumerate(zip(curve.bpp, curve.values, settings, strict=True)):
+            point = f"point {place + 1}" if setting is None else f"setting {setting:g}"
+            row = {"point": point, "published_bpp": bpp, "published": value}
+            yield {**row, **self._judged(recipe, bpp, value, setting)}
+
+    def _judged(self, recipe: CurveRecipe, bpp: float, value: float, setting: float | None) -> dict[str, Any]:
+        """Return the columns that measuring adds to one published point of a sweep."""
+        if not recipe.codec:
+            return {"verdict": NOT_MEASURED, "why": recipe.why}
+        mine = self._ours[(self._ours["codec"] == recipe.codec) & (self._ours["panel"] == "sweep")].sort_values("x")
+        if not len(mine):
+            return {"verdict": NOT_MEASURED, "why": self._problems.get(recipe.codec, "it is not in this run")}
+        if setting is None:
+            found = read_off(tuple(mine["x"]), tuple(mine["value"]), bpp)
+            if found is None:
+                span = f"our curve has {mine['x'].min():.3g} to {mine['x'].max():.3g} bits per pixel"
+                return {"verdict": NOT_MEASURED, "why": span}
+            measured_bpp = bpp
+        else:
+            at = mine[mine["setting"] == setting]
+            if not len(at):
+                return {"verdict": NOT_MEASURED, "why": "this setting is not in our sweep"}
+            measured_bpp, found = float(at["x"].iloc[0]), float(at["value"].iloc[0])
+        row = {"measured_bpp": measured_bpp, "measured": found, "difference": found - value}
+        return {**row, "tolerance": recipe.tolerance, **self._verdict(recipe, measured_bpp / bpp - 1, found - value)}
+
+    def _verdict(self, recipe: CurveRecipe, rate_error: float, error: float) -> dict[str, str]:
+        if self._recipe.images not in (None, self._images):
+            why = f"over {self._images} images here, over {self._recipe.images} there"
+            return {"verdict": NOT_COMPARABLE, "why": why}
+        if abs(rate_error) > recipe.rate_tolerance:
+            allowed = f"{100 * recipe.rate_tolerance:g} % are allowed"
+            return {"verdict": NOT_REPRODUCED, "why": f"{100 * rate_error:+.2f} % bits per pixel, {allowed}"}
+        held = abs(error) <= recipe.tolerance
+        return {"verdict": REPRODUCED if held else NOT_REPRODUCED, "why": recipe.why}
+
+    def points(self) -> Iterable[dict[str, Any]]:
+        """Yield a row for each single published mean."""
+        for row in rows_of(self._theirs[self._theirs["panel"] == "ratio"]):
+            at = self._ours["x"].eq(row["x"]) & self._ours["metric"].eq(row["metric"])
+            mine = self._ours[at & self._ours["codec"].eq(row["codec"]) & self._ours["panel"].eq("ratio")]
+            about = {name: row[name] for name in ("source", "metric", "codec")}
+            about |= {"curve": row["label"], "point": f"{row['x']:g}x", "published": row["value"]}
+            if not len(mine):
+                reason = self._problems.get(str(row["codec"]), "no mean: it is not reached on every image")
+                yield {**about, "verdict": NOT_MEASURED, "why": f"{reason} ({self._recipe.other_data})"}
+                continue
+            value = float(mine["value"].iloc[0])
+            about |= {"measured": value, "difference": value - row["value"]}
+            yield {**about, "verdict": NOT_COMPARABLE, "why": self._recipe.other_data}
+
+
+def counts(verdicts: pd.DataFrame) -> dict[str, int]:
+    """Return how many points have each verdict."""
+    return {str(name): int(count) for name, count in verdicts["verdict"].value_counts().items()}
