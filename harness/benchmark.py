@@ -15,10 +15,11 @@ from harness import engine, manifest, provenance, timing
 from harness.errors import StoreError, UsageError
 from harness.images import read_image
 from harness.manifest import Tally
-from harness.measure import Outcome, Task, kept_file, run_task
+from harness.measure import kept_file, run_task
 from harness.plan import Plan, Request
 from harness.planner import make_plan
 from harness.records import Record, Store, read_frame, to_frame
+from harness.tasks import Outcome, Task
 from harness.trainer import School, is_trained_here
 
 if TYPE_CHECKING:

@@ -11,13 +11,15 @@ import logging
 import os
 import signal
 from collections.abc import Callable, Iterable, Iterator
+from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING, Any
 
 import psutil
 
 from harness.errors import UsageError
-from harness.isolation import kill_tree
-from harness.measure import Outcome, Task, blank_record, run_task
+from harness.measure import run_task
+from harness.tasks import Outcome, Task, blank_record
+from harness.watch import kill_tree
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -104,6 +106,7 @@ def _client(jobs: int, scheduler: str | None) -> Iterator[Client]:
             with distant:
                 yield distant
             return
+        resource_tracker.ensure_running()  # it is no worker, and complains when it is killed as one
         before = {process.pid for process in psutil.Process().children()}
         cluster = LocalCluster(
             n_workers=jobs,

@@ -12,9 +12,9 @@ from typing import Any
 
 from harness import metrics
 from harness.errors import StoreError
-from harness.measure import Outcome
 from harness.plan import Plan
 from harness.records import Record
+from harness.tasks import Outcome
 
 
 @dataclass

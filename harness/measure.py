@@ -14,7 +14,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from harness import metrics
 from harness.config import Limits
@@ -30,71 +29,13 @@ from harness.errors import (
 )
 from harness.images import TestImage, pixels_sha256, read_image
 from harness.interface import Setting, raw_bytes
-from harness.isolation import CodecProcesses, Description
+from harness.isolation import CodecProcesses
 from harness.rate import Search, budget_bytes
 from harness.records import CSV_COLUMNS, Encode, Record
-from harness.registry import CodecSpec
+from harness.tasks import Goal, Outcome, Shares, Task, blank_record, metrics_key
 
-DEFAULT_LIMITS = Limits()
 _FILLED = 0.99
 """Where a codec's own rate control uses less of a budget, its top setting is tried too."""
-
-
-@dataclass(frozen=True)
-class Goal:
-    """One question of a task: the key of the record that answers it."""
-
-    fingerprint: str
-    protocol: str
-    """"ratio", "sweep" or "null"."""
-    target_ratio: float | None = None
-    """The ratio that is wanted; in a sweep the ratio whose checkpoint a learned codec uses."""
-    setting: Setting | None = None
-    """The setting that a sweep or the null test uses."""
-
-
-@dataclass(frozen=True)
-class Task:
-    """One codec on one image: plain data, sent to a worker."""
-
-    image: ImageSource
-    pixels: str
-    """The sha256 that the image's pixels must have."""
-    codec: CodecSpec
-    codec_key: str
-    description: Description
-    goals: tuple[Goal, ...]
-    metric_names: tuple[str, ...]
-    known: tuple[Encode, ...] = ()
-    """What the store knows of this codec on this image."""
-    hint: tuple[tuple[Setting, float], ...] = ()
-    """Settings and bytes a pixel that the codec needed for another image."""
-    limits: Limits = DEFAULT_LIMITS
-    device: str = "cpu"
-    keep_files: str | None = None
-    facts: Mapping[str, Any] = field(default_factory=dict)
-    """What is known beforehand of every record of this task, a column each."""
-
-
-@dataclass(frozen=True)
-class Shares:
-    """Where the time of a task went, in seconds."""
-
-    codec: float = 0.0
-    metrics: float = 0.0
-    total: float = 0.0
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a task found."""
-
-    task: Task
-    records: tuple[Record, ...]
-    encodes: tuple[Encode, ...] = ()
-    shares: Shares = Shares()
-    encoded: int = 0
-    """How often the codec encoded for the ratio goals."""
 
 
 @lru_cache(maxsize=4)
@@ -122,11 +63,6 @@ def run_task(task: Task) -> Outcome:
         records = tuple(run.record(goal, image) for goal in task.goals)
     shares = Shares(run.codec_seconds, run.metric_seconds, time.perf_counter() - start)
     return Outcome(task, records, tuple(run.encodes.values()), shares, run.encoded)
-
-
-def blank_record(goal: Goal, image: str, codec: str, status: str, reason: str) -> Record:
-    """Return a record that says why there is nothing to say."""
-    return Record(goal.fingerprint, image, codec, goal.protocol, goal.target_ratio, status, goal.setting, reason=reason)
 
 
 @dataclass
@@ -340,12 +276,6 @@ def kept_file(folder: Path, file_sha256: str) -> Path:
 def _setting(goal: Goal) -> Setting:
     assert goal.setting is not None  # noqa: S101 - the plan gives every sweep and null goal one
     return goal.setting
-
-
-@lru_cache(maxsize=16)
-def metrics_key(names: tuple[str, ...]) -> str:
-    """Return names and versions of metrics, as a key of what was computed."""
-    return json.dumps({name: metrics.METRICS[name].version for name in names})
 
 
 @lru_cache(maxsize=16)

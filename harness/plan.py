@@ -9,9 +9,9 @@ from pathlib import Path
 from harness.config import Config, SuiteConfig
 from harness.datasets import ImageSource
 from harness.isolation import Description
-from harness.measure import Task
 from harness.records import Record
 from harness.registry import CodecSpec
+from harness.tasks import Task
 
 
 @dataclass(frozen=True)

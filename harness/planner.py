@@ -14,10 +14,10 @@ from harness.errors import ConfigError, HarnessError, ImageError, MissingDepende
 from harness.images import read_image
 from harness.interface import Setting, image_format
 from harness.isolation import CodecProcesses, Description
-from harness.measure import Goal, Task, blank_record, metrics_key
 from harness.plan import Plan, PlannedCodec, PlannedImage, Request, digest
 from harness.records import Record
 from harness.registry import CodecSpec
+from harness.tasks import Goal, Task, blank_record, metrics_key
 
 SWEEP_POINTS = 16
 """How many settings a sweep uses where benchmarks.toml does not list them."""

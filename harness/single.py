@@ -12,9 +12,10 @@ from harness.errors import CodecError, UsageError
 from harness.images import read_image, to_file
 from harness.interface import MAX_PIXELS, Image
 from harness.isolation import CodecProcesses, Description
-from harness.measure import DEFAULT_LIMITS, Goal, Task, TaskRun
+from harness.measure import TaskRun
 from harness.records import Record
 from harness.registry import CodecSpec, codec_of
+from harness.tasks import DEFAULT_LIMITS, Goal, Task
 
 _MAX_RAW_BYTES = 3 * MAX_PIXELS
 

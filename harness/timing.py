@@ -17,9 +17,9 @@ import psutil
 from harness.errors import HarnessError, UsageError
 from harness.images import TestImage
 from harness.isolation import CodecProcess, Timed
-from harness.measure import Task
 from harness.records import Record
 from harness.registry import CodecSpec
+from harness.tasks import Task
 
 REPEATS = 5
 BUSY_PERCENT = 15.0

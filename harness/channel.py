@@ -1,0 +1,142 @@
+"""One child process and the channel to it: messages are JSON and plain bytes, bounded before they are read."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from harness import errors
+from harness.config import Limits
+from harness.errors import CodecError, HarnessError, LawError, LimitError
+from harness.watch import Watch, kill_strays, kill_tree
+
+_MAX_HEADER_BYTES = 8 << 20
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+@dataclass
+class Channel:
+    """A child that runs harness/child.py; started at the first call, and anew after one that had to be killed."""
+
+    limits: Limits
+    threads: int = 1
+    """How many threads the libraries below it may start (OpenMP, BLAS)."""
+    _child: subprocess.Popen[bytes] | None = field(default=None, init=False)
+    _connection: Connection | None = field(default=None, init=False)
+    _folder: tempfile.TemporaryDirectory[str] | None = field(default=None, init=False)
+    _calls: int = field(default=0, init=False)
+
+    def call(
+        self, request: Mapping[str, Any], payload: bytes | memoryview, max_bytes: int
+    ) -> tuple[dict[str, Any], bytes]:
+        """Send a request and a payload; return the answer and its payload of at most `max_bytes`.
+
+        Raises:
+            HarnessError: the error that the child names.
+            LimitError: the call exceeded a limit, or the child died.
+            LawError: the answer is not one.
+        """
+        connection = self._started()
+        self._calls += 1
+        header = {**request, "id": self._calls}
+        with self._watched() as watch:
+            try:
+                connection.send_bytes(json.dumps(header).encode())
+                connection.send_bytes(payload)
+                answer = json.loads(connection.recv_bytes(_MAX_HEADER_BYTES))
+                data = connection.recv_bytes(max_bytes)
+            except (EOFError, OSError, ValueError) as error:
+                raise self._death(watch, max_bytes) from error
+        if not isinstance(answer, dict) or (answer.get("id"), answer.get("size")) != (self._calls, len(data)):
+            self.kill()
+            raise LawError("it answered a call that was not made: it wrote to a channel that is not its own.")
+        if "error" in answer:
+            raise _error(answer)
+        return answer, data
+
+    def _started(self) -> Connection:
+        """Return the connection to a running child."""
+        if self._connection is not None and self._child is not None and self._child.poll() is None:
+            return self._connection
+        self.kill()
+        self._folder = tempfile.TemporaryDirectory(prefix="harness-", ignore_cleanup_errors=True)
+        ours, theirs = socket.socketpair()
+        settings = {
+            "parent": os.getpid(),
+            "memory_mb": self.limits.memory_mb,
+            "disk_mb": self.limits.disk_mb,
+        }
+        with theirs:
+            self._child = subprocess.Popen(
+                [sys.executable, "-P", "-m", "harness.child", str(theirs.fileno()), json.dumps(settings)],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                cwd=self._folder.name,
+                env={**os.environ, "TMPDIR": self._folder.name, **dict.fromkeys(_THREADS, str(self.threads))},
+                start_new_session=True,
+            )
+        self._connection = Connection(ours.detach())
+        return self._connection
+
+    @contextlib.contextmanager
+    def _watched(self) -> Iterator[Watch]:
+        """Kill the child from a thread beside when the call that runs inside exceeds a limit."""
+        assert self._child is not None and self._folder is not None  # noqa: S101 - _started came before
+        watch = Watch(self._child.pid, Path(self._folder.name), self.limits)
+        thread = threading.Thread(target=watch.run, daemon=True)
+        thread.start()
+        try:
+            yield watch
+        finally:
+            watch.over.set()
+            thread.join()
+
+    def _death(self, watch: Watch, max_bytes: int) -> CodecError:
+        """Return why a call ended without an answer, with the child gone for certain."""
+        child = self._child
+        assert child is not None  # noqa: S101 - a call was under way
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.wait(timeout=1)
+        status = child.returncode
+        self.kill()
+        if watch.reason:
+            return LimitError(watch.reason)
+        if status is None:
+            return LawError(f"it returned more than the {max_bytes} bytes that can be right, or closed its channel.")
+        if status < 0:
+            return LimitError(f"its process was killed by {signal.Signals(-status).name}.")
+        return LimitError(f"its process ended with exit status {status} in the middle of a call.")
+
+    def kill(self) -> None:
+        """End the child, all that it started, and its folder."""
+        if self._child is not None and self._folder is not None:
+            kill_tree(self._child.pid)
+            kill_strays(self._folder.name)
+            self._child.wait()
+        if self._connection is not None:
+            self._connection.close()
+        if self._folder is not None:
+            self._folder.cleanup()
+        self._child = self._connection = self._folder = None
+
+
+def _error(answer: Mapping[str, Any]) -> HarnessError:
+    """Return the error that an answer names, as one of ours; anything else is the codec's."""
+    kind = getattr(errors, str(answer["error"]), CodecError)
+    if not (isinstance(kind, type) and issubclass(kind, HarnessError)) or kind is errors.UnknownNameError:
+        kind = CodecError
+    return kind(str(answer.get("message", "")))
