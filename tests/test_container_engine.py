@@ -48,7 +48,13 @@ def engine() -> Iterator[DockerClient]:
 
 
 @pytest.fixture(scope="session")
-def image(engine: DockerClient) -> str:
+def made_from() -> dict[str, str]:
+    """What the image is made from, taken before it is built."""
+    return build_arguments(Recipe(ROOT))
+
+
+@pytest.fixture(scope="session")
+def image(engine: DockerClient, made_from: dict[str, str]) -> str:
     """The image, built from this checkout on the base that BASE_IMAGE names."""
     base = os.environ.get("BASE_IMAGE", "")
     ended = run("container", "build", ROOT, "--image", IMAGE, "--base", base, timeout=840)
@@ -114,7 +120,7 @@ def strangers_folder(tmp_path: Path) -> Path:
 
 
 def test_locked_down_as_a_stranger_the_report_lands_on_the_host_as_theirs(
-    start: Callable[..., Container], strangers_folder: Path
+    start: Callable[..., Container], made_from: dict[str, str], strangers_folder: Path
 ) -> None:
     user = STRANGER if os.getuid() == 0 else os.getuid()
     said = ended(start(*QUICK, user=f"{user}:{user}", volumes=[f"{strangers_folder}:/results"], **LOCKED))
@@ -127,9 +133,8 @@ def test_locked_down_as_a_stranger_the_report_lands_on_the_host_as_theirs(
     assert rows.count("reached") == 2
     assert "measured" in rows
     software = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["versions"]
-    expected = build_arguments(Recipe(ROOT))
-    assert software["git"] == expected["REVISION"]
-    assert software["lock_sha256"] == expected["LOCK_SHA256"]
+    assert software["git"] == made_from["REVISION"]
+    assert software["lock_sha256"] == made_from["LOCK_SHA256"]
     assert software["base_image"]
     assert software["image"].startswith("harness:")
 
@@ -184,13 +189,14 @@ def test_what_is_installed_is_what_the_lock_names(start: Callable[..., Container
     assert found.items() <= pinned.items()
 
 
-def test_the_labels_say_what_the_image_was_made_from(engine: DockerClient, image: str) -> None:
+def test_the_labels_say_what_the_image_was_made_from(
+    engine: DockerClient, image: str, made_from: dict[str, str]
+) -> None:
     labels = engine.images.get(image).labels
-    expected = build_arguments(Recipe(ROOT))
-    assert labels["org.opencontainers.image.revision"] == expected["REVISION"]
-    assert labels["org.opencontainers.image.version"] == expected["VERSION"]
-    assert labels["org.opencontainers.image.source"] == expected["SOURCE"]
-    assert labels["harness.lock.sha256"] == expected["LOCK_SHA256"]
+    assert labels["org.opencontainers.image.revision"] == made_from["REVISION"]
+    assert labels["org.opencontainers.image.version"] == made_from["VERSION"]
+    assert labels["org.opencontainers.image.source"] == made_from["SOURCE"]
+    assert labels["harness.lock.sha256"] == made_from["LOCK_SHA256"]
     assert engine.images.get(image).attrs["Config"]["User"] == "65532:65532"
 
 
@@ -217,7 +223,7 @@ def test_container_run_passes_the_exit_status_and_both_streams_on(image: str, tm
 def test_a_plugin_and_a_data_folder_are_seen_inside(image: str, tmp_path: Path) -> None:
     plugin = tmp_path / "mine.py"
     source = (ROOT / "codecs" / "raw.py").read_text(encoding="utf-8")
-    plugin.write_text(source.replace('name = "raw"', 'name = "mine"'), encoding="utf-8")
+    plugin.write_text(source.replace(' = "raw"', ' = "mine"'), encoding="utf-8")
     (tmp_path / "data").mkdir()
     named = ("--plugin", plugin, "--mount", tmp_path / "data", "--gpus", "none")
     said = in_container(*named, "codec", "list", cwd=tmp_path, HARNESS_DATA=str(tmp_path / "data"))

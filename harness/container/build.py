@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from harness import __version__
-from harness.container.connection import IMAGE, connected, refusal
+from harness.container.connection import IMAGE, connected, is_full_disk, refusal
 from harness.datasets import file_sha256
 from harness.errors import ContainerError, UsageError
 from harness.provenance import revision
@@ -111,12 +111,14 @@ def _follow(steps: Iterable[Mapping[str, Any]], say: Callable[[str], None]) -> N
         ContainerError: a step failed.
     """
     states: dict[str, str] = {}
+    no_room = ""
     for step in steps:
         if "error" in step:
-            raise ContainerError(f"the image was not built: {refusal(str(step['error']))}")
+            raise ContainerError(f"the image was not built: {refusal(no_room or str(step['error']))}")
         for line in str(step.get("stream", "")).splitlines():
             if line.strip():
                 say(line.rstrip())
+                no_room = line.strip() if is_full_disk(line) else no_room
         layer, state = str(step.get("id", "")), str(step.get("status", ""))
         if state and states.get(layer) != state:
             states[layer] = state

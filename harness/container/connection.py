@@ -62,9 +62,14 @@ def is_gpu_trouble(message: str) -> bool:
     return _NO_GPU_DRIVER in message or _GPU_HOOK in message
 
 
+def is_full_disk(message: str) -> bool:
+    """Tell whether a message, of the engine or of a program that builds, says that there is no room."""
+    return _NO_DISK in message.lower()
+
+
 def refusal(explanation: str) -> str:
     """Return what an engine's refusal means and what to do about it, where that is known."""
-    advice = next((advice for sign, advice in _ADVICE if sign in explanation), "")
+    advice = next((advice for sign, advice in _ADVICE if sign in explanation.lower()), "")
     return f"{advice} (The engine says: {explanation})" if advice else f"the engine refused: {explanation}"
 
 
