@@ -75,6 +75,25 @@ class SpatialAttention(nn.Module):
         return x * torch.sigmoid(self.weigh(pooled))
 
 
+class Spread(nn.Module):
+    """A transposed 1x1 convolution of stride 2: one pixel in four is filled, the others stay 0.
+
+    Written as a convolution and zeros, because torch 2.13's own crashes in its gradient (oneDNN, channels last,
+    16 channels or fewer).
+    """
+
+    def __init__(self, before: int, after: int) -> None:
+        super().__init__()
+        self.convolution = nn.Conv2d(before, after, 1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (images, after, 2 height, 2 width)."""
+        made = self.convolution(x)
+        whole: Tensor = made.new_zeros(*made.shape[:2], 2 * made.shape[2], 2 * made.shape[3])
+        whole[:, :, ::2, ::2] = made
+        return whole
+
+
 def attended(block: nn.Module, channels: int) -> nn.Sequential:
     """Return a block with CBAM behind it."""
     return nn.Sequential(block, ChannelAttention(channels), SpatialAttention())

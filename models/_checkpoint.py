@@ -43,8 +43,9 @@ class Card(BaseModel):
     """Training sources: name, licence, attribution where one is due."""
     validation: Sequence[str]
     """Names of the images that were kept aside."""
-    fingerprints: Sequence[str]
-    """Perceptual fingerprints of the training and validation images (harness/leaks.py)."""
+    fingerprints: str
+    """The file beside the card that holds the perceptual fingerprints of all training and validation images
+    (harness/leaks.py), one a line; cards of one training set share it."""
     seed: int
     steps: int
     """Optimiser steps, all phases."""
@@ -83,24 +84,40 @@ def cards(folders: Sequence[Path]) -> Iterator[tuple[Card, Path]]:
                 raise DataError(f"the card {path} of trained weights is damaged: {error.errors()[0]['msg']}") from error
 
 
-def save(arrays: Arrays, folder: Path, card: Mapping[str, Any]) -> Path:
-    """Write weights and their card; returns the weights' path.
+def save(arrays: Arrays, folder: Path, card: Mapping[str, Any], fingerprints: Sequence[str]) -> Path:
+    """Write weights, their card and their fingerprints; returns the weights' path.
 
     Args:
         arrays: network and law, as numpy arrays.
         folder: where to; it is made.
-        card: a `Card` without its sha256.
+        card: a `Card` without `sha256` and `fingerprints`.
+        fingerprints: of all images that training saw.
     """
     from safetensors.numpy import save as pack
 
     data = pack({name: np.ascontiguousarray(array) for name, array in sorted(arrays.items())})
     sha256 = hashlib.sha256(data).hexdigest()
-    whole = Card(sha256=sha256, **card)
+    lines = "".join(f"{one}\n" for one in sorted(set(fingerprints)))
+    name = f"{hashlib.sha256(lines.encode()).hexdigest()[:ID_DIGITS]}.fingerprints"
+    whole = Card(sha256=sha256, fingerprints=name, **card)
     folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_text(lines)
     path = folder / f"{whole.id}.safetensors"
     path.write_bytes(data)
     path.with_suffix(".json").write_text(json.dumps(whole.model_dump(mode="json"), indent=1) + "\n")
     return path
+
+
+def fingerprints(card: Card, path: Path) -> list[str]:
+    """Return the fingerprints that stand beside weights at a path.
+
+    Raises:
+        DataError: they are absent.
+    """
+    beside = path.with_name(card.fingerprints)
+    if not beside.is_file():
+        raise DataError(f"the fingerprints {beside} of training images are absent. Fetch or train the weights again.")
+    return beside.read_text().split()
 
 
 def load(card: Card, path: Path) -> dict[str, NDArray[Any]]:

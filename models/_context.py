@@ -98,6 +98,18 @@ class ContextModel(nn.Module):
         self.bases.mul_(math.sqrt(factor))
 
     @torch.no_grad()
+    def load_law(self, law: Law) -> None:
+        """Take over a law of the same channels and levels."""
+
+        def root(values: Integers, bits: int) -> Tensor:
+            return torch.from_numpy(values / 2.0**bits).sqrt().float()
+
+        self.bases.copy_(root(law.bases, BASE_BITS))
+        self.own.copy_(root(np.concatenate(law.own, axis=1), FIXED_BITS))
+        self.means.copy_(torch.from_numpy(np.concatenate(law.means, axis=1) / 2.0**FIXED_BITS))
+        self.cross.copy_(root(law.cross, FIXED_BITS).clamp_min(1e-3))
+
+    @torch.no_grad()
     def law(self) -> Law:
         """Return this law in integers."""
 

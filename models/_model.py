@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -46,18 +46,23 @@ def built(networks: Callable[[Shape], Networks], card: Card, path: Path, device:
 
     from harness.models._coder import Coder
 
-    arrays = load(card, path)
-    law = Law.from_arrays({name[len(LAW) :]: array for name, array in arrays.items() if name.startswith(LAW)})
+    tensors, law = parts_of(load(card, path))
     with torch.device("meta"):
         coder = Coder(card.shape, networks(card.shape))
-    tensors = {
-        name[len(NETWORK) :]: torch.from_numpy(array.astype(np.float32) if array.dtype == np.float16 else array)
-        for name, array in arrays.items()
-        if name.startswith(NETWORK)
-    }
     coder.load_state_dict(tensors, assign=True)
     coder.place_signs()
     return Model(card, coder.eval().to(device), law)
+
+
+def parts_of(arrays: Mapping[str, NDArray[Any]]) -> tuple[dict[str, Any], Law]:
+    """Return a checkpoint's network, as torch tensors by name, and its law."""
+    import torch
+
+    law = Law.from_arrays({name[len(LAW) :]: array for name, array in arrays.items() if name.startswith(LAW)})
+    tensors = {
+        name[len(NETWORK) :]: torch.from_numpy(array) for name, array in arrays.items() if name.startswith(NETWORK)
+    }
+    return tensors, law
 
 
 def packed(coder: Coder, law: Law) -> dict[str, NDArray[Any]]:

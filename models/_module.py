@@ -84,17 +84,14 @@ class TrainingModule(lightning.LightningModule):
         self.coder.train(self.phase == "all")
         return -1 if self.global_step >= self.last_step else None
 
-    def training_step(self, images: Tensor, _: int) -> Tensor | None:
-        """Return the loss of one batch, or None when it is not finite."""
+    def training_step(self, images: Tensor, _: int) -> Tensor:
+        """Return the loss of one batch."""
         if self.phase == "all":
-            loss = self.study_loss(images) if self.recipe.loss == "study" else self._rate_loss(images)
+            loss = self.study_loss(images) if self.recipe.loss == "study" else self.rate_loss(images)
         else:
             loss = self._law_loss(images)
         self.log("loss", loss.detach(), prog_bar=True)
-        if torch.isfinite(loss):
-            return loss
-        self._count_bad("the loss")
-        return None
+        return loss
 
     def _law_loss(self, images: Tensor) -> Tensor:
         with torch.no_grad():
@@ -102,7 +99,7 @@ class TrainingModule(lightning.LightningModule):
         with torch.autocast(images.device.type, enabled=False):
             return self.context.bits(self.context.decide(latents)).sum() / images.numel()
 
-    def _rate_loss(self, images: Tensor) -> Tensor:
+    def rate_loss(self, images: Tensor) -> Tensor:
         """Return bits + lambda x squared error, a sample, of quantised latents (straight-through gradient)."""
         latents = self.coder.latents(images).float()
         with torch.autocast(images.device.type, enabled=False):
@@ -127,16 +124,13 @@ class TrainingModule(lightning.LightningModule):
         norm = torch.nn.utils.clip_grad_norm_(self.parameters(), self.recipe.clip)
         if torch.isfinite(norm):
             self.bad_steps = 0
-        else:
-            optimizer.zero_grad(set_to_none=True)
-            self._count_bad("the gradient")
-
-    def _count_bad(self, what: str) -> None:
+            return
+        optimizer.zero_grad(set_to_none=True)
         self.bad_steps += 1
         if self.bad_steps >= MOST_BAD_STEPS:
             raise DataError(
-                f"training diverged: {what} was not finite in {self.bad_steps} steps in a row, the last of them "
-                f"step {self.global_step}. Lower learning_rate in the recipe, or train with --precision 32."
+                f"training diverged: the gradient was not finite in {self.bad_steps} steps in a row, the last of them "
+                f"step {self.global_step}. Lower learning_rate in the recipe, or train with 32-bit precision."
             )
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:

@@ -15,7 +15,7 @@ from typing import Any
 
 import lightning
 import torch
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint, Timer
 from torch import Tensor
 
 from harness.errors import DataError
@@ -51,6 +51,10 @@ class Machines:
         if self.accelerator == "cpu" or not torch.cuda.is_available():
             return "32-true"
         return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
+
+    def resolved_strategy(self) -> str:
+        """Return lightning's name for the strategy: each phase leaves some weights without a gradient."""
+        return "ddp_find_unused_parameters_true" if self.strategy == "ddp" else self.strategy
 
 
 @dataclass(frozen=True)
@@ -100,6 +104,10 @@ class Watch(Callback):
             return
         with self.curve.open("a", newline="") as file:
             csv.DictWriter(file, FIELDS).writerow(row)
+
+    def on_train_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+        """Keep the very last step."""
+        trainer.save_checkpoint(self.curve.with_name(LAST))
 
     def _validated(self, trainer: lightning.Trainer, module: TrainingModule, ending: bool) -> dict[str, object]:
         """Validate; steer while networks are trained; when that ends, go on from the best of them."""
@@ -195,6 +203,7 @@ def prepare(coder: Coder, crops: Crops, recipe: Recipe, ratio: float) -> None:
 def run(module: TrainingModule, validation: Sequence[TrainingImage], job: Job) -> None:
     """Train a module to its end; takes up the last checkpoint in the folder, and halves batches that do not fit."""
     job.folder.mkdir(parents=True, exist_ok=True)
+    module.train()
     images = [tensor_of(image, VALIDATION_CROP) for image in validation]
     last = job.folder / LAST
     while True:
@@ -259,12 +268,12 @@ def _trainer(module: TrainingModule, watch: Watch, job: Job) -> lightning.Traine
         accelerator=machines.accelerator,
         devices=machines.devices,
         num_nodes=machines.nodes,
-        strategy=machines.strategy,
+        strategy=machines.resolved_strategy(),
         precision=machines.resolved_precision(),
         max_epochs=1,
         limit_train_batches=module.last_step * module.micro_batches,
         accumulate_grad_batches=module.micro_batches,
-        callbacks=[watch, checkpoints, *_bars(job.bar)],
+        callbacks=[watch, Timer(), checkpoints, *_bars(job.bar)],
         enable_progress_bar=job.bar,
         enable_model_summary=False,
         logger=False,

@@ -58,7 +58,7 @@ def _grow(before: int, after: int) -> nn.Module:
     """Return the block that doubles: its skip fills one pixel in four."""
     from torch import nn
 
-    from harness.models._blocks import Sum, relu_pair
+    from harness.models._blocks import Spread, Sum, relu_pair
 
     main = nn.Sequential(
         nn.ConvTranspose2d(before, after, 3, 2, 1, 1, bias=False),
@@ -66,5 +66,4 @@ def _grow(before: int, after: int) -> nn.Module:
         nn.Conv2d(after, after, 3, 1, 1, bias=False),
         nn.BatchNorm2d(after),
     )
-    fill = nn.ConvTranspose2d(before, after, 1, 2, 0, 1, bias=False)
-    return Sum(main, nn.Sequential(fill, nn.BatchNorm2d(after)), nn.ReLU())
+    return Sum(main, nn.Sequential(Spread(before, after), nn.BatchNorm2d(after)), nn.ReLU())

@@ -60,7 +60,6 @@ def tiny_weights(folder: Path, architecture: str, shape: Shape, ratio: float = 1
         "recipe": {},
         "data": [],
         "validation": [],
-        "fingerprints": [],
         "seed": seed,
         "steps": 0,
         "hours": 0.0,
@@ -69,4 +68,4 @@ def tiny_weights(folder: Path, architecture: str, shape: Shape, ratio: float = 1
         "curve": [],
         "validated": {},
     }
-    return save(packed(coder, context.law()), folder, card)
+    return save(packed(coder, context.law()), folder, card, [])

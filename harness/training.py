@@ -1,0 +1,163 @@
+"""Which trainings a request needs, the images for them, and one training from start to weights."""
+
+from __future__ import annotations
+
+import csv
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from harness import leaks
+from harness.errors import ConfigError, DataError, HarnessError
+from harness.images import find_images, read_image
+from harness.models._codec import NetworkCodec
+from harness.models._data import TrainingImage, split
+from harness.models._recipe import Recipe
+from harness.registry import CodecSpec, build, load_class
+
+if TYPE_CHECKING:
+    from harness.models._learn import Order
+    from harness.models._train import Machines
+
+PACK_INDEX = "pack_index.csv"
+"""A table beside or above training images: the columns file, source and licence are read, where there is one."""
+WORK = "training"
+"""The folder of checkpoints, below that of the weights."""
+_ESTIMATE_STEPS = 3
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """Images to train on, and what a card says of them."""
+
+    images: Sequence[TrainingImage]
+    sources: Sequence[Mapping[str, str]]
+    """One entry a source: name, licence."""
+
+    def fingerprints(self) -> list[str]:
+        """Return the tiles of all images, which a checkpoint carries (harness/leaks.py)."""
+        return sorted({tile for image in self.images for tile in leaks.fingerprint(image.pixels)})
+
+
+def read_training_set(folder: Path) -> TrainingSet:
+    """Return every image below a folder, with its source and licence from the folder's index.
+
+    Raises:
+        DataError: there is no such folder, or no image in it.
+    """
+    if not folder.is_dir():
+        raise DataError(
+            f"there is no folder {folder} with training images. Name one with --data, or mount it and set "
+            "HARNESS_DATA to the folder that holds train/."
+        )
+    index = _index(folder)
+    images: list[TrainingImage] = []
+    sources: dict[str, dict[str, str]] = {}
+    for path in find_images(folder):
+        entry = index.get(path.name, {})
+        source = Path(entry.get("source", path.name)).stem
+        read = read_image(path)
+        lossless = not any("already lossy" in note for note in read.notes)
+        images.append(TrainingImage(path.relative_to(folder).as_posix(), source, read.pixels, lossless))
+        named = {"name": source, "from": entry.get("source", path.parent.name)}
+        sources.setdefault(source, {**named, "licence": entry.get("licence", "not stated")})
+    return TrainingSet(images, [sources[name] for name in sorted(sources)])
+
+
+def _index(folder: Path) -> dict[str, dict[str, str]]:
+    path = folder / PACK_INDEX
+    if not path.is_file():
+        return {}
+    with path.open(newline="", encoding="utf-8") as file:
+        return {row["file"]: row for row in csv.DictReader(file)}
+
+
+def missing_orders(
+    specs: Iterable[CodecSpec], ratios: Sequence[float], recipes: Mapping[str, Mapping[str, Any]]
+) -> list[Order]:
+    """Return what must be trained before learned codecs can run at these ratios, neighbours first.
+
+    Args:
+        specs: codecs; those that are not trained here are passed over.
+        ratios: targets, raw bytes / file bytes.
+        recipes: the `recipes` tables of the configuration.
+    """
+    found: dict[str, Order] = {}
+    for spec in specs:
+        for ratio in ratios:
+            at_ratio = spec.at_ratio(ratio)
+            if issubclass(load_class(spec.target), NetworkCodec) and quick_fault(at_ratio) is not None:
+                order = order_for(at_ratio, recipes)
+                found.setdefault(order.name, order)
+    return sorted(found.values(), key=lambda order: (order.architecture, order.recipe_name, -order.ratio))
+
+
+def order_for(spec: CodecSpec, recipes: Mapping[str, Mapping[str, Any]]) -> Order:
+    """Return the training that makes the weights of a codec at its ratio.
+
+    Raises:
+        ConfigError: the codec is not trained here, or its recipe is not there or is wrong.
+    """
+    from harness.models._learn import Order
+
+    cls = load_class(spec.target)
+    if not issubclass(cls, NetworkCodec):
+        raise ConfigError(f"the codec {spec.id!r} is not trained here.")
+    name = str(spec.parameters.get("recipe", "rate"))
+    if name not in recipes:
+        raise ConfigError(f"the codec {spec.id!r} asks for the recipe {name!r}; there are: {', '.join(recipes)}.")
+    recipe = Recipe.from_table(name, recipes[name])
+    return Order(cls.name, name, recipe, float(spec.parameters["ratio"]), cls.networks)
+
+
+def quick_fault(spec: CodecSpec) -> str | None:
+    """Return what is wrong with a learned codec's weights, or None after one small image went through them."""
+    image = np.arange(24 * 40 * 3, dtype=np.uint32).reshape(24, 40, 3).astype(np.uint8)
+    try:
+        codec = build(spec)
+        if not isinstance(codec, NetworkCodec):
+            return f"the codec {spec.id!r} is not trained here."
+        fault = codec.missing()
+        if fault is None:
+            decoded = build(spec).decode(codec.encode(image, codec.ladder[len(codec.ladder) // 2]))
+            fault = None if decoded.shape == image.shape else f"it decodes {decoded.shape} from {image.shape}"
+    except HarnessError as error:
+        return str(error)
+    return fault
+
+
+def estimate_seconds(order: Order, images: TrainingSet, weights: Path) -> float:
+    """Return about how long a training takes here: some real steps, without validation, times their number."""
+    from harness.models._learn import started, trial_step
+
+    module = started(order, split(images.images, order.recipe, order.ratio, order.colours), weights)
+    trial_step(module)
+    start = time.perf_counter()
+    for _ in range(_ESTIMATE_STEPS):
+        trial_step(module)
+    return (time.perf_counter() - start) / _ESTIMATE_STEPS * module.last_step
+
+
+def train(order: Order, images: TrainingSet, weights: Path, machines: Machines, bar: bool) -> Path:
+    """Train, or go on with what was interrupted, and return the path of the finished weights.
+
+    Args:
+        order: what to train.
+        images: what to train and to validate on.
+        weights: the folder of weights and cards; checkpoints and curves lie below it while training runs.
+        machines: where it runs.
+        bar: whether to show a progress bar.
+
+    Raises:
+        DataError: too few images, or training failed; the message says how.
+    """
+    from harness.models._learn import Origin, learn
+    from harness.models._train import Job
+
+    origin = Origin(images.sources, images.fingerprints)
+    job = Job(order.ratio, weights / WORK / order.name, machines, bar)
+    return learn(order, images.images, origin, job, weights)

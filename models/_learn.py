@@ -1,0 +1,170 @@
+"""One training from its order to its weights and their card. Imports torch and lightning: import only when used."""
+
+from __future__ import annotations
+
+import math
+import platform
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from harness.errors import DataError
+from harness.models._checkpoint import Card, cards, load, save
+from harness.models._coder import Coder
+from harness.models._context import ContextModel
+from harness.models._data import Crops, Split, TrainingImage, split
+from harness.models._export import fit_to_ratio, psnr_at_one
+from harness.models._law import DECISION_WEIGHT
+from harness.models._model import packed, parts_of
+from harness.models._module import TrainingModule
+from harness.models._recipe import Recipe
+from harness.models._shape import Networks, Shape
+from harness.models._train import CURVE, LAST, Job, Machines, moved, prepare, read_curve, run
+
+
+@dataclass(frozen=True)
+class Order:
+    """What to train."""
+
+    architecture: str
+    recipe_name: str
+    recipe: Recipe
+    ratio: float
+    """The target: raw bytes / file bytes."""
+    networks: Callable[[Shape], Networks]
+    """Makes fresh networks of the architecture."""
+
+    @property
+    def name(self) -> str:
+        """Return a name for folders and messages, such as "baseline-rate-16x"."""
+        return f"{self.architecture}-{self.recipe_name}-{self.ratio:g}x"
+
+    @property
+    def colours(self) -> int:
+        """Return the channels of the images that the networks take: 1 or 3."""
+        return self.recipe.shape(self.architecture, self.ratio).image_channels
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a card says of the training images."""
+
+    sources: Sequence[Mapping[str, Any]]
+    """One entry a source: name, licence, attribution."""
+    fingerprints: Callable[[], Sequence[str]]
+    """Makes the fingerprints of all training images; called when training is over."""
+
+
+def learn(order: Order, images: Sequence[TrainingImage], origin: Origin, job: Job, weights: Path) -> Path:
+    """Train, or go on with what was interrupted, and return the path of the finished weights.
+
+    Args:
+        order: what to train.
+        images: what to train and to validate on.
+        origin: where those come from.
+        job: the target ratio, the folder of checkpoints, the machines.
+        weights: where the weights and their card go; a neighbour ratio's are looked for there.
+
+    Raises:
+        DataError: too few images, or training failed; the message says how.
+    """
+    parts = split(images, order.recipe, order.ratio, order.colours)
+    torch.manual_seed(order.recipe.seed)
+    module = started(order, parts, weights)
+    run(module, parts.validation, job)
+    steps, hours = _last_state(order, module, job)
+    coder, context = module.coder.eval(), module.context
+    reached = fit_to_ratio(coder, context, parts.validation, order.ratio)
+    law = context.law()
+    card = {
+        "architecture": order.architecture,
+        "recipe_name": order.recipe_name,
+        "ratio": order.ratio,
+        "shape": coder.shape,
+        "recipe": order.recipe.model_dump(mode="json"),
+        "data": list(origin.sources),
+        "validation": [image.name for image in parts.validation],
+        "seed": order.recipe.seed,
+        "steps": steps,
+        "hours": hours,
+        "hardware": _hardware(job.machines),
+        "software": {name: version(name) for name in ("torch", "lightning", "numpy")},
+        "curve": _validations(job.folder / CURVE),
+        "validated": {"ratio": reached, "psnr": psnr_at_one(coder, law, parts.validation)},
+    }
+    return save(packed(coder, law), weights, card, origin.fingerprints())
+
+
+def started(order: Order, parts: Split, weights: Path) -> TrainingModule:
+    """Return a module at its first step: a fresh network, or one that starts from a neighbour ratio's weights."""
+    recipe, ratio = order.recipe, order.ratio
+    shape = recipe.shape(order.architecture, ratio)
+    neighbour = recipe.start_from.get(f"{ratio:g}")
+    found = _weights_at(order, neighbour, shape, weights) if neighbour else None
+    if found is not None and recipe.steps_from_neighbour:
+        recipe = recipe.model_copy(update={"steps": recipe.steps_from_neighbour})
+    coder, context = Coder(shape, order.networks(shape)), ContextModel(shape.latent_channels, recipe.levels)
+    crops = Crops(parts.training, recipe)
+    if found is None or neighbour is None:
+        prepare(coder, crops, recipe, ratio)
+    else:
+        tensors, law = parts_of(load(*found))
+        coder.load_state_dict(tensors)
+        context.load_law(law)
+        moved(coder, context, math.log2(recipe.first_step_for(ratio) / recipe.first_step_for(neighbour)))
+    module = TrainingModule(coder, context, recipe, crops, recipe.batch_for(order.architecture))
+    module.weight.fill_(DECISION_WEIGHT / recipe.first_step_for(ratio) ** 2)
+    return module
+
+
+def trial_step(module: TrainingModule) -> None:
+    """Do the work of one step of the networks' phase, on one device, without changing a weight."""
+    images = torch.from_numpy(module.crops.batch(module.batch, 0))
+    loss = module.study_loss(images) if module.recipe.loss == "study" else module.rate_loss(images)
+    torch.autograd.backward(loss)
+    module.zero_grad()
+
+
+def _weights_at(order: Order, ratio: float, shape: Shape, folder: Path) -> tuple[Card, Path] | None:
+    wanted = (order.architecture, order.recipe_name, ratio, shape)
+    for card, path in cards([folder]):
+        if (card.architecture, card.recipe_name, card.ratio, card.shape) == wanted:
+            return card, path
+    return None
+
+
+def _last_state(order: Order, module: TrainingModule, job: Job) -> tuple[int, float]:
+    """Put the last checkpoint's weights into a module; return its steps and the hours that they took."""
+    last = torch.load(job.folder / LAST, map_location="cpu", weights_only=True)
+    module.to("cpu").load_state_dict(last["state_dict"])
+    steps = int(last["global_step"])
+    if steps < module.last_step:
+        raise DataError(
+            f"the training {order.name} ended at step {steps} of {module.last_step}; run it again to go on."
+        )
+    return steps, _hours(last)
+
+
+def _hours(checkpoint: Mapping[str, Any]) -> float:
+    """Return the hours that all training steps took, interruptions left out."""
+    seconds = sum(
+        sum(state["time_elapsed"].values())
+        for name, state in checkpoint["callbacks"].items()
+        if name.startswith("Timer") and "time_elapsed" in state
+    )
+    return round(float(seconds) / 3600, 3)
+
+
+def _hardware(machines: Machines) -> str:
+    if machines.accelerator != "cpu" and torch.cuda.is_available():
+        return f"{machines.devices * machines.nodes} x {torch.cuda.get_device_name()}"
+    return f"{torch.get_num_threads()} thread(s) of {platform.processor() or platform.machine()}"
+
+
+def _validations(curve: Path) -> list[dict[str, float]]:
+    wanted = ("step", "psnr", "ratio", "weight")
+    return [{key: float(row[key]) for key in wanted} for row in read_curve(curve) if row["score"]]
