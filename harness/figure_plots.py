@@ -16,7 +16,7 @@ import pandas as pd
 
 from harness.figure_data import MEASURED, PUBLISHED
 from harness.recipes import FigureRecipe
-from harness.report.figures import COLUMN_WIDTH, LEGEND_ROW, style
+from harness.report.drawing import COLUMN_WIDTH, LEGEND_ROW, style
 from harness.report.run import rows_of
 from harness.report.styles import MARKERS, Style, styles_of
 

@@ -35,15 +35,22 @@ MEASURED_METRICS = ("psnr", "ms_ssim")
 
 
 @dataclass(frozen=True)
+class Measured:
+    """What a recipe asks for, measured and held against what was published."""
+
+    run: benchmark.Run
+    table: pd.DataFrame
+    """Every point that the figure shows, columns as `harness.figure_data.COLUMNS`."""
+    verdicts: pd.DataFrame
+    """Every published point, columns as `harness.verdicts.COLUMNS`."""
+
+
+@dataclass(frozen=True)
 class Reproduced:
     """A figure that is done."""
 
     folder: Path
-    run: benchmark.Run
-    table: pd.DataFrame
-    """Every drawn point, columns as `harness.figure_data.COLUMNS`."""
-    verdicts: pd.DataFrame
-    """Every published point, columns as `harness.verdicts.COLUMNS`."""
+    measured: Measured
 
 
 def reproduce(name: str, request: Request, data: str = "") -> Reproduced:
@@ -55,25 +62,36 @@ def reproduce(name: str, request: Request, data: str = "") -> Reproduced:
         UnknownNameError: there is no such figure or data set.
         DataError: none of the published curves is here, or the images are not.
     """
-    from harness.figure_data import figure_table
     from harness.figure_plots import draw
-    from harness.report.run import prepare
-    from harness.verdicts import verdict_table
 
     chosen = recipe(request.config, name)
     chosen = chosen.model_copy(update={"data": data}) if data else chosen
+    found = measure(name, chosen, request)
+    records = found.run.records
+    folder = found.run.folder / FOLDER
+    folder.mkdir(exist_ok=True)
+    draw(folder, name, chosen, found.table, set(records.loc[records["protocol"] == "null", "codec"]))
+    found.table.to_csv(folder / f"{name}.csv", index=False)
+    found.verdicts.to_csv(folder / "verdict.csv", index=False)
+    (folder / "verdict.md").write_text(_verdict_text(name, chosen, found.verdicts), encoding="utf-8")
+    return Reproduced(folder, found)
+
+
+def measure(name: str, chosen: FigureRecipe, request: Request) -> Measured:
+    """Run the bench of a recipe and hold it against what was published.
+
+    Raises:
+        DataError: none of the published curves is here, or the images are not.
+    """
+    from harness.figure_data import figure_table
+    from harness.report.run import prepare
+    from harness.verdicts import verdict_table
+
     reads = _read(request.config, chosen)
     done = benchmark.bench(_request(name, chosen, request))
     run = prepare(done.records, done.manifest)
     table = figure_table(chosen, run, reads)
-    verdicts = verdict_table(chosen, run, table, reads)
-    folder = done.folder / FOLDER
-    folder.mkdir(exist_ok=True)
-    draw(folder, name, chosen, table, set(run.protocol("null")["codec"]))
-    table.to_csv(folder / f"{name}.csv", index=False)
-    verdicts.to_csv(folder / "verdict.csv", index=False)
-    (folder / "verdict.md").write_text(_verdict_text(name, chosen, verdicts), encoding="utf-8")
-    return Reproduced(folder, done, table, verdicts)
+    return Measured(done, table, verdict_table(chosen, run, table, reads))
 
 
 def _read(config: Config, chosen: FigureRecipe) -> list[Read]:
@@ -145,7 +163,7 @@ def gray8(image: TestImage) -> Image:
 
 
 def _verdict_text(name: str, chosen: FigureRecipe, verdicts: pd.DataFrame) -> str:
-    from harness.report.markdown import grid
+    from harness.report.markdown_grid import grid
     from harness.verdicts import counts
 
     found = ", ".join(f"{count} {verdict}" for verdict, count in counts(verdicts).items())

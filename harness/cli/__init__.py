@@ -7,7 +7,7 @@ import sys
 import click
 
 from harness import __version__
-from harness.cli import bench, codec, container, data, files, reproduce, train
+from harness.cli import bench, codec, container, data, files, reproduce, train, verify
 from harness.cli.options import Settings, config_option
 from harness.errors import HarnessError, UsageError
 
@@ -42,6 +42,7 @@ for command in (
     train.train,
     container.container,
     reproduce.reproduce,
+    verify.verify,
 ):
     harness.add_command(command)
 

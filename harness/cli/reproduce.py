@@ -52,8 +52,8 @@ def reproduce(
     stop_on_sigterm()
     request = Request(config, limit=limit, images=images, jobs=jobs, results=results)
     done = run(name, request, data)
-    for verdict, count in counts(done.verdicts).items():
+    for verdict, count in counts(done.measured.verdicts).items():
         click.echo(f"{count} published points {verdict}")
     click.echo(f"The figure is {done.folder / name}.pdf (.svg, .png), its data {name}.csv")
     click.echo(f"The verdict of each point is {done.folder / 'verdict.md'}")
-    click.get_current_context().exit(int((done.run.records["status"] == "failed").any()))
+    click.get_current_context().exit(int((done.measured.run.records["status"] == "failed").any()))

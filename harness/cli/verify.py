@@ -1,0 +1,38 @@
+"""harness verify."""
+
+from __future__ import annotations
+
+import click
+
+from harness.cli.options import Settings
+
+_COLOURS = {"pass": "green", "fail": "red", "not possible here": "yellow"}
+_WIDTH = max(map(len, _COLOURS))
+
+
+@click.command()
+@click.option("--limit", type=click.IntRange(min=1), help="Only the first so many images of each set.")
+@click.option("--quick", is_flag=True, help="One quality a codec, one image for the null test.")
+@click.option("--jobs", type=click.IntRange(min=1), help="Worker processes; one a processor unless said.")
+@click.pass_obj
+def verify(settings: Settings, /, limit: int | None, quick: bool, jobs: int | None) -> None:
+    """Check this harness against published numbers, one line a check.
+
+    Ends with status 1 when a check fails. What is not possible here says why, and is no failure.
+
+    \b
+    Example:
+      harness verify --quick
+    """
+    from collections import Counter
+
+    from harness.engine import stop_on_sigterm
+    from harness.verify import Extent, run_checks
+
+    stop_on_sigterm()
+    counts: Counter[str] = Counter()
+    for check in run_checks(settings.load(), Extent(limit, quick, jobs)):
+        counts[check.state] += 1
+        click.echo(f"{click.style(check.state.ljust(_WIDTH), _COLOURS[check.state])}  {check.name}: {check.detail}")
+    click.echo(", ".join(f"{counts[state]} {state}" for state in _COLOURS))
+    click.get_current_context().exit(int(counts["fail"] > 0))

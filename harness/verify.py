@@ -1,0 +1,168 @@
+"""The self-check: this harness against numbers that nobody here made, one line a check.
+
+What cannot be checked on this machine says so, with the reason, and does not count as passed.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness import benchmark, datasets, figures
+from harness.config import CodecConfig, Config, DataConfig, SuiteConfig
+from harness.errors import DataError, HarnessError, UnknownNameError, UsageError
+from harness.oracles import Check, judged, run_oracles
+from harness.plan import Request
+from harness.recipes import CurveRecipe, FigureRecipe, recipe
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FIGURES = ("kodak-psnr", "kodak-msssim")
+"""The recipes whose published points are checked: those with a codec of ours and its settings."""
+QUALITIES = (5.0, 50.0, 75.0, 90.0, 95.0)
+QUICK_QUALITIES = (50.0,)
+ZOO = (
+    *("bmshj2018-factorized", "bmshj2018-hyperprior", "mbt2018-mean", "mbt2018"),
+    *("cheng2020-anchor", "cheng2020-attn"),
+)
+"""CompressAI's models."""
+
+
+@dataclass(frozen=True)
+class Extent:
+    """How much is checked."""
+
+    limit: int | None = None
+    """Only the first so many images of each set; None: all."""
+    quick: bool = False
+    """One quality a codec and one image for the null test."""
+    jobs: int | None = None
+
+
+def run_checks(config: Config, extent: Extent) -> Iterator[Check]:
+    """Yield each check as it is done, the quick ones first; results are thrown away."""
+    yield from (_data(name, about) for name, about in config.data.items())
+    yield from run_oracles(config)
+    with tempfile.TemporaryDirectory(prefix="harness-verify-") as results:
+        yield _null_test(config, extent, Path(results))
+        yield from _published(config, extent, Path(results))
+    yield from (_zoo(config, name) for name in ZOO)
+
+
+def _data(name: str, about: DataConfig) -> Check:
+    """Check every file of a data set; a set that is not here is not possible, a wrong file is a failure."""
+    title = f"data {name}"
+    state = datasets.state(name, about)
+    if state != "complete":
+        return Check(title, "not possible here", f"{state}. {datasets.how_to_get(name, about)}")
+    try:
+        count = len(datasets.from_set(name, about))
+    except DataError as error:
+        return Check(title, "fail", str(error))
+    return Check(title, "pass", f"{count} files, all as their hashes say")
+
+
+def _null_test(config: Config, extent: Extent, results: Path) -> Check:
+    """Every lossless codec on the packaged photographs: each metric as for (reference, reference)."""
+    title = "null test"
+    suite = SuiteConfig(description=title, data="demo", codecs=_lossless(config), ratios=(4.0,))
+    limit = 1 if extent.quick else extent.limit
+    try:
+        run = _bench(config, "verify-null", suite, Request(config, limit=limit, jobs=extent.jobs, results=results))
+    except HarnessError as error:
+        return Check(title, "fail", str(error))
+    found = run.manifest["null_test"]
+    codecs, images = run.records["codec"].nunique(), run.records["image"].nunique()
+    told = f"{codecs} lossless codecs on {images} images, every metric as for the reference against itself"
+    return judged(title, bool(found["valid"]), told if found["valid"] else "; ".join(found["wrong"]) or "no record")
+
+
+def _lossless(config: Config) -> tuple[str, ...]:
+    """Return the built-in codecs that run by default and whose class says that they are exact."""
+    from harness import registry
+
+    chosen = [(name, config.codec_spec(name)) for name in config.default_codecs()]
+    built_in = [(name, spec) for name, spec in chosen if spec.origin == "built-in"]
+    return tuple(name for name, spec in built_in if registry.build(spec).lossless)
+
+
+def _bench(config: Config, name: str, suite: SuiteConfig, request: Request) -> benchmark.Run:
+    with_suite = config.model_copy(update={"suites": {**config.suites, name: suite}})
+    return benchmark.bench(replace(request, config=with_suite, suite=name))
+
+
+def _published(config: Config, extent: Extent, results: Path) -> Iterator[Check]:
+    """Check our classical codecs against the published curves of the figures, curve by curve."""
+    qualities = QUICK_QUALITIES if extent.quick else QUALITIES
+    for figure in FIGURES:
+        chosen = recipe(config, figure)
+        curves = [curve for curve in chosen.curves if curve.settings and curve.codec in chosen.codecs]
+        for curve in curves:
+            yield _curve(_swept_at(config, curve, qualities), chosen, curve, extent, results)
+
+
+def _swept_at(config: Config, curve: CurveRecipe, settings: Sequence[float]) -> Config:
+    """Return the configuration with the curve's codec swept at these settings only."""
+    chosen = config.codecs.get(curve.codec, CodecConfig()).model_copy(update={"sweep": tuple(settings)})
+    return config.model_copy(update={"codecs": {**config.codecs, curve.codec: chosen}})
+
+
+def _curve(config: Config, chosen: FigureRecipe, curve: CurveRecipe, extent: Extent, results: Path) -> Check:
+    metric = chosen.metrics[0]
+    title = f"{curve.label} on {chosen.data}, {metric}, against {curve.source}"
+    if extent.limit is not None and chosen.images is not None and extent.limit < chosen.images:
+        why = f"{extent.limit} images were asked for, the published means are over {chosen.images}"
+        return Check(title, "not possible here", why)
+    only = chosen.model_copy(update={"codecs": (curve.codec,), "curves": (curve,)})
+    request = Request(config, jobs=extent.jobs, results=results)
+    try:
+        found = figures.measure(f"verify-{metric}", only, request)
+    except UsageError as error:
+        return Check(title, "not possible here", str(error))
+    return _judged(title, curve, found.verdicts, found.run.manifest)
+
+
+def _judged(title: str, curve: CurveRecipe, verdicts: pd.DataFrame, manifest: dict[str, Any]) -> Check:
+    from harness.verdicts import NOT_REPRODUCED, REPRODUCED
+
+    used = verdicts[verdicts["verdict"].isin([REPRODUCED, NOT_REPRODUCED])]
+    if not len(used):
+        return Check(title, "not possible here", "; ".join(dict.fromkeys(verdicts["why"])))
+    rate = 100 * (used["measured_bpp"] / used["published_bpp"] - 1)
+    told = (
+        f"{len(used)} settings, at worst {_largest(rate):+.2f} % bits per pixel ({100 * curve.rate_tolerance:g} % "
+        f"allowed) and {_largest(used['difference']):+.3f} dB ({curve.tolerance:g} dB allowed); "
+        f"{_versions(manifest, curve.codec)}"
+    )
+    return judged(title, bool((used["verdict"] == REPRODUCED).all()), f"{told}; {curve.why}" if curve.why else told)
+
+
+def _largest(errors: pd.Series) -> float:
+    """Return the error that is farthest from 0."""
+    return float(max(errors, key=abs))
+
+
+def _versions(manifest: dict[str, Any], codec: str) -> str:
+    """Return the versions that a codec's provenance names."""
+    entries: list[dict[str, Any]] = manifest["codecs"]
+    provenance: dict[str, Any] = next((entry["provenance"] for entry in entries if entry["id"] == codec), {})
+    facts = {key: value for key, value in provenance.items() if isinstance(value, str)}
+    return ", ".join(f"{key} {value}" for key, value in facts.items())
+
+
+def _zoo(config: Config, name: str) -> Check:
+    """Say whether CompressAI's published weights of a model are here to be measured."""
+    from harness.single import describe
+
+    title = f"CompressAI's {name} on kodak"
+    try:
+        description = describe(config.codec_spec(name))
+    except UnknownNameError:
+        return Check(title, "not possible here", f"no codec is called {name!r}")
+    except HarnessError as error:
+        return Check(title, "not possible here", str(error))
+    return Check(title, "not possible here", description.missing or "no published points are named for it")
