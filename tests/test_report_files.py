@@ -120,7 +120,12 @@ def test_a_report_tells_what_happened(written: tuple[int, Path], name: str, word
 def test_names_and_reasons_of_others_cannot_become_markup(tmp_path: Path) -> None:
     rows = [record(f"{HOSTILE}{index}", f"{HOSTILE}{codec}", 4.0) for index in range(3) for codec in "ab"]
     rows += [problem("plain", f"{HOSTILE}a", 4.0, "failed", HOSTILE)]
-    about = {"suite": HOSTILE, "command": HOSTILE, "codecs": [{"id": f"{HOSTILE}a", "provenance": {"x": HOSTILE}}]}
+    about: dict[str, Any] = {
+        "suite": HOSTILE,
+        "command": HOSTILE,
+        "codecs": [{"id": f"{HOSTILE}a", "provenance": {"x": HOSTILE}}],
+    }
+    about["null_test"] = {"valid": False, "records": 1, "wrong": [HOSTILE]}
     write_report(tmp_path, pd.DataFrame(rows), about)
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "<script>alert(1)" not in page

@@ -12,38 +12,46 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
+    from harness.report.run import Run
+    from harness.report.viewer import Pictures
+
 FIGURES = "figures"
 """The folder of figures, beside report.md."""
 
 
-def write_report(folder: Path, records: pd.DataFrame, manifest: Mapping[str, Any]) -> None:
+def write_report(
+    folder: Path, records: pd.DataFrame, manifest: Mapping[str, Any], pictures: Pictures | None = None
+) -> None:
     """Write report.md, report.html and figures/ into `folder`, unless just these are there already.
 
-    `records` has the columns of records.csv; what the manifest lacks, the report leaves out.
+    `records` has the columns of records.csv; what the manifest lacks, the report leaves out. With `pictures` the page
+    has a viewer.
 
     Raises:
         UsageError: the records lack a column, or hold one record twice.
     """
     from harness.report.freshness import fingerprint, is_fresh
+    from harness.report.run import prepare
 
-    key = fingerprint(records, manifest)
+    key = fingerprint(records, manifest, pictures)
     if not is_fresh(folder, key):
-        _write(folder, records, manifest, key)
+        _write(folder, prepare(records, manifest), key, pictures)
 
 
-def _write(folder: Path, records: pd.DataFrame, manifest: Mapping[str, Any], key: str) -> None:
+def _write(folder: Path, run: Run, key: str, pictures: Pictures | None) -> None:
     from harness.report.figures import draw_figures
     from harness.report.freshness import mark
     from harness.report.html import page_text
     from harness.report.markdown import report_text
-    from harness.report.run import prepare
     from harness.report.tabulated import tabulate
+    from harness.report.viewer import viewer_data
 
-    run = prepare(records, manifest)
     tables = tabulate(run)
     figures = draw_figures(folder / FIGURES, run, tables)
-    (folder / "report.html").write_text(page_text(run, tables) + mark(key), encoding="utf-8")
-    (folder / "report.md").write_text(report_text(run, tables, figures, FIGURES) + mark(key), encoding="utf-8")
+    page = page_text(run, tables, viewer_data(run, pictures) if pictures else None)
+    text = report_text(run, tables, figures, FIGURES)
+    (folder / "report.html").write_text(page + mark(key), encoding="utf-8")
+    (folder / "report.md").write_text(text + mark(key), encoding="utf-8")
 
 
 __all__ = ["FIGURES", "write_report"]

@@ -8,21 +8,23 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-LIBRARIES = ("jinja2", "matplotlib", "numpy", "pandas", "plotly", "scipy", "seaborn")
+from harness.report.viewer import Pictures
+
+LIBRARIES = ("jinja2", "matplotlib", "numpy", "pandas", "pillow", "plotly", "scipy", "seaborn")
 SOURCES = ("statistics.py", "bd_rate.py", "metrics.py")
 """Files of harness/, beside those of harness/report/, that decide what a report says."""
 
 MARK = "<!-- made from {} -->\n"
 
 
-def fingerprint(records: pd.DataFrame, manifest: Mapping[str, Any]) -> str:
+def fingerprint(records: pd.DataFrame, manifest: Mapping[str, Any], pictures: Pictures | None = None) -> str:
     """Return a sha256 of all that decides the bytes of a report."""
     here = Path(__file__).parent
     sources = [here.parent / name for name in SOURCES] + sorted(path for path in here.iterdir() if path.is_file())
@@ -32,9 +34,19 @@ def fingerprint(records: pd.DataFrame, manifest: Mapping[str, Any]) -> str:
         json.dumps([list(map(str, records.columns)), manifest], sort_keys=True, default=str).encode(),
         *(path.read_bytes() for path in sources),
         *(f"{name} {version(name)}".encode() for name in LIBRARIES),
+        *_parts_of(pictures),
     ):
         digest.update(hashlib.sha256(part).digest())
     return digest.hexdigest()
+
+
+def _parts_of(pictures: Pictures | None) -> Iterator[bytes]:
+    if pictures is None:
+        return
+    yield str(pictures.max_bytes).encode()
+    for name, source in (*sorted(pictures.originals.items()), *sorted(pictures.decoded.items())):
+        yield repr(name).encode()
+        yield source if isinstance(source, bytes) else source.read_bytes()
 
 
 def mark(key: str) -> str:

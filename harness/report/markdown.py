@@ -46,7 +46,7 @@ def _summary(run: Run) -> str:
     counts = status_counts(run)
     images = run.records["image"].nunique()
     lines = [
-        f"**{words.null_verdict(manifest)}**",
+        f"**{escape(words.null_verdict(manifest))}**",
         f"{len(run.codecs)} codecs, {images} images, {sum(counts.values())} records"
         + (f", started {escape(manifest['started'])}" if manifest.get("started") else "")
         + (f", {float(manifest['seconds']):.0f} s" if manifest.get("seconds") is not None else "")
@@ -161,7 +161,7 @@ def _rider_part(run: Run, table: pd.DataFrame) -> str:
         for row in rows_of(table)
     ]
     head = ["lossless codec", "mean ratio", "ratio of sums", "exact"]
-    return f"## Null test\n\n{words.null_verdict(run.manifest)}\n\n" + grid(head, rows)
+    return f"## Null test\n\n{escape(words.null_verdict(run.manifest))}\n\n" + grid(head, rows)
 
 
 def _problem_part(table: pd.DataFrame) -> str:

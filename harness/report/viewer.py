@@ -1,0 +1,226 @@
+"""Pictures for the page's viewer: crops where codecs differ most, then whole pictures, within a bound of bytes.
+
+Everything is taken from the decoded integers and stored losslessly, so that what is seen is what the codec made; only
+the overview of each original is lossy, and is labelled so. Samples of more than 8 bits are shown by their upper 8.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.report.run import Run, rows_of
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
+
+MAX_BYTES = 25_000_000
+"""Bytes of picture data, as written into the page, unless told otherwise."""
+
+CROP_SIDE = 128
+CROPS = 3
+STRIDE = 16
+"""Pixels between the places that a crop may begin at."""
+
+OVERVIEW_SIDE = 240
+WHOLE_PIXELS = 2_000_000
+"""Larger pictures are shown by crops only."""
+
+Source = Path | bytes
+"""An image file, losslessly stored: its path, or its bytes."""
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """What the caller has decoded for the viewer."""
+
+    originals: Mapping[str, Source]
+    """Image -> the picture that was encoded."""
+    decoded: Mapping[tuple[str, str, float], Source]
+    """(image, codec, target ratio) -> the picture that the codec's decoder returned."""
+    max_bytes: int = MAX_BYTES
+
+
+@dataclass
+class _Scene:
+    """One image at one ratio, with every codec's picture of it."""
+
+    image: str
+    ratio: float
+    original: Source
+    decoded: Mapping[str, Source]
+    bits: int
+    views: list[dict[str, Any]] = field(default_factory=list)
+
+
+def viewer_data(run: Run, pictures: Pictures) -> dict[str, Any] | None:
+    """Return what viewer.js shows, None where there is nothing to show; its pictures take at most `max_bytes`.
+
+    First one crop of every scene (an image at a ratio), the largest ratio first, then a second and a third, then whole
+    pictures. A view has the pictures of all codecs or is left out, so that any two can be held against each other.
+    """
+    scenes = _scenes(run, pictures)
+    left = pictures.max_bytes
+    for scene, view in _views(scenes):
+        size = sum(len(url) for url in view["pictures"].values()) + len(view.get("overview", ""))
+        if size > left:
+            break
+        left -= size
+        scene.views.append(view)
+    shown = [scene for scene in scenes if scene.views]
+    if not shown:
+        return None
+    about = {(row["image"], row["codec"], row["target_ratio"]): row for row in rows_of(run.protocol("ratio"))}
+    used = (pictures.max_bytes - left) / 1e6
+    note = (
+        f"{len(shown)} of {len(scenes)} scenes (an image at a ratio), {sum(len(scene.views) for scene in shown)} "
+        f"views of them, {used:.1f} MB of at most {pictures.max_bytes / 1e6:g} MB. Crops are where the codecs' errors "
+        "differ most. Stored losslessly from the decoded integers; only the overview is lossy."
+    )
+    return {"note": note, "scenes": [_plain(run, scene, about) for scene in shown]}
+
+
+def _scenes(run: Run, pictures: Pictures) -> list[_Scene]:
+    """Return every image and ratio of which at least two codecs' pictures are there; the largest ratio first."""
+    bits = {str(image.get("name")): int(image.get("sample_bits") or 8) for image in run.manifest.get("images") or ()}
+    by_scene: dict[tuple[float, str], dict[str, Source]] = {}
+    for (image, codec, ratio), source in pictures.decoded.items():
+        if image in pictures.originals and codec in run.codecs:
+            by_scene.setdefault((-ratio, image), {})[codec] = source
+    return [
+        _Scene(image, -ratio, pictures.originals[image], _ordered(run.codecs, mine), bits.get(image, 8))
+        for (ratio, image), mine in sorted(by_scene.items())
+        if len(mine) > 1
+    ]
+
+
+def _ordered(codecs: Sequence[str], mine: Mapping[str, Source]) -> dict[str, Source]:
+    return {codec: mine[codec] for codec in codecs if codec in mine}
+
+
+def _views(scenes: Sequence[_Scene]) -> Iterator[tuple[_Scene, dict[str, Any]]]:
+    """Yield views in the order in which they are worth their bytes."""
+    places: dict[int, list[tuple[int, int]]] = {}
+    for number in range(CROPS):
+        for scene in scenes:
+            if id(scene) not in places:
+                places[id(scene)] = crop_places(scene)
+            if number < len(places[id(scene)]):
+                yield scene, _crop_view(scene, number, places[id(scene)][number])
+    for scene in scenes:
+        height, width = _samples(scene.original, scene.bits).shape[:2]
+        if height * width <= WHOLE_PIXELS:
+            yield scene, _view(scene, "whole picture", (0, 0, width, height))
+
+
+def crop_places(scene: _Scene) -> list[tuple[int, int]]:
+    """Return (left, top) of up to `CROPS` crops that do not overlap, where the codecs' errors differ most.
+
+    Measured by the standard deviation over codecs of the root mean squared error inside the crop.
+    """
+    original = _samples(scene.original, scene.bits)
+    side = min(CROP_SIDE, *original.shape[:2])
+    errors = [_window_errors(original, _samples(source, scene.bits), side) for source in scene.decoded.values()]
+    spread = np.std(errors, axis=0)
+    found = []
+    for _ in range(CROPS):
+        row, column = np.unravel_index(int(np.argmax(spread)), spread.shape)
+        if spread[row, column] < 0:
+            break
+        found.append((int(column) * STRIDE, int(row) * STRIDE))
+        reach = math.ceil(side / STRIDE) - 1
+        spread[max(0, row - reach) : row + reach + 1, max(0, column - reach) : column + reach + 1] = -1
+    return found
+
+
+def _window_errors(original: NDArray[np.uint8], decoded: NDArray[np.uint8], side: int) -> NDArray[np.float64]:
+    """Return the root mean squared error inside each window of side x side, a window every `STRIDE` pixels."""
+    square = ((original.astype(np.int32) - decoded) ** 2).sum(axis=2, dtype=np.float64)
+    sums = np.pad(square.cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))
+    inside = sums[side:, side:] - sums[:-side, side:] - sums[side:, :-side] + sums[:-side, :-side]
+    means: NDArray[np.float64] = inside[::STRIDE, ::STRIDE] / (side * side * original.shape[2])
+    errors: NDArray[np.float64] = np.sqrt(np.maximum(means, 0))
+    return errors
+
+
+def _crop_view(scene: _Scene, number: int, place: tuple[int, int]) -> dict[str, Any]:
+    original = _samples(scene.original, scene.bits)
+    side = min(CROP_SIDE, *original.shape[:2])
+    view = _view(scene, f"crop {number + 1}", (*place, side, side))
+    return {**view, "overview": _overview(original)} if number == 0 else view
+
+
+def _view(scene: _Scene, name: str, box: tuple[int, int, int, int]) -> dict[str, Any]:
+    """Return one view: where it is (left, top, width, height in pixels), and the pictures of it as data URLs."""
+    left, top, width, height = box
+    sources = {"": scene.original, **scene.decoded}
+    parts = {
+        codec: _lossless(_samples(source, scene.bits)[top : top + height, left : left + width])
+        for codec, source in sources.items()
+    }
+    return {"name": name, "box": list(box), "pictures": parts}
+
+
+def _samples(source: Source, bits: int) -> NDArray[np.uint8]:
+    """Return a picture as uint8 (height, width, channels); of samples with more than 8 bits the upper 8."""
+    from PIL import Image
+
+    with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as picture:
+        samples = np.asarray(picture)
+    samples = samples[..., None] if samples.ndim == 2 else samples
+    return (samples >> max(0, bits - 8)).astype(np.uint8)
+
+
+def _picture(samples: NDArray[np.uint8]) -> Picture:
+    from PIL import Image
+
+    return Image.fromarray(samples[..., 0] if samples.shape[2] == 1 else samples)
+
+
+def _lossless(samples: NDArray[np.uint8]) -> str:
+    return _url(_picture(samples), lossless=True, quality=60, method=3)
+
+
+def _overview(samples: NDArray[np.uint8]) -> str:
+    picture = _picture(samples).convert("RGB")
+    picture.thumbnail((OVERVIEW_SIDE, OVERVIEW_SIDE))
+    return _url(picture, quality=70)
+
+
+def _url(picture: Picture, **options: Any) -> str:
+    out = io.BytesIO()
+    picture.convert("RGB").save(out, "WEBP", exact=True, **options)
+    return f"data:image/webp;base64,{base64.b64encode(out.getvalue()).decode()}"
+
+
+def _plain(run: Run, scene: _Scene, about: Mapping[tuple[str, str, float], Mapping[str, Any]]) -> dict[str, Any]:
+    """Return a scene as JSON values, with what is known of each codec's file of it."""
+    height, width = _samples(scene.original, scene.bits).shape[:2]
+    names = ["status", "setting", "size_bytes", "ratio", "bpp", *(metric.column for metric in run.metrics)]
+    told = {}
+    for codec in scene.decoded:
+        row = about.get((scene.image, codec, scene.ratio), {})
+        told[codec] = {name: row[name] for name in names if name in row and _known(row[name])}
+    overview = next((view["overview"] for view in scene.views if "overview" in view), None)
+    views = [{name: view[name] for name in ("name", "box", "pictures")} for view in scene.views]
+    size = [width, height]
+    return {
+        "image": scene.image,
+        "ratio": scene.ratio,
+        "size": size,
+        "overview": overview,
+        "views": views,
+        "codecs": told,
+    }
+
+
+def _known(value: Any) -> bool:
+    return isinstance(value, str) or (value is not None and math.isfinite(value))
