@@ -198,6 +198,7 @@ def _previous(folder: Path) -> dict[str, Any]:
 
 def _write(folder: Path, records: list[Record], about: dict[str, Any]) -> Run:
     from harness.report import write_report
+    from harness.report.index import write_index
 
     frame = to_frame(records)
     partial = folder / "records.csv.part"
@@ -206,6 +207,7 @@ def _write(folder: Path, records: list[Record], about: dict[str, Any]) -> Run:
     manifest.write(folder / "manifest.json", about)
     frame = read_frame(folder)
     write_report(folder, frame, about)
+    write_index(folder.parent)
     return Run(folder, frame, about)
 
 

@@ -114,7 +114,7 @@ def _read(config: Config, chosen: FigureRecipe) -> list[Read]:
 
 
 def _request(name: str, chosen: FigureRecipe, request: Request) -> Request:
-    """Return the bench that a recipe needs: a suite of its own."""
+    """Return the bench that a recipe needs: a suite of its own; it trains nothing."""
     extra = [metric for metric in chosen.metrics if metric not in MEASURED_METRICS]
     suite = SuiteConfig(
         description=chosen.description,
@@ -131,7 +131,7 @@ def _request(name: str, chosen: FigureRecipe, request: Request) -> Request:
         folder, sources = _sources(chosen, request)
         images = request.results / "gray" / folder / name
         _write_gray(sources, images)
-    return replace(request, config=config, suite=name, codecs=(), protocol="", ratios=(), images=images)
+    return replace(request, config=config, suite=name, codecs=(), protocol="", ratios=(), images=images, train=False)
 
 
 def _sources(chosen: FigureRecipe, request: Request) -> tuple[str, list[ImageSource]]:

@@ -7,7 +7,7 @@ import sys
 import click
 
 from harness import __version__
-from harness.cli import bench, codec, container, data, files, reproduce, train, verify
+from harness.cli import bench, codec, compare, container, data, files, reproduce, train, verify
 from harness.cli.options import Settings, config_option
 from harness.errors import HarnessError, UsageError
 
@@ -35,6 +35,7 @@ for command in (
     bench.bench,
     bench.time,
     bench.report,
+    compare.compare,
     files.encode,
     files.decode,
     codec.codec,

@@ -130,18 +130,15 @@ def _print_estimate(estimate: Estimate) -> None:
 
 
 @click.command()
-@click.argument("run", type=click.Path(exists=True, path_type=Path))
-def report(run: Path) -> None:
-    """Make the report of a run again from its records.
+@click.argument("runs", type=click.Path(exists=True, path_type=Path), nargs=-1, required=True)
+@click.option("--output", type=click.Path(file_okay=False, path_type=Path), help="Where a report of several runs goes.")
+def report(runs: tuple[Path, ...], output: Path | None) -> None:
+    """Make the report of a run again from its records, or one report of several runs.
 
     \b
     Example:
       harness report results/20260101T120000Z-kodak
     """
-    from harness import manifest
-    from harness.records import read_frame
-    from harness.report import write_report
+    from harness import reports
 
-    folder = run if run.is_dir() else run.parent
-    write_report(folder, read_frame(run), manifest.read(folder / "manifest.json"))
-    click.echo(f"The report is {folder / 'report.md'}")
+    click.echo(f"The report is {reports.report(runs, output) / 'report.md'}")

@@ -1,0 +1,84 @@
+"""Reports of runs that are there already: one made again, several as one, two against each other."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness import manifest
+from harness.records import read_frame
+from harness.report import write_report
+from harness.report.index import write_index
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from harness.report.merge import NamedRun
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What run B is against run A."""
+
+    table: pd.DataFrame
+    """Columns as `harness.report.compare.COLUMNS`."""
+    differences: list[str]
+    """In what versions and machines the two runs differ, in words."""
+
+
+def report(runs: Sequence[Path], output: Path | None = None) -> Path:
+    """Write the report of one run again, or one report of several, and the index of the results folder.
+
+    Returns the report's folder: the run's own; for several, `output`, or a folder beside the first run whose name
+    follows from theirs.
+
+    Raises:
+        StoreError: a run's records or manifest cannot be read.
+        UsageError: the runs are of different pixels under one name.
+    """
+    from harness.report.merge import merge
+
+    named = [_named(run) for run in runs]
+    if len(named) == 1 and output is None:
+        folder = _folder(runs[0])
+        write_report(folder, named[0].records, named[0].manifest)
+    else:
+        names = "\n".join(run.name for run in named)
+        digest = hashlib.sha256(names.encode()).hexdigest()[:8]
+        folder = output or _folder(runs[0]).parent / f"merged-{digest}"
+        folder.mkdir(parents=True, exist_ok=True)
+        merged = merge(named)
+        about = {**merged.manifest, "state": "done"}
+        merged.records.to_csv(folder / "records.csv", index=False)
+        manifest.write(folder / "manifest.json", about)
+        write_report(folder, read_frame(folder), about)
+    write_index(_folder(runs[0]).parent)
+    return folder
+
+
+def compare(first: Path, second: Path) -> Compared:
+    """Return what a second run is against a first one, over the images that both measured.
+
+    Raises:
+        StoreError: a run's records or manifest cannot be read.
+        UsageError: the runs are of different pixels under one name.
+    """
+    from harness.report.compare import compare as table_of
+    from harness.report.merge import merge
+
+    runs = _named(first), _named(second)
+    return Compared(table_of(runs[0].records, runs[1].records), merge(runs).manifest["differences"])
+
+
+def _folder(run: Path) -> Path:
+    return (run if run.is_dir() else run.parent).resolve()
+
+
+def _named(run: Path) -> NamedRun:
+    from harness.report.merge import NamedRun
+
+    folder = _folder(run)
+    return NamedRun(folder.name, read_frame(run), manifest.read(folder / "manifest.json"))
