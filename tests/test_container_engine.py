@@ -178,6 +178,12 @@ def test_the_image_holds_no_gpl_component_and_none_of_the_projects_tools(start: 
     )
 
 
+def test_the_image_holds_no_library_of_a_gpl_encoder(start: Callable[..., Container]) -> None:
+    shipped = ended(start("/opt", "-name", "*.so*", entrypoint="find")).out
+    assert "libopenjp2" in shipped
+    assert re.findall(r".*(?:x26[45]|kvazaar|avcodec|lzo2|libde265).*", shipped) == []
+
+
 def test_what_is_installed_is_what_the_lock_names(start: Callable[..., Container]) -> None:
     probe = "import importlib.metadata as m; [print(d.metadata['Name'], d.version) for d in m.distributions()]"
     lines = ended(start("-c", probe, entrypoint="/opt/harness/bin/python")).out.splitlines()

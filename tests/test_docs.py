@@ -53,7 +53,7 @@ def lines_of(page: Path) -> list[str]:
 
 def runnable(page: Path) -> list[str]:
     """Return the command lines of a page that run anywhere."""
-    return [line for line in lines_of(page) if shlex.split(line)[0] not in _ELSEWHERE]
+    return [line for line in lines_of(page) if not any(part.split()[0] in _ELSEWHERE for part in line.split("&&"))]
 
 
 def shortened(words: list[str]) -> list[str]:
@@ -84,6 +84,8 @@ def why_not(line: str) -> str | None:
         return "HARNESS_DATA is not set: Kodak is not here"
     if "data fetch" in line:
         return "downloading is tested against a server on this machine (tests/test_datasets.py)"
+    if line.startswith("harness container"):
+        return "it needs a Docker engine (tests/test_container_engine.py)"
     if "my-jpeg" in line and shutil.which("cjpeg") is None:
         return "the program cjpeg is not on the PATH"
     return None
