@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from itertools import count
 from typing import Any, ClassVar, cast
 
+from harness.errors import MissingDependencyError
 from harness.interface import Codec, Image, Setting
 
 
@@ -103,3 +104,13 @@ class NoFormats(_Described):
 
 class NoCodec:
     name = "no-codec"
+
+
+class NeedsLibrary(_Described):
+    name = "needs-library"
+
+    def __init__(self) -> None:
+        raise MissingDependencyError("it needs the library nobodyhas. Install: pip install nobodyhas.")
+
+    def settings(self) -> Any:
+        return (1,)
