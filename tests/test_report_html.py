@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -171,3 +172,20 @@ def test_print_shows_every_row_and_no_controls(opened: Browser) -> None:
     script = "[...document.querySelectorAll('#ratio-table tbody tr')].filter(row => row.offsetHeight === 0).length"
     assert opened.evaluate(script) == 0
     assert opened.evaluate("document.querySelector('.controls').offsetHeight") == 0
+
+
+def test_charts_are_printed_in_black_from_a_dark_window(browser: Browser, page: Path) -> None:
+    browser.show(dark=True)
+    browser.open(page)
+    ink = "document.getElementById('curve-chart').layout.font.color"
+    assert browser.evaluate(ink) == "#e4e8ed"
+    browser.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    assert browser.evaluate(ink) == "#000000"
+    browser.evaluate("window.dispatchEvent(new Event('afterprint'))")
+    assert browser.evaluate(ink) == "#e4e8ed"
+
+
+def test_the_page_prints_to_paper(opened: Browser) -> None:
+    paper = base64.b64decode(opened.call("Page.printToPDF", printBackground=True)["data"])
+    assert paper.startswith(b"%PDF")
+    assert len(paper) > 50_000

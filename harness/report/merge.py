@@ -59,7 +59,8 @@ def merge(runs: Sequence[NamedRun]) -> Merged:
     records = pd.concat(frames, ignore_index=True)
     setting = records["setting"].where(records["protocol"] != "ratio")
     records = records[~records[list(KEY)].assign(setting=setting).duplicated()].reset_index(drop=True)
-    return Merged(records, _manifest(runs, list(codecs.values())))
+    statuses = {str(status): int(count) for status, count in records["status"].value_counts().sort_index().items()}
+    return Merged(records, {**_manifest(runs, list(codecs.values())), "statuses": statuses})
 
 
 def _check_images(runs: Sequence[NamedRun]) -> None:

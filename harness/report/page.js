@@ -88,7 +88,10 @@
   const ratioOptions = data.ratios.map((ratio) => [ratio, `${ratio}x`]);
   const codecOptions = data.codecs.map((codec) => [codec.id, codec.id]);
 
-  const shade = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  // A chart keeps the colours it was drawn with, so for paper it is drawn again.
+  const PAPER = { "--ink": "#000000", "--quiet": "#333333", "--line": "#999999", "--panel": "#ffffff" };
+  let printing = false;
+  const shade = (name) => (printing ? PAPER[name] : getComputedStyle(document.documentElement).getPropertyValue(name).trim());
 
   // ---- charts -------------------------------------------------------------------------------------------------
   function draw(id, traces, layout) {
@@ -271,4 +274,8 @@
   all();
   dark.addEventListener("change", all);
   narrow.addEventListener("change", all);
+  ["beforeprint", "afterprint"].forEach((name) => window.addEventListener(name, () => {
+    printing = name === "beforeprint";
+    all();
+  }));
 })();
