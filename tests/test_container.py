@@ -20,7 +20,7 @@ from harness.container.connection import connected, refusal
 from harness.errors import ContainerError, UsageError
 from harness.inside import where_on_host
 from harness.provenance import differences, revision
-from tests.command import complaint, run
+from tests.command import call, complaint, run
 
 ROOT = Path(__file__).parents[1]
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
@@ -162,6 +162,12 @@ def test_two_plugins_of_one_name_are_refused_before_anything_starts(tmp_path: Pa
     named = [part for plugin in plugins for part in ("--plugin", plugin)]
     ended = run("container", "run", *named, "codec", "list", cwd=tmp_path, HARNESS_CACHE=str(tmp_path / "cache"))
     assert "two plugins are called mine.py" in complaint(ended)
+
+
+@pytest.mark.parametrize("option", ["--memory", "--shm"])
+@pytest.mark.parametrize("size", ["much", "16 g", "-1g", "0"])
+def test_a_limit_that_is_no_size_is_refused(option: str, size: str) -> None:
+    assert f"{size!r} is not a size" in complaint(call("container", "run", option, size, "codec", "list"))
 
 
 def test_a_run_in_a_container_says_where_the_host_has_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,18 @@ _gpus_option = click.option(
     show_default=True,
     help="auto: where there are.",
 )
+
+
+class Size(click.ParamType[str]):
+    """Bytes, as Docker writes them: 512m, 16g."""
+
+    name = "size"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the size as it was written."""
+        if not re.fullmatch(r"[1-9]\d*[bkmg]?", value, re.IGNORECASE):
+            self.fail(f"{value!r} is not a size, as in 512m or 16g.", param, ctx)
+        return value
 
 
 @click.group()
@@ -62,11 +75,11 @@ def build(source: Path, image: str | None, base: str, extras: bool, fresh: bool)
 @click.option("--plugin", "plugins", multiple=True, type=_FILE, help="A Python file with a codec; may be given again.")
 @click.option("--mount", "folders", multiple=True, type=_FOLDER, help="A folder to see, read-only, at the same path.")
 @click.option("--network", default="none", show_default=True, help="none, or bridge to fetch data.")
-@click.option("--memory", default="", help="As in 16g; nine tenths of the engine's memory unless said.")
+@click.option("--memory", type=Size(), help="As in 16g; nine tenths of the engine's memory unless said.")
 @click.option("--pids", type=click.IntRange(min=64), default=4096, show_default=True, help="Processes and threads.")
-@click.option("--shm", default="1g", show_default=True, help="Shared memory.")
+@click.option("--shm", type=Size(), default="1g", show_default=True, help="Shared memory.")
 @click.pass_obj
-def run(settings: Settings, /, memory: str, pids: int, shm: str, **asked: Any) -> None:
+def run(settings: Settings, /, memory: str | None, pids: int, shm: str, **asked: Any) -> None:
     """Run a harness COMMAND in a fresh container: as you, read-only but for the results, without network.
 
     What $HARNESS_DATA names and --config are seen inside. Ctrl-C stops the container and keeps what is done.
@@ -78,7 +91,7 @@ def run(settings: Settings, /, memory: str, pids: int, shm: str, **asked: Any) -
     from harness.container.run import Job, Limits
     from harness.container.run import run as run_job
 
-    job = Job(**asked, config=_config_file(settings), limits=Limits(memory, pids, shm))
+    job = Job(**asked, config=_config_file(settings), limits=Limits(memory or "", pids, shm))
     sys.exit(run_job(job, _write, lambda line: click.echo(line, err=True)))
 
 
