@@ -13,8 +13,7 @@ import pandas as pd
 from harness.figure_data import MEASURED, PUBLISHED, Read
 from harness.published import PublishedCurve, read_off
 from harness.recipes import CurveRecipe, FigureRecipe
-from harness.report.listings import problem_rows
-from harness.report.run import Run, rows_of
+from harness.report.run import PROBLEMS, Run, rows_of
 
 COLUMNS = (
     "curve",
@@ -58,8 +57,7 @@ class _Judge:
         self._metric = recipe.metrics[0]
         self._ours = table[table["origin"] == MEASURED]
         self._theirs = table[table["origin"] == PUBLISHED]
-        problems = rows_of(problem_rows(run))
-        self._problems = {str(row["codec"]): f"{row['status']}: {row['reason']}" for row in reversed(problems)}
+        self._problems = run.records[run.records["status"].isin(PROBLEMS)]
         self._images = int(run.records["image"].nunique())
 
     def curve(self, read: Read) -> Iterator[dict[str, Any]]:
@@ -99,7 +97,7 @@ class _Judge:
             return {"verdict": NOT_MEASURED, "why": recipe.why}
         mine = self._ours[(self._ours["codec"] == recipe.codec) & (self._ours["panel"] == "sweep")].sort_values("x")
         if not len(mine):
-            return {"verdict": NOT_MEASURED, "why": self._problems.get(recipe.codec, "it is not in this run")}
+            return {"verdict": NOT_MEASURED, "why": self._problem(recipe.codec) or "it is not in this run"}
         if setting is None:
             found = read_off(tuple(mine["x"]), tuple(mine["value"]), bpp)
             if found is None:
@@ -124,6 +122,13 @@ class _Judge:
         held = abs(error) <= recipe.tolerance
         return {"verdict": REPRODUCED if held else NOT_REPRODUCED, "why": recipe.why}
 
+    def _problem(self, codec: str, ratio: float | None = None) -> str:
+        """Return why a codec (at a ratio) was not measured; empty where it was."""
+        mine = self._problems[self._problems["codec"] == codec]
+        if ratio is not None:
+            mine = mine[mine["target_ratio"] == ratio]
+        return f"{mine['status'].iloc[0]}: {mine['reason'].iloc[0]}" if len(mine) else ""
+
     def points(self) -> Iterable[dict[str, Any]]:
         """Yield a row for each single published mean."""
         for row in rows_of(self._theirs[self._theirs["panel"] == "ratio"]):
@@ -132,7 +137,7 @@ class _Judge:
             about = {name: row[name] for name in ("source", "metric", "codec")}
             about |= {"curve": row["label"], "point": f"{row['x']:g}x", "published": row["value"]}
             if not len(mine):
-                reason = self._problems.get(str(row["codec"]), "no mean: it is not reached on every image")
+                reason = self._problem(row["codec"], row["x"]) or "no mean: it is not reached on every image."
                 yield {**about, "verdict": NOT_MEASURED, "why": f"{reason} ({self._recipe.other_data})"}
                 continue
             value = float(mine["value"].iloc[0])
