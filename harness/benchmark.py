@@ -11,11 +11,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness import engine, manifest, provenance, timing
+from harness import engine, manifest, pictures, provenance
 from harness.errors import StoreError, UsageError
-from harness.images import read_image
 from harness.manifest import Tally
-from harness.measure import kept_file, run_task
+from harness.measure import kept_file
 from harness.plan import Plan, Request
 from harness.planner import make_plan
 from harness.records import Record, Store, read_frame, to_frame
@@ -26,6 +25,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 STORE_NAME = "store.sqlite"
+FILES = "files"
+"""The folder of bitstreams that are kept, below that of a run."""
 
 
 @dataclass(frozen=True)
@@ -44,15 +45,14 @@ def bench(request: Request) -> Run:
         UsageError: the request is wrong; nothing was measured.
     """
     check_writable(request.results)
-    device = _device(request.device)
+    device = device_for(request.device)
     plan = make_plan(request, device)
     if request.train and _train_missing(plan, request):
         plan = make_plan(request, device)
     jobs = request.jobs or engine.default_jobs()
     with Store(request.results / STORE_NAME) as store:
         folder = _folder(request.results, plan)
-        if request.keep_files:
-            plan = _keeping_files(plan, folder)
+        plan = _keeping(plan, folder.resolve(), request.keep_files)
         about: dict[str, Any] = {
             "state": "running",
             "started": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -64,18 +64,18 @@ def bench(request: Request) -> Run:
             "versions": provenance.describe_software(),
             "machine": provenance.describe_machine(),
         }
-        tasks = list(_unfinished(plan, store))
+        tasks = list(unfinished(plan, store))
         previous = _previous(folder) if _previous(folder).get("state") == "done" else {}
         if tasks or not previous:
             manifest.write(folder / "manifest.json", about)
         tally, seconds = _measure(_Work(plan, tasks, store), jobs, request.scheduler)
         store.save("", "", plan.blanks, ())
-        records = list(store.records(_report_order(plan)))
+        records = list(store.records(report_order(plan)))
     if not tally.measured and previous:
         about = previous  # nothing was measured now: the run's own account of itself stands
     else:
         about |= manifest.describe_results(records, tally, seconds, jobs)
-    return _write(folder, records, {**about, "state": "done"})
+    return write_run(folder, records, {**about, "state": "done"})
 
 
 def _train_missing(plan: Plan, request: Request) -> bool:
@@ -143,7 +143,7 @@ def _measure(work: _Work, jobs: int, scheduler: str | None) -> tuple[Tally, floa
     return tally, time.perf_counter() - start
 
 
-def _unfinished(plan: Plan, store: Store) -> Iterator[Task]:
+def unfinished(plan: Plan, store: Store) -> Iterator[Task]:
     """Yield each task with the goals that the store has no answer to."""
     done = store.finished(plan.fingerprints)
     if files := next((task.keep_files for task in plan.tasks), None):
@@ -158,13 +158,23 @@ def _is_kept(record: Record, files: Path) -> bool:
     return record.file_sha256 is None or kept_file(files, record.file_sha256).is_file()
 
 
-def _report_order(plan: Plan) -> list[str]:
+def report_order(plan: Plan) -> list[str]:
+    """Return the keys of a plan's records in the order in which they are reported."""
     return list(dict.fromkeys(plan.fingerprints))
 
 
-def _keeping_files(plan: Plan, folder: Path) -> Plan:
-    files = str((folder / "files").resolve())
-    return replace(plan, tasks=tuple(replace(task, keep_files=files) for task in plan.tasks))
+def _keeping(plan: Plan, folder: Path, files: bool) -> Plan:
+    """Return the plan whose tasks keep pictures of the first images and, where that was asked for, bitstreams."""
+    pictured = {image.pixels for image in plan.images[: pictures.PICTURED]}
+    tasks = (
+        replace(
+            task,
+            keep_files=str(folder / FILES) if files else None,
+            keep_pictures=str(folder / pictures.FOLDER) if task.pixels in pictured else None,
+        )
+        for task in plan.tasks
+    )
+    return replace(plan, tasks=tuple(tasks))
 
 
 def _folder(results: Path, plan: Plan) -> Path:
@@ -196,7 +206,8 @@ def _previous(folder: Path) -> dict[str, Any]:
         return {}
 
 
-def _write(folder: Path, records: list[Record], about: dict[str, Any]) -> Run:
+def write_run(folder: Path, records: list[Record], about: dict[str, Any]) -> Run:
+    """Write records, manifest and report into a run's folder, and the index of the results."""
     from harness.report import write_report
     from harness.report.index import write_index
 
@@ -206,7 +217,7 @@ def _write(folder: Path, records: list[Record], about: dict[str, Any]) -> Run:
     partial.rename(folder / "records.csv")
     manifest.write(folder / "manifest.json", about)
     frame = read_frame(folder)
-    write_report(folder, frame, about)
+    write_report(folder, frame, about, pictures.kept(folder, frame, about))
     write_index(folder.parent)
     return Run(folder, frame, about)
 
@@ -225,7 +236,7 @@ def check_writable(results: Path) -> None:
         ) from error
 
 
-def _device(asked: str) -> str:
+def device_for(asked: str) -> str:
     """Return "cuda" or "cpu" for what was asked.
 
     Raises:
@@ -236,62 +247,3 @@ def _device(asked: str) -> str:
     if not provenance.has_gpu():
         raise UsageError("the device cuda was asked for; no NVIDIA GPU and driver were found. Use --device cpu.")
     return "cuda"
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """What a run would do."""
-
-    plan: Plan
-    records: int
-    reused: int
-    seconds: float
-    """An estimate of the wall time, from one task of each codec on the smallest image."""
-
-
-def estimate(request: Request) -> Estimate:
-    """Count what a request would measure, and time one task a codec to say how long that takes."""
-    plan = make_plan(request, _device(request.device))
-    path = request.results / STORE_NAME
-    tasks = list(plan.tasks)
-    if path.is_file():
-        with Store(path) as store:
-            tasks = list(_unfinished(plan, store))
-    sizes = {image.pixels: image.width * image.height for image in plan.images}
-    seconds_per_goal_pixel: dict[str, float] = {}
-    for task in sorted(tasks, key=lambda task: sizes[task.pixels]):
-        if task.codec_key not in seconds_per_goal_pixel:
-            total = run_task(task).shares.total
-            seconds_per_goal_pixel[task.codec_key] = total / (len(task.goals) * sizes[task.pixels])
-    work = sum(seconds_per_goal_pixel[task.codec_key] * len(task.goals) * sizes[task.pixels] for task in tasks)
-    todo = sum(len(task.goals) for task in tasks)
-    jobs = request.jobs or engine.default_jobs()
-    return Estimate(plan, todo, len(plan.fingerprints) - len(plan.blanks) - todo, work / jobs)
-
-
-def time_run(request: Request, repeats: int, allow_busy: bool) -> Run:
-    """Time what a request's records chose, after measuring what is missing; the report then shows speed.
-
-    Raises:
-        UsageError: the request is wrong, or the machine is busy.
-    """
-    from tqdm.auto import tqdm
-
-    run = bench(request)
-    busy = timing.require_idle(allow_busy)
-    plan = make_plan(request, _device(request.device))
-    with Store(request.results / STORE_NAME) as store:
-        subjects = list(_subjects(plan, store))
-        for record in tqdm(timing.time_subjects(subjects, repeats, busy), total=len(subjects), unit="record"):
-            store.save("", "", [record], ())
-        records = list(store.records(_report_order(plan)))
-    return _write(run.folder, records, run.manifest)
-
-
-def _subjects(plan: Plan, store: Store) -> Iterator[timing.Subject]:
-    """Yield every record of the run that has a file, with its task."""
-    for task in plan.tasks:
-        image = read_image(task.image.path, task.image.name, task.image.sample_bits)
-        for record in store.records(goal.fingerprint for goal in task.goals):
-            if record.size_bytes is not None and record.setting is not None:
-                yield timing.Subject(record, task, image)

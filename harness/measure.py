@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 
-from harness import metrics
+from harness import metrics, pictures
 from harness.config import Limits
 from harness.datasets import ImageSource
 from harness.errors import (
@@ -210,6 +210,9 @@ class TaskRun:
         finally:
             self.codec_seconds += decoder.seconds - before
         scores = self._scores(image, replace(image, pixels=pixels), names)
+        if self.task.keep_pictures and names == self.task.metric_names:
+            for picture in (image.pixels, pixels):
+                pictures.keep(picture, Path(self.task.keep_pictures))
         found = replace(self.encodes[setting], pixels_sha256=pixels_sha256(pixels), metrics_key=key, metrics=scores)
         self.encodes[setting] = found
         return found

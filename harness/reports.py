@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness import manifest
+from harness import manifest, pictures
 from harness.records import read_frame
 from harness.report import write_report
 from harness.report.index import write_index
@@ -44,7 +44,8 @@ def report(runs: Sequence[Path], output: Path | None = None) -> Path:
     named = [_named(run) for run in runs]
     if len(named) == 1 and output is None:
         folder = _folder(runs[0])
-        write_report(folder, named[0].records, named[0].manifest)
+        run = named[0]
+        write_report(folder, run.records, run.manifest, pictures.kept(folder, run.records, run.manifest))
     else:
         names = "\n".join(run.name for run in named)
         digest = hashlib.sha256(names.encode()).hexdigest()[:8]

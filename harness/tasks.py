@@ -51,6 +51,8 @@ class Task:
     limits: Limits = DEFAULT_LIMITS
     device: str = "cpu"
     keep_files: str | None = None
+    keep_pictures: str | None = None
+    """The folder for the image and what the codec makes of it, as PNG; None: they are not kept."""
     facts: Mapping[str, Any] = field(default_factory=dict)
     """What is known beforehand of every record of this task, a column each."""
 

@@ -14,10 +14,13 @@ from typing import Any
 
 import psutil
 
+from harness.benchmark import STORE_NAME, Run, bench, device_for, report_order, write_run
 from harness.errors import HarnessError, UsageError
-from harness.images import TestImage
+from harness.images import TestImage, read_image
 from harness.isolation import CodecProcess, Timed
-from harness.records import Record
+from harness.plan import Plan, Request
+from harness.planner import make_plan
+from harness.records import Record, Store
 from harness.registry import CodecSpec
 from harness.tasks import Task
 
@@ -107,3 +110,31 @@ def _columns(direction: str, timed: Timed, megapixels: float) -> dict[str, Any]:
         f"{direction}_peak_rss_mb": round(timed.peak_rss_mb, 1),
     }
     return columns | ({f"{direction}_peak_cuda_mb": timed.peak_cuda_mb} if timed.peak_cuda_mb else {})
+
+
+def time_run(request: Request, repeats: int, allow_busy: bool) -> Run:
+    """Time what a request's records chose, after measuring what is missing; the report then shows speed.
+
+    Raises:
+        UsageError: the request is wrong, or the machine is busy.
+    """
+    from tqdm.auto import tqdm
+
+    run = bench(request)
+    busy = require_idle(allow_busy)
+    plan = make_plan(request, device_for(request.device))
+    with Store(request.results / STORE_NAME) as store:
+        subjects = list(_subjects(plan, store))
+        for record in tqdm(time_subjects(subjects, repeats, busy), total=len(subjects), unit="record"):
+            store.save("", "", [record], ())
+        records = list(store.records(report_order(plan)))
+    return write_run(run.folder, records, run.manifest)
+
+
+def _subjects(plan: Plan, store: Store) -> Iterator[Subject]:
+    """Yield every record of the run that has a file, with its task."""
+    for task in plan.tasks:
+        image = read_image(task.image.path, task.image.name, task.image.sample_bits)
+        for record in store.records(goal.fingerprint for goal in task.goals):
+            if record.size_bytes is not None and record.setting is not None:
+                yield Subject(record, task, image)

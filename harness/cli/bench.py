@@ -13,7 +13,8 @@ from harness.cli.options import NameList, RatioList, Settings, complete_suites, 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from harness.benchmark import Estimate, Run
+    from harness.benchmark import Run
+    from harness.estimate import Estimate
     from harness.plan import Request
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -67,12 +68,12 @@ def bench(settings: Settings, /, dry_run: bool, plugins: tuple[str, ...], **aske
     Example:
       harness bench --suite kodak --ratios 4,8,12,16 --codecs jpeg-444,webp
     """
-    from harness import benchmark
+    from harness import benchmark, estimate
     from harness.engine import stop_on_sigterm
 
     request = _request(settings, plugins, asked)
     if dry_run:
-        _print_estimate(benchmark.estimate(request))
+        _print_estimate(estimate.estimate(request))
         return
     stop_on_sigterm()
     _print_run(benchmark.bench(request))
@@ -93,11 +94,11 @@ def time(settings: Settings, /, repeats: int, allow_busy: bool, plugins: tuple[s
     Example:
       harness time --suite demo --codecs jpeg-444,webp --limit 2
     """
-    from harness import benchmark
+    from harness import timing
     from harness.engine import stop_on_sigterm
 
     stop_on_sigterm()
-    _print_run(benchmark.time_run(_request(settings, plugins, asked), repeats, allow_busy))
+    _print_run(timing.time_run(_request(settings, plugins, asked), repeats, allow_busy))
 
 
 def _print_run(run: Run) -> None:
@@ -119,14 +120,14 @@ def _status(records: pd.DataFrame) -> int:
     return int((records["status"] == "failed").any())
 
 
-def _print_estimate(estimate: Estimate) -> None:
-    plan = estimate.plan
+def _print_estimate(found: Estimate) -> None:
+    plan = found.plan
     codecs = dict.fromkeys(codec.spec.id for codec in plan.codecs)
     click.echo(f"{len(plan.images)} images x {len(codecs)} codecs: {', '.join(codecs)}")
-    click.echo(f"{estimate.records} records to measure, {estimate.reused} in the store already")
+    click.echo(f"{found.records} records to measure, {found.reused} in the store already")
     for record in {record.codec: record for record in plan.blanks}.values():
         click.echo(f"{record.status}: {record.codec}: {record.reason}")
-    click.echo(f"about {estimate.seconds / 60:.1f} minutes, from one task of each codec")
+    click.echo(f"about {found.seconds / 60:.1f} minutes, from one task of each codec")
 
 
 @click.command()
