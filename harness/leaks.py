@@ -21,7 +21,7 @@ MOST_TILES = 96
 """Tiles of one image at most: those of the strongest points."""
 MOST_DIFFERENT = 3
 """Signs, of 63, in which matching tiles may differ."""
-MATCHES_NEEDED = 2
+MATCHES_NEEDED = 3
 """Matching tiles from which on an image counts as trained on."""
 _FREQUENCIES = 8
 _LEAST_RESPONSE = 0.012

@@ -1,0 +1,111 @@
+"""The fingerprint finds what was cropped, flipped, turned or saved again, and nothing else."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL.Image
+import pytest
+from numpy.typing import NDArray
+
+from harness.interface import Image
+from harness.leaks import MATCHES_NEEDED, fingerprint, leaked, overlap
+from tests.images import packaged_photograph
+
+PHOTOGRAPHS = ("astronaut.png", "chelsea.png", "coffee.png", "motorcycle_left.png")
+
+
+def saved_as_jpeg(image: Image, quality: int) -> Image:
+    file = io.BytesIO()
+    PIL.Image.fromarray(image).save(file, "JPEG", quality=quality)
+    return np.asarray(PIL.Image.open(file))
+
+
+def crop(image: Image, size: int, row: int = 31, column: int = 45) -> Image:
+    return image[row : row + size, column : column + size].copy()
+
+
+CHANGES: dict[str, Callable[[Image], NDArray[Any]]] = {
+    "the image itself": lambda image: image,
+    "saved as a good JPEG": lambda image: saved_as_jpeg(image, 90),
+    "saved as a bad JPEG": lambda image: saved_as_jpeg(image, 20),
+    "mirrored": lambda image: np.ascontiguousarray(image[:, ::-1]),
+    "upside down": lambda image: np.ascontiguousarray(image[::-1]),
+    "a quarter turn": lambda image: np.ascontiguousarray(np.rot90(image)),
+    "a crop": lambda image: crop(image, 256),
+    "a crop, mirrored and saved as a JPEG": lambda image: saved_as_jpeg(
+        np.ascontiguousarray(crop(image, 256)[:, ::-1]), 75
+    ),
+    "brighter": lambda image: (image * 0.8 + 40).astype(np.uint8),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("name", PHOTOGRAPHS)
+def test_a_changed_copy_is_found(name: str, change: str) -> None:
+    image = packaged_photograph(name)
+    assert leaked(fingerprint(CHANGES[change](image)), fingerprint(image))
+
+
+@pytest.mark.parametrize("name", PHOTOGRAPHS)
+def test_another_photograph_is_not_found(name: str) -> None:
+    others = [tile for other in PHOTOGRAPHS if other != name for tile in fingerprint(packaged_photograph(other))]
+    assert overlap(fingerprint(packaged_photograph(name)), others) == 0
+
+
+@pytest.mark.parametrize("value", [0, 128, 255])
+def test_a_picture_without_structure_has_no_tiles(value: int) -> None:
+    assert fingerprint(np.full((200, 300, 3), value, np.uint8)) == []
+
+
+def test_a_picture_smaller_than_a_tile_has_no_tiles() -> None:
+    assert fingerprint(crop(packaged_photograph(), 63)) == []
+
+
+def test_gray_and_colour_versions_of_one_picture_match() -> None:
+    image = packaged_photograph("astronaut.png")
+    gray = np.rint(image @ np.array([0.299, 0.587, 0.114])).astype(np.uint8)[:, :, None]
+    assert leaked(fingerprint(gray), fingerprint(image))
+    assert leaked(fingerprint(gray.astype(np.uint16) * 257), fingerprint(image))
+
+
+def test_few_matching_tiles_are_no_leak() -> None:
+    tiles = fingerprint(packaged_photograph("coffee.png"))
+    assert overlap(tiles[:2], tiles) == 2 < MATCHES_NEEDED
+    assert not leaked(tiles[:2], tiles)
+
+
+def test_nothing_overlaps_with_nothing() -> None:
+    assert overlap([], ["0" * 16]) == 0
+    assert overlap(["0" * 16], []) == 0
+
+
+def read(path: Path) -> Image:
+    with PIL.Image.open(path) as picture:
+        return np.asarray(picture.convert("RGB"))
+
+
+@pytest.mark.slow
+def test_no_kodak_image_counts_as_one_of_the_training_images(harness_data: Path) -> None:
+    paths = sorted((harness_data / "train").rglob("*.jpg")) + sorted((harness_data / "train").rglob("*.png"))
+    if not paths:
+        pytest.skip(f"{harness_data} holds no training images")
+    training = sorted({tile for path in paths for tile in fingerprint(read(path))})
+    test_images = sorted((harness_data / "kodak").glob("*.png"))
+    assert [path.name for path in test_images if leaked(fingerprint(read(path)), training)] == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("change", "least"),
+    [("saved as a bad JPEG", 24), ("a quarter turn", 24), ("a crop", 23), ("a crop, mirrored and saved as a JPEG", 21)],
+)
+def test_changed_kodak_images_are_found(change: str, least: int, harness_data: Path) -> None:
+    paths = sorted((harness_data / "kodak").glob("*.png"))
+    images = [read(path) for path in paths]
+    found = [leaked(fingerprint(CHANGES[change](image)), fingerprint(image)) for image in images]
+    assert sum(found) >= least
