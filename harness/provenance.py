@@ -6,7 +6,6 @@ import os
 import platform
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -29,8 +28,6 @@ LIBRARIES = (
 )
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 """What libraries read their number of threads from; unset, they take one a processor."""
-_EACH_RUN = ("state", "started", "command", "seconds", "shares", "measured_now", "reused", "encodes", "jobs")
-"""Keys of a manifest that say how a run went, not what its numbers depend on."""
 
 
 def describe_software() -> dict[str, Any]:
@@ -85,32 +82,6 @@ def revision(folder: Path) -> str | None:
 def has_gpu() -> bool:
     """Tell whether an NVIDIA GPU can be used."""
     return _gpu()["gpu"] is not None
-
-
-def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Return what two manifests differ in: dotted key -> (ours, theirs), None for what one lacks.
-
-    How a run went (its time, its number of workers) is left out: results do not depend on it.
-    """
-    flat = [
-        dict(_flat({key: value for key, value in manifest.items() if key not in _EACH_RUN}))
-        for manifest in (ours, theirs)
-    ]
-    keys = dict.fromkeys([*flat[0], *flat[1]])
-    return {key: (flat[0].get(key), flat[1].get(key)) for key in keys if flat[0].get(key) != flat[1].get(key)}
-
-
-def _flat(value: Any, place: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield (dotted key, leaf); members of a list that have an id or a name are known by it."""
-    if isinstance(value, Mapping):
-        for key, member in value.items():
-            yield from _flat(member, f"{place}.{key}" if place else str(key))
-    elif isinstance(value, list):
-        for index, member in enumerate(value):
-            named = member.get("id") or member.get("name") if isinstance(member, Mapping) else None
-            yield from _flat(member, f"{place}.{named or index}")
-    else:
-        yield place, value
 
 
 def _variable(name: str) -> str | None:

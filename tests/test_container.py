@@ -8,10 +8,9 @@ import re
 import shutil
 import socket
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from queue import Queue
-from typing import Any
 
 import pytest
 
@@ -19,7 +18,7 @@ from harness.container.build import Recipe, build_arguments
 from harness.container.connection import connected, refusal
 from harness.errors import ContainerError, UsageError
 from harness.inside import where_on_host
-from harness.provenance import differences, revision
+from harness.provenance import revision
 from tests.command import call, complaint, run
 
 ROOT = Path(__file__).parents[1]
@@ -179,39 +178,6 @@ def test_a_run_outside_a_container_says_nothing_of_hosts(tmp_path: Path, monkeyp
     monkeypatch.delenv("HARNESS_HOST_RESULTS", raising=False)
     monkeypatch.delenv("HARNESS_IMAGE", raising=False)
     assert where_on_host(tmp_path) == ""
-
-
-MANIFEST: dict[str, Any] = {
-    "state": "done",
-    "seconds": 3.0,
-    "versions": {"pillow": "13.0.0", "image_id": None},
-    "machine": {"cpu": "one"},
-    "codecs": [{"id": "webp", "provenance": {"libwebp": "1.5"}}, {"id": "jpeg", "provenance": {}}],
-}
-
-
-@pytest.mark.parametrize(
-    ("change", "found"),
-    [
-        (lambda manifest: None, {}),
-        (lambda manifest: manifest.update(seconds=4.0, state="running"), {}),
-        (lambda manifest: manifest["codecs"].reverse(), {}),
-        (lambda manifest: manifest["machine"].update(cpu="two"), {"machine.cpu": ("one", "two")}),
-        (lambda manifest: manifest["versions"].pop("pillow"), {"versions.pillow": ("13.0.0", None)}),
-        (
-            lambda manifest: manifest["codecs"][0]["provenance"].update(libwebp="1.6"),
-            {"codecs.webp.provenance.libwebp": ("1.5", "1.6")},
-        ),
-    ],
-)
-def test_two_manifests_differ_in_what_results_depend_on(
-    change: Callable[[dict[str, Any]], None], found: dict[str, Any]
-) -> None:
-    import copy
-
-    other = copy.deepcopy(MANIFEST)
-    change(other)
-    assert differences(MANIFEST, other) == found
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
