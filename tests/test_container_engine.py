@@ -284,6 +284,32 @@ def test_two_containers_and_this_machine_make_the_same_files_and_pixels(image: s
     assert all(line.count("1 of 1") == 4 for line in lines[1:]), said.out
 
 
+ELSEWHERE = """
+from pathlib import Path
+import numpy as np
+from harness.codecs.raw import Raw
+
+class Elsewhere(Raw):
+    name = "elsewhere"
+    lossless = False
+
+    def decode(self, data):
+        return (super().decode(data) // 16 * 16 + 3 * Path("/.dockerenv").exists()).astype(np.uint8)
+"""
+"""A codec that decodes to samples larger by 3 in a container."""
+
+
+def test_a_decoder_that_differs_in_a_container_is_shown_with_the_largest_difference(image: str, tmp_path: Path) -> None:
+    (tmp_path / "plugins").mkdir()
+    (tmp_path / "plugins" / "elsewhere.py").write_text(ELSEWHERE, encoding="utf-8")
+    variables = {"HARNESS_CACHE": str(tmp_path / "cache"), "HARNESS_PLUGINS": str(tmp_path / "plugins")}
+    chosen = ("--image", IMAGE, "--codecs", "elsewhere")
+    said = run("container", "check", *chosen, cwd=tmp_path, timeout=600, **variables)
+    assert said.status == 0, said.err
+    row = re.split(r"  +", said.out.splitlines()[1])
+    assert row == ["elsewhere", "1 of 1", "1 of 1", "1 of 1", "0 of 1", "3"]
+
+
 @pytest.fixture
 def registry(tmp_path: Path) -> Iterator[str]:
     """The address of an empty registry on this machine."""
