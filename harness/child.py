@@ -65,8 +65,10 @@ def _die_with_parent(parent: int) -> None:
 
 def _limit(memory_mb: int, disk_mb: int) -> None:
     """Bound writable memory (address space that CUDA only reserves is not counted), each file, and core dumps."""
-    resource.setrlimit(resource.RLIMIT_DATA, (memory_mb << 20, memory_mb << 20))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (disk_mb << 20, disk_mb << 20))
+    for kind, most in ((resource.RLIMIT_DATA, memory_mb << 20), (resource.RLIMIT_FSIZE, disk_mb << 20)):
+        _, allowed = resource.getrlimit(kind)
+        bound = most if allowed == resource.RLIM_INFINITY else min(most, allowed)
+        resource.setrlimit(kind, (bound, bound))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 
 import click
@@ -12,6 +13,7 @@ from harness.cli.options import Settings, config_option
 from harness.errors import HarnessError, UsageError
 
 INTERRUPTED = 130
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -65,6 +67,11 @@ def main() -> None:
         sys.exit(1)
     except HarnessError as error:
         _end(str(error), 2 if isinstance(error, UsageError) else 1)
+    except OSError as error:
+        if error.errno not in _NO_SPACE:
+            raise
+        where = error.filename or "a file"
+        _end(f"{where} cannot be written: {error.strerror}. Free some space and run the same command again.", 2)
 
 
 def _end(message: str, status: int) -> None:
