@@ -10,6 +10,7 @@ import contextlib
 import logging
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING, Any
@@ -22,13 +23,16 @@ from harness.tasks import Outcome, Task, blank_record
 from harness.watch import kill_tree
 
 if TYPE_CHECKING:
-    from distributed import Client, Future
+    from distributed import Client, Future, LocalCluster
 
 _AHEAD = 3
 """How many tasks a worker has at hand or waiting."""
 _LOST_WORKERS = 5
 """So many workers may be lost under one task before its records fail."""
 _CONNECT_SECONDS = 10
+_RESTART_SECONDS = 30
+"""So long may a worker that was lost take to come back before another one is started for it."""
+_LOOK_SECONDS = 2
 
 
 def default_jobs() -> int:
@@ -92,6 +96,7 @@ def _client(jobs: int, scheduler: str | None) -> Iterator[Client]:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     settings: dict[str, Any] = {
         "distributed.scheduler.allowed-failures": _LOST_WORKERS,
+        "distributed.deploy.lost-worker-timeout": f"{_RESTART_SECONDS} s",
         "distributed.worker.memory.target": False,
         "distributed.worker.memory.spill": False,
         "distributed.worker.memory.pause": False,
@@ -115,8 +120,26 @@ def _client(jobs: int, scheduler: str | None) -> Iterator[Client]:
             dashboard_address="127.0.0.1:0",  # None would ask for port 8787 and warn where that is taken
             silence_logs=logging.CRITICAL,
         )
-        with cluster, Client(cluster) as client, _children_end_with_this(before):
+        with cluster, Client(cluster) as client, _children_end_with_this(before), _at_strength(cluster, jobs):
             yield client
+
+
+@contextlib.contextmanager
+def _at_strength(cluster: LocalCluster, jobs: int) -> Iterator[None]:
+    """Start workers anew that were lost for good: dask gives up one that dies, or is slow, while it starts."""
+    over = threading.Event()
+
+    def look() -> None:
+        while not over.wait(_LOOK_SECONDS):
+            cluster.scale(jobs)
+
+    thread = threading.Thread(target=look, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 @contextlib.contextmanager
