@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +26,7 @@ def keep(image: Image, folder: Path) -> None:
     path = folder / f"{pixels_sha256(image)}.png"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".{path.name}")
+        partial = path.with_name(f".{os.getpid()}-{path.name}")  # of its own: other workers keep the same original
         to_file(image, partial)
         partial.rename(path)
 
