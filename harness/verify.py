@@ -142,8 +142,8 @@ def _judged(title: str, curve: CurveRecipe, verdicts: pd.DataFrame, manifest: di
 
 
 def _largest(errors: pd.Series) -> float:
-    """Return the error that is farthest from 0."""
-    return float(max(errors, key=abs))
+    """Return the error that is farthest from 0, to three decimals and never -0."""
+    return round(float(max(errors, key=abs)), 3) + 0.0
 
 
 def _versions(manifest: dict[str, Any], codec: str) -> str:

@@ -1,0 +1,109 @@
+"""`harness compare` and `harness report` on real runs: what changed, what is a regression, several runs as one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tests.command import call, complaint, run
+from tests.images import packaged_photograph
+
+BEFORE = 'subsampling = "4:4:4"\noptimize = true\nprogressive = true\n'
+AFTER = 'subsampling = "4:4:4"\noptimize = false\nprogressive = false\n'
+"""The same pictures in larger files: a regression of some percent."""
+
+
+def bench(folder: Path, probe: str, images: Path, codecs: str = "probe,png") -> Path:
+    """Run a bench with a codec `probe` and return the run's folder."""
+    (folder / "mine.toml").write_text(f'[codecs.probe]\ncodec = "jpeg"\n{probe}')
+    options = ("--images", images, "--codecs", codecs, "--ratios", "4,6,8,12", "--jobs", "1")
+    ended = run("--config", folder / "mine.toml", "bench", *options, "--results", folder / "results")
+    assert ended.status == 0, ended.err
+    return sorted((folder / "results").glob("*/manifest.json"))[-1].parent
+
+
+def crop(folder: Path, top: int) -> Path:
+    import PIL.Image
+
+    folder.mkdir()
+    PIL.Image.fromarray(packaged_photograph()[top : top + 96, 130:258]).save(folder / "crop.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def before(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("before")
+    return bench(folder, BEFORE, crop(folder / "images", 60))
+
+
+@pytest.fixture(scope="module")
+def after(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("after")
+    return bench(folder, AFTER, crop(folder / "images", 60))
+
+
+def test_a_run_against_itself_is_no_regression(before: Path) -> None:
+    ended = call("compare", before, before, "--fail-above", "0%")
+    assert (ended.status, ended.err) == (0, "")
+    assert "nothing is worse by more than 0 %" in ended.out
+
+
+def test_a_codec_that_got_worse_ends_with_status_1(before: Path, after: Path) -> None:
+    ended = call("compare", before, after, "--fail-above", "1%")
+    assert ended.status == 1
+    assert "worse: probe, ratio protocol: BD-rate +" in ended.out
+
+
+def test_the_other_way_round_it_is_better(before: Path, after: Path) -> None:
+    assert call("compare", after, before, "--fail-above", "1%").status == 0
+
+
+def test_below_the_limit_it_passes(before: Path, after: Path) -> None:
+    assert call("compare", before, after, "--fail-above", "90%").status == 0
+
+
+def test_without_a_limit_the_changes_are_only_told(before: Path, after: Path, tmp_path: Path) -> None:
+    ended = call("compare", before, after, "--csv", tmp_path / "changes.csv")
+    assert ended.status == 0
+    table = pd.read_csv(tmp_path / "changes.csv")
+    probe = table[(table["codec"] == "probe") & table["target"].isna()]
+    assert probe["bd_rate"].item() > 1
+    assert f"{probe['bd_rate'].item():+.2f}" in ended.out
+    png = table[table["codec"] == "png"]
+    assert (png["identical"] == png["n"]).all()
+
+
+def test_a_limit_without_a_unit_is_refused(before: Path) -> None:
+    assert "a limit is a number with % or dB" in complaint(call("compare", before, before, "--fail-above", "1"))
+
+
+def test_runs_of_other_pixels_are_refused(before: Path, tmp_path: Path) -> None:
+    other = bench(tmp_path, BEFORE, crop(tmp_path / "images", 90), codecs="png")
+    assert "has other pixels" in complaint(call("compare", before, other))
+
+
+def test_a_folder_that_is_no_run_is_refused(before: Path, tmp_path: Path) -> None:
+    assert "records.csv cannot be read" in complaint(call("compare", before, tmp_path))
+
+
+def test_several_runs_become_one_report(before: Path, after: Path, tmp_path: Path) -> None:
+    ended = call("report", before, after, "--output", tmp_path / "both")
+    assert ended.status == 0, ended.err
+    assert f"The report is {tmp_path / 'both' / 'report.md'}" in ended.out
+    codecs = set(pd.read_csv(tmp_path / "both" / "records.csv")["codec"])
+    assert codecs == {f"probe ({before.name})", f"probe ({after.name})", "png"} or before.name == after.name
+    assert (tmp_path / "both" / "report.html").is_file()
+
+
+def test_a_merged_report_is_where_the_runs_are_unless_said(before: Path) -> None:
+    ended = call("report", before, before)
+    folder = Path(ended.out.split("The report is ")[1].strip()).parent
+    assert folder.parent == before.parent
+    assert folder.name.startswith("merged-")
+
+
+def test_an_index_lists_the_runs_of_a_results_folder(before: Path) -> None:
+    text = (before.parent / "index.html").read_text()
+    assert f'href="{before.name}/report.html"' in text
