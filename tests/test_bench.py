@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shlex
 import subprocess
 import sys
 from dataclasses import replace
@@ -21,7 +22,7 @@ from harness.plan import Request
 from harness.planner import make_plan
 from harness.records import CSV_COLUMNS
 from tests.bench_runs import PLUGINS, BenchRun, assert_same, bench, crops, facts, tiny_config, write
-from tests.command import call, complaint, environment, run
+from tests.command import PROGRAM, call, complaint, environment, run
 from tests.images import make_image
 
 CODECS = "jpeg-444,webp,png,raw"
@@ -248,6 +249,29 @@ def test_the_stated_bits_of_a_sample_decide_the_score_even_of_a_known_file(tmp_p
     assert first.records[0].psnr is not None
     assert fresh.records[0].psnr is not None
     assert first.records[0].psnr - fresh.records[0].psnr == pytest.approx(20 * np.log10(65535 / 1023))
+
+
+def test_a_full_disk_ends_in_one_line_and_the_same_command_goes_on(tmp_path: Path, images: Path, config: Path) -> None:
+    asked = ["--images", str(images), "--codecs", "jpeg-444", "--ratios", "4,8", "--jobs", "1"]
+    line = shlex.join(
+        [PROGRAM, "--config", str(config), "bench", "--suite", "tiny", "--results", str(tmp_path), *asked]
+    )
+    done = subprocess.run(
+        ["bash", "-c", f"ulimit -f 60; {line}"],  # no file above 60 KB: the store fits, the report does not
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert done.returncode == 2, done.stderr
+    assert "Free some space and run the same command again." in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+    again = bench(tmp_path, *asked, config=config)
+    assert again.ended.status == 0, again.ended.err
+    assert "record/s" not in again.ended.err
+    assert (again.manifest["state"], len(again.frame)) == ("done", 4)
+    assert (again.folder / "report.html").is_file()
 
 
 def test_a_dry_run_counts_and_writes_nothing(tmp_path: Path, images: Path, config: Path) -> None:
