@@ -105,8 +105,8 @@ def started(order: Order, parts: Split, weights: Path) -> TrainingModule:
     shape = recipe.shape(order.architecture, ratio)
     neighbour = recipe.start_from.get(f"{ratio:g}")
     found = _weights_at(order, neighbour, shape, weights) if neighbour else None
-    if found is not None and recipe.steps_from_neighbour:
-        recipe = recipe.model_copy(update={"steps": recipe.steps_from_neighbour})
+    if found is not None:
+        recipe = recipe.from_neighbour()
     coder, context = Coder(shape, order.networks(shape)), ContextModel(shape.latent_channels, recipe.levels)
     crops = Crops(parts.training, recipe)
     if found is None or neighbour is None:

@@ -30,6 +30,7 @@ class Recipe(BaseModel):
     """Steps of the law alone: before (rate) and after (both) those, the networks held."""
     steps_from_neighbour: Annotated[int | None, Field(ge=1)] = None
     """The same where training starts from another ratio's weights; absent: no fewer."""
+    law_steps_from_neighbour: Annotated[int | None, Field(ge=0)] = None
     validate_every: Annotated[int, Field(ge=1)] = 250
     patience: Annotated[int, Field(ge=1)] = 12
     """Validations without progress before training ends early."""
@@ -81,6 +82,12 @@ class Recipe(BaseModel):
                 )
             table["latent_channels"] = channels[f"{ratio:g}"]
         return Shape(**table)
+
+    def from_neighbour(self) -> Recipe:
+        """Return the recipe with the steps that are left to do where training starts from another ratio's weights."""
+        steps = self.steps_from_neighbour or self.steps
+        law_steps = self.law_steps if self.law_steps_from_neighbour is None else self.law_steps_from_neighbour
+        return self.model_copy(update={"steps": steps, "law_steps": law_steps})
 
     def batch_for(self, architecture: str) -> int:
         """Return how many crops one step takes."""
