@@ -32,8 +32,9 @@ class Compared:
 def report(runs: Sequence[Path], output: Path | None = None) -> Path:
     """Write the report of one run again, or one report of several, and the index of the results folder.
 
-    Returns the report's folder: the run's own; for several, `output`, or a folder beside the first run whose name
-    follows from theirs.
+    A run is named by its folder, its records.csv, or a results folder, whose newest run is then meant. Returns the
+    report's folder: the run's own; for several, `output`, or a folder beside the first run whose name follows from
+    theirs.
 
     Raises:
         StoreError: a run's records or manifest cannot be read.
@@ -75,11 +76,19 @@ def compare(first: Path, second: Path) -> Compared:
 
 
 def _folder(run: Path) -> Path:
-    return (run if run.is_dir() else run.parent).resolve()
+    """Return the folder of a run: of its records.csv, itself, or, of a results folder, the run that began last."""
+    if not run.is_dir():
+        return run.resolve().parent
+    if (run / "records.csv").is_file():
+        return run.resolve()
+    began: list[tuple[str, Path]] = []
+    for path in run.glob("*/records.csv"):
+        began.append((str(manifest.read(path.parent / "manifest.json").get("started", "")), path.parent))
+    return max(began)[1].resolve() if began else run.resolve()
 
 
 def _named(run: Path) -> NamedRun:
     from harness.report.merge import NamedRun
 
     folder = _folder(run)
-    return NamedRun(folder.name, read_frame(run), manifest.read(folder / "manifest.json"))
+    return NamedRun(folder.name, read_frame(folder), manifest.read(folder / "manifest.json"))

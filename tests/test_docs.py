@@ -58,6 +58,8 @@ def runnable(page: Path) -> list[str]:
 
 def shortened(words: list[str]) -> list[str]:
     """Return a bench on one image with few codecs, so that it is run in seconds; others as they are."""
+    if "reproduce" in words and "--list" not in words:
+        words = [*words, "--limit", "1", "--jobs", "1"]
     if "bench" in words or "time" in words:
         words = [*words, "--limit", "1", "--jobs", "1"]
         words += [] if "--codecs" in words else ["--codecs", "jpeg-444,webp,png"]

@@ -136,6 +136,8 @@ def _print_estimate(found: Estimate) -> None:
 def report(runs: tuple[Path, ...], output: Path | None) -> None:
     """Make the report of a run again from its records, or one report of several runs.
 
+    A run is its folder; of a results folder the newest run is taken.
+
     \b
     Example:
       harness report results/20260101T120000Z-kodak

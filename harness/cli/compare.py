@@ -41,6 +41,8 @@ class _LimitText(click.ParamType["Limit"]):
 def compare(run_a: Path, run_b: Path, fail_above: Limit | None, csv_file: Path | None) -> None:
     """Tell what RUN_B changed against RUN_A: per codec and ratio, with intervals.
 
+    A run is its folder; of a results folder the newest run is taken.
+
     \b
     Example:
       harness compare results/before results/after --fail-above 1%

@@ -44,11 +44,14 @@ class Drawn:
 
 @contextmanager
 def style() -> Iterator[None]:
-    """Draw without a screen, in small type, and with nothing in the files that changes between two runs."""
+    """Draw without a screen, in small type, and with nothing in the files that changes between two runs.
+
+    What a notebook or script has set for its own figures is as it was afterwards.
+    """
     import matplotlib as mpl
     import seaborn as sns
 
-    mpl.use("Agg")
+    screen = mpl.get_backend(auto_select=False)
     fixed: dict[Any, Any] = {
         **dict.fromkeys(("font.size", "axes.labelsize", "axes.titlesize"), 7.5),
         **dict.fromkeys(("legend.fontsize", "xtick.labelsize", "ytick.labelsize"), 6.5),
@@ -59,8 +62,14 @@ def style() -> Iterator[None]:
         "text.parse_math": False,
         "svg.hashsalt": "harness",
     }
-    with sns.axes_style("whitegrid"), mpl.rc_context(fixed):
-        yield
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.use("Agg")
+        try:
+            with sns.axes_style("whitegrid"), mpl.rc_context(fixed):
+                yield
+        finally:
+            mpl.use(screen or "Agg")
 
 
 def new_axes(codecs: int) -> tuple[Figure, Axes]:
