@@ -115,6 +115,15 @@ def _numbers(tiles: Sequence[str]) -> NDArray[np.uint64]:
 
 
 def _any_near(variants: NDArray[np.uint64], known: NDArray[np.uint64]) -> bool:
-    different = np.bitwise_xor(variants[:, None], known[None, :]).view(np.uint8)
-    counts = _ONES[different].reshape(len(variants), len(known), 8).sum(2)
-    return bool((counts <= MOST_DIFFERENT).any())
+    return any((_bits_set(known ^ variant) <= MOST_DIFFERENT).any() for variant in variants)
+
+
+def _bits_set(numbers: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Return how many bits of each number are set (Warren, Hacker's Delight, section 5-1)."""
+    odd, pairs, nibbles = np.uint64(0x5555555555555555), np.uint64(0x3333333333333333), np.uint64(0x0F0F0F0F0F0F0F0F)
+    one, two, four = np.uint64(1), np.uint64(2), np.uint64(4)
+    counts = numbers - ((numbers >> one) & odd)
+    counts = (counts & pairs) + ((counts >> two) & pairs)
+    counts = (counts + (counts >> four)) & nibbles
+    sums: NDArray[np.uint64] = (counts * np.uint64(0x0101010101010101)) >> np.uint64(56)
+    return sums

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import datasets, leaks, metrics
+from harness import datasets, metrics
 from harness.config import CodecConfig, Config, SuiteConfig
 from harness.datasets import ImageSource
 from harness.errors import ConfigError, HarnessError, ImageError, MissingDependencyError, UnknownNameError, UsageError
 from harness.images import read_image
 from harness.interface import Setting, image_format
 from harness.isolation import CodecProcesses, Description
+from harness.leak_verdicts import LeakVerdicts
 from harness.plan import Plan, PlannedCodec, PlannedImage, Request, digest
 from harness.records import Record
 from harness.registry import CodecSpec
@@ -39,11 +40,12 @@ def make_plan(request: Request, device: str) -> Plan:
     names = _metric_names(suite)
     images = _planned_images(request, suite)
     codecs = _planned_codecs(request, suite, ratios)
-    tiles = _tiles(images) if any(codec.fingerprints for codec in codecs) else {}
-    builder = _Builder(config, suite, ratios, protocol, names, device, tiles, request.allow_leaks)
+    verdicts = LeakVerdicts()
+    builder = _Builder(config, suite, ratios, protocol, names, device, verdicts, request.allow_leaks)
     pairs = [(image, codec) for image in images for codec in codecs]
     tasks = tuple(task for image, codec in pairs if (task := builder.task(image, codec)))
     blanks = tuple(record for image, codec in pairs for record in builder.blanks(image, codec))
+    verdicts.save()
     name = suite_name if request.images is None else request.images.resolve().name or "images"
     return Plan(name, suite, ratios, protocol, names, images, codecs, tasks, blanks)
 
@@ -79,15 +81,6 @@ def _planned_image(source: ImageSource) -> PlannedImage:
     height, width, channels = image.pixels.shape
     kind = image_format(image.pixels)
     return PlannedImage(source, image.fingerprint, height, width, channels, image.sample_bits, kind, image.notes)
-
-
-def _tiles(images: Sequence[PlannedImage]) -> dict[str, list[str]]:
-    """Return the tiles of each image, by its pixels, that are looked for among training images."""
-    sources = {image.pixels: image.source for image in images}
-    return {
-        pixels: leaks.fingerprint(read_image(source.path, source.name, source.sample_bits).pixels)
-        for pixels, source in sources.items()
-    }
 
 
 def _planned_codecs(request: Request, suite: SuiteConfig, ratios: Sequence[float]) -> tuple[PlannedCodec, ...]:
@@ -146,8 +139,7 @@ class _Builder:
     metric_names: tuple[str, ...]
     device: str
 
-    tiles: Mapping[str, Sequence[str]]
-    """The tiles of each image, by its pixels."""
+    verdicts: LeakVerdicts
     allow_leaks: bool
 
     def task(self, image: PlannedImage, codec: PlannedCodec) -> Task | None:
@@ -188,7 +180,7 @@ class _Builder:
         """Return whether a learned codec was trained on an image: "clean", "leaked" or "unknown"."""
         if codec.fingerprints is None:
             return "unknown"
-        return "leaked" if leaks.leaked(self.tiles[image.pixels], codec.fingerprints) else "clean"
+        return self.verdicts.of(image, codec.fingerprints)
 
     def _goals(self, image: PlannedImage, codec: PlannedCodec) -> Iterator[Goal]:
         """Yield what is asked of a codec: riders the null test, others the protocols of the run."""

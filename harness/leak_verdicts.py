@@ -1,0 +1,62 @@
+"""Whether images were trained on, remembered: the search through all training tiles is made once an image."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from harness import leaks
+from harness.folders import cache_folder
+from harness.images import read_image
+from harness.plan import PlannedImage
+
+VERDICTS = ("clean", "leaked")
+
+
+@dataclass
+class LeakVerdicts:
+    """Verdicts by image and training set; kept in a file of the user's cache, which may be removed at any time."""
+
+    _tiles: dict[str, list[str]] = field(default_factory=dict, init=False)
+    _digests: dict[int, str] = field(default_factory=dict, init=False)
+
+    def of(self, image: PlannedImage, training: Sequence[str]) -> str:
+        """Return "leaked" or "clean" of an image and the tiles of what was trained on."""
+        if id(training) not in self._digests:
+            self._digests[id(training)] = hashlib.sha256("".join(training).encode()).hexdigest()[:16]
+        key = f"{image.pixels}-{self._digests[id(training)]}"
+        if self._known.get(key) not in VERDICTS:
+            self._known[key] = VERDICTS[leaks.leaked(self._tiles_of(image), training)]
+        return self._known[key]
+
+    def save(self) -> None:
+        """Keep what was found, where the cache can be written."""
+        with contextlib.suppress(OSError):
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            partial = self._path.with_suffix(".part")
+            partial.write_text(json.dumps(self._known), encoding="utf-8")
+            partial.replace(self._path)
+
+    @property
+    def _path(self) -> Path:
+        return cache_folder() / "leaks.json"
+
+    @cached_property
+    def _known(self) -> dict[str, str]:
+        try:
+            found = json.loads(self._path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    def _tiles_of(self, image: PlannedImage) -> list[str]:
+        if image.pixels not in self._tiles:
+            source = image.source
+            read = read_image(source.path, source.name, source.sample_bits)
+            self._tiles[image.pixels] = leaks.fingerprint(read.pixels)
+        return self._tiles[image.pixels]
