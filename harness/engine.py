@@ -6,6 +6,7 @@ stays bounded however long the list is. A task that a lost worker held is given 
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import logging
 import os
@@ -24,6 +25,7 @@ from harness.watch import kill_tree
 
 if TYPE_CHECKING:
     from distributed import Client, Future, LocalCluster
+    from tornado.ioloop import IOLoop
 
 _AHEAD = 3
 """How many tasks a worker has at hand or waiting."""
@@ -33,6 +35,7 @@ _CONNECT_SECONDS = 10
 _RESTART_SECONDS = 30
 """So long may a worker that was lost take to come back before another one is started for it."""
 _LOOK_SECONDS = 2
+_KILL_ROUNDS, _ROUND_SECONDS = 8, 0.03
 
 
 def default_jobs() -> int:
@@ -90,7 +93,7 @@ def _outcome(future: Future[Outcome], task: Task) -> Outcome:
 @contextlib.contextmanager
 def _client(jobs: int, scheduler: str | None) -> Iterator[Client]:
     import dask
-    from distributed import Client, LocalCluster
+    from distributed import Client
 
     for name in ("distributed", "distributed.nanny", "distributed.worker", "distributed.scheduler"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
@@ -111,17 +114,47 @@ def _client(jobs: int, scheduler: str | None) -> Iterator[Client]:
             with distant:
                 yield distant
             return
-        resource_tracker.ensure_running()  # it is no worker, and complains when it is killed as one
-        before = {process.pid for process in psutil.Process().children()}
-        cluster = LocalCluster(
-            n_workers=jobs,
-            threads_per_worker=1,
-            memory_limit=0,
-            dashboard_address="127.0.0.1:0",  # None would ask for port 8787 and warn where that is taken
-            silence_logs=logging.CRITICAL,
-        )
-        with cluster, Client(cluster) as client, _children_end_with_this(before), _at_strength(cluster, jobs):
+        with _local_client(jobs) as client:
             yield client
+
+
+@contextlib.contextmanager
+def _local_client(jobs: int) -> Iterator[Client]:
+    """Start workers on this machine."""
+    from distributed import Client, LocalCluster
+
+    resource_tracker.ensure_running()  # it is no worker, and complains when it is killed as one
+    before = {process.pid for process in psutil.Process().children()}
+    with _deaf_loop() as loop:
+        with _children_end_with_this(before):
+            cluster = LocalCluster(
+                n_workers=jobs,
+                threads_per_worker=1,
+                memory_limit=0,
+                dashboard_address="127.0.0.1:0",  # None would ask for port 8787 and warn where that is taken
+                silence_logs=logging.CRITICAL,
+                loop=loop,
+            )
+            client = Client(cluster)
+        with cluster, client, _children_end_with_this(before), _at_strength(cluster, jobs):
+            yield client
+
+
+@contextlib.contextmanager
+def _deaf_loop() -> Iterator[IOLoop]:
+    """Start dask's thread, and so all workers, deaf to Ctrl-C: a terminal sends it to them too; one process answers."""
+    from distributed.utils import LoopRunner
+
+    heard = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    runner = LoopRunner()
+    try:
+        runner.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, heard)
+    try:
+        yield runner.loop
+    finally:
+        runner.stop()
 
 
 @contextlib.contextmanager
@@ -145,12 +178,18 @@ def _at_strength(cluster: LocalCluster, jobs: int) -> Iterator[None]:
 @contextlib.contextmanager
 def _children_end_with_this(before: set[int]) -> Iterator[None]:
     """On an interrupt kill the workers at once: what is stored is whole, and what they hold is done again."""
+    from distributed.deploy.spec import close_clusters
+
     try:
         yield
     except BaseException:
-        for process in psutil.Process().children():
-            if process.pid not in before:
-                kill_tree(process.pid)
+        atexit.unregister(close_clusters)  # both would complain of a cluster that is half made or lost its workers
+        logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+        for _ in range(_KILL_ROUNDS):  # dask starts lost workers anew, once
+            for process in psutil.Process().children():
+                if process.pid not in before:
+                    kill_tree(process.pid)
+            threading.Event().wait(_ROUND_SECONDS)
         raise
 
 
