@@ -102,7 +102,7 @@ def test_the_commands_of_a_page_run(page: Path, desk: Path) -> None:
         if reason := why_not(line):
             skipped.append(f"{line}: {reason}")
             continue
-        words = shortened(shlex.split(line))
+        words = shortened(shlex.split(line, comments=True))
         done = subprocess.run(
             words, cwd=desk, env={**os.environ, "PATH": path}, capture_output=True, text=True, check=False, timeout=600
         )
@@ -124,7 +124,7 @@ def test_pages_show_only_commands_that_exist() -> None:
 
     for page in PAGES:
         for line in lines_of(page):
-            words = [word for word in shlex.split(line) if not word.startswith("-")]
+            words = [word for word in shlex.split(line, comments=True) if not word.startswith("-")]
             if words[0] != "harness" or len(words) < 2:
                 continue
             name = next(word for word in words[1:] if not word.endswith(".toml"))
