@@ -49,7 +49,8 @@ class NewCodec(Codec):
         if len(samples) != size:
             raise BadStreamError(f"the file holds {len(samples)} samples of {size}.")
         rounded = np.cumsum(np.frombuffer(samples, np.uint8).reshape(height, width, 3), axis=1, dtype=np.uint8)
-        return np.minimum(rounded.astype(np.uint16) * step, 255).astype(np.uint8)
+        image: Image = np.minimum(rounded.astype(np.uint16) * step, 255).astype(np.uint8)
+        return image
 
     def provenance(self) -> Mapping[str, Any]:
         """Return what decides the bytes: versions and effective parameters."""
