@@ -11,6 +11,7 @@ import contextlib
 import logging
 import os
 import signal
+import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from multiprocessing import resource_tracker
@@ -121,11 +122,14 @@ def _client(jobs: int, scheduler: str | None) -> Iterator[Client]:
 @contextlib.contextmanager
 def _local_client(jobs: int) -> Iterator[Client]:
     """Start workers on this machine."""
+    import dask
     from distributed import Client, LocalCluster
 
     resource_tracker.ensure_running()  # it is no worker, and complains when it is killed as one
     before = {process.pid for process in psutil.Process().children()}
-    with _deaf_loop() as loop:
+    scratch = tempfile.TemporaryDirectory(prefix="harness-run-", ignore_cleanup_errors=True)
+    # What killed workers leave of their files goes with the folder.
+    with scratch as folder, dask.config.set({"temporary-directory": folder}), _deaf_loop() as loop:
         with _children_end_with_this(before):
             cluster = LocalCluster(
                 n_workers=jobs,
@@ -134,6 +138,7 @@ def _local_client(jobs: int) -> Iterator[Client]:
                 dashboard_address="127.0.0.1:0",  # None would ask for port 8787 and warn where that is taken
                 silence_logs=logging.CRITICAL,
                 loop=loop,
+                env={"TMPDIR": folder},
             )
             client = Client(cluster)
         with cluster, client, _children_end_with_this(before), _at_strength(cluster, jobs):

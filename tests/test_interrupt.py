@@ -42,6 +42,8 @@ class Running:
 
     process: subprocess.Popen[str]
     results: Path
+    scratch: Path
+    """Where its processes keep temporary files."""
     mark: str
     """In the environment of every process of the run."""
 
@@ -130,15 +132,16 @@ def start(asked: list[str], config: Path) -> Iterator[Callable[[Path], Running]]
 
     def begin(results: Path) -> Running:
         mark = uuid.uuid4().hex
+        (scratch := results.with_name(f"{results.name}-scratch")).mkdir(exist_ok=True)
         process = subprocess.Popen(
             [PROGRAM, "--config", config, "bench", "--suite", "tiny", "--results", results, *asked],
-            env={**environment(), "TEST_MARK": mark},
+            env=environment(TEST_MARK=mark, TMPDIR=str(scratch)),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
         )
-        begun.append(Running(process, results, mark))
+        begun.append(Running(process, results, scratch, mark))
         return begun[-1]
 
     yield begin
@@ -193,6 +196,7 @@ def test_a_polite_stop_ends_soon_says_how_to_go_on_and_keeps_what_is_done(
         "harness: interrupted: what is done is kept. Run the same command again to go on."
     )
     running.assert_nothing_is_left()
+    assert list(running.scratch.iterdir()) == []
     assert_whole_tasks(tmp_path)
     kept = count_records(tmp_path)
     assert 2 * GOALS_A_TASK <= kept < RECORDS
@@ -218,6 +222,7 @@ def test_a_stop_at_any_stage_is_one_line(stage: str, tmp_path: Path, start: Call
     os.killpg(running.process.pid, signal.SIGINT)
     _, errors = running.process.communicate(timeout=60)
     running.assert_nothing_is_left()
+    assert list(running.scratch.iterdir()) == []
     assert running.process.returncode in (130, -signal.SIGINT), errors
     said = [line for line in errors.splitlines() if line and "record/s" not in line]
     if running.process.returncode == 130:
@@ -261,4 +266,5 @@ def test_workers_that_are_killed_cost_nothing_but_time(
     _, errors = running.process.communicate(timeout=PATIENCE_SECONDS)
     assert running.process.returncode == 0, errors
     running.assert_nothing_is_left()
+    assert list(running.scratch.iterdir()) == []
     assert_same(facts(read_records(next(tmp_path.glob("*/records.csv")).parent)), expected)
