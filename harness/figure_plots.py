@@ -224,7 +224,16 @@ def _rows_of_codecs(axes: Axes, canvas: _Canvas, metric: str, order: list[str]) 
         axes.plot(row["value"], place, drawn.marker, color=drawn.colour, markerfacecolor=face, markersize=4)
     for codec in set(order) - set(table.loc[table["origin"] == MEASURED, "codec"]):
         where = axes.get_yaxis_transform()
-        axes.text(0.97, order.index(codec), "not measured", transform=where, fontsize=5.5, ha="right", va="center")
+        axes.text(
+            0.97,
+            order.index(codec),
+            "not measured",
+            transform=where,
+            backgroundcolor="white",
+            fontsize=5.5,
+            ha="right",
+            va="center",
+        )
     axes.set_xlabel(LABELS[metric])
     axes.margins(x=0.15)
 

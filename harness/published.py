@@ -67,8 +67,10 @@ def read_curve(config: Config, curve: CurveRecipe, metric: str) -> PublishedCurv
         points = readers[path.suffix](path, curve.key, metric)
     except (KeyError, ValueError) as error:
         raise DataError(f"{path} holds no curve {curve.key!r} of {metric}: {error}.") from error
-    if points.ndim != 2 or not len(points):
-        raise DataError(f"{path} holds no points of {metric}.")
+    if points.ndim != 2 or len(points) < max(curve.points, default=1):
+        raise DataError(f"{path} holds {len(points)} points of {metric}, and {curve.points or 'some'} were asked for.")
+    if curve.points:
+        points = points[np.array(curve.points) - 1]
     values = points[:, 1].tolist()
     if metric == "ms_ssim":
         values = [similarity_db(value) for value in values]

@@ -30,6 +30,8 @@ class CurveRecipe(_Table):
     file: str
     key: str = ""
     """The curve's name inside a file of several."""
+    points: tuple[Annotated[int, Field(ge=1)], ...] = ()
+    """Which points of the file, counted from 1; empty: all."""
     codec: str = ""
     """Our codec that its points are checked against; empty: drawn for comparison, nothing here makes it."""
     settings: tuple[float, ...] = ()
