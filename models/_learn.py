@@ -156,7 +156,7 @@ def _hours(checkpoint: Mapping[str, Any]) -> float:
         for name, state in checkpoint["callbacks"].items()
         if name.startswith("Timer") and "time_elapsed" in state
     )
-    return round(float(seconds) / 3600, 3)
+    return float(f"{float(seconds) / 3600:.3g}")
 
 
 def _hardware(machines: Machines) -> str:
