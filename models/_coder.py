@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from harness.errors import ConfigError
+from harness.models._blocks import start_kaiming
 from harness.models._lapped import kernels, mirror_signs
 from harness.models._shape import Networks, Shape
 
@@ -98,8 +101,47 @@ def outwards(array: Tensor, edge: int, signs: Tensor | None) -> Tensor:
     return array
 
 
+class Beside(nn.Module):
+    """A linear path and a network beside it: linear(x) + scale x network(x), one scale a channel, 0 at first.
+
+    So training starts from the linear path alone (ReZero: Bachlechner et al., UAI 2021).
+    """
+
+    def __init__(self, linear: nn.Module, network: nn.Module, channels: int) -> None:
+        super().__init__()
+        self.linear, self.network = linear, network
+        self.scale = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the sum, (images, channels, height, width)."""
+        made: Tensor = self.linear(x) + self.scale[:, None, None] * self.network(x)
+        return made
+
+
+def begun(made: Networks, shape: Shape) -> Networks:
+    """Return random first weights in networks of blocks, and where the shape asks for it, the lapped transform beside.
+
+    Raises:
+        ConfigError: the shape does not fit the lapped transform.
+    """
+    start_kaiming(made.analysis)
+    start_kaiming(made.synthesis)
+    if shape.start != "lapped":
+        return made
+    colours = shape.image_channels
+    widths = [colours * 4**stage for stage in range(shape.stages + 1)]
+    widths[-1] = shape.latent_channels
+    down = [nn.Conv2d(outer, inner, 5, 2, 2) for outer, inner in pairwise(widths)]
+    up = [nn.ConvTranspose2d(inner, outer, 5, 2, 2, 1) for outer, inner in pairwise(widths)][::-1]
+    path = Networks(nn.Sequential(*down), nn.Sequential(*up))
+    start_lapped(path)
+    return Networks(
+        Beside(path.analysis, made.analysis, shape.latent_channels), Beside(path.synthesis, made.synthesis, colours)
+    )
+
+
 def start_lapped(networks: Networks) -> None:
-    """Give a three-stage baseline the weights of the lapped transform, in place; what is left over starts small.
+    """Give three stages of convolutions the weights of the lapped transform, in place; what is left over starts small.
 
     Raises:
         ConfigError: the networks have too few channels, or not three stages.

@@ -116,7 +116,7 @@ def started(order: Order, parts: Split, weights: Path) -> TrainingModule:
         coder.load_state_dict(tensors)
         context.load_law(law)
         moved(coder, context, math.log2(recipe.first_step_for(ratio) / recipe.first_step_for(neighbour)))
-    module = TrainingModule(coder, context, recipe, crops, recipe.batch_for(order.architecture))
+    module = TrainingModule(coder, context, recipe, crops, order.architecture)
     module.weight.fill_(DECISION_WEIGHT / recipe.first_step_for(ratio) ** 2)
     return module
 

@@ -42,10 +42,11 @@ class CropStream(IterableDataset[Tensor]):
 class TrainingModule(lightning.LightningModule):
     """A network and its law, in three phases: the law alone (rate recipes), everything, the law alone."""
 
-    def __init__(self, coder: Coder, context: ContextModel, recipe: Recipe, crops: Crops, batch: int) -> None:
+    def __init__(self, coder: Coder, context: ContextModel, recipe: Recipe, crops: Crops, architecture: str) -> None:
         super().__init__()
         self.coder, self.context = coder, context
-        self.recipe, self.crops, self.batch = recipe, crops, batch
+        self.recipe, self.crops = recipe, crops
+        self.batch, self.learning_rate = recipe.batch_for(architecture), recipe.learning_rate_for(architecture)
         self.micro_batches = 1
         """Into how many parts a batch is cut, their gradients added up (after a lack of memory)."""
         first_law = recipe.law_steps if recipe.loss == "rate" else 0
@@ -136,7 +137,7 @@ class TrainingModule(lightning.LightningModule):
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Return AdamW, the law with a rate of its own, and the recipe's schedule."""
         recipe = self.recipe
-        networks = {"params": list(self.coder.parameters()), "lr": recipe.learning_rate}
+        networks = {"params": list(self.coder.parameters()), "lr": self.learning_rate}
         law: dict[str, Any] = {"params": list(self.context.parameters()), "lr": recipe.law_learning_rate}
         optimizer = torch.optim.AdamW([networks, {**law, "weight_decay": 0.0}], weight_decay=recipe.weight_decay)
         if recipe.schedule == "plateau":

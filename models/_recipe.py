@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
 
 from harness.errors import ConfigError
 from harness.models._shape import Shape
@@ -34,7 +34,7 @@ class Recipe(BaseModel):
     validate_every: Annotated[int, Field(ge=1)] = 250
     patience: Annotated[int, Field(ge=1)] = 12
     """Validations without progress before training ends early."""
-    batch: int | Mapping[str, int] = 8
+    batch: PositiveInt | Mapping[str, PositiveInt] = 8
     """Crops in one step, for all architectures or by architecture."""
     crop: Annotated[int, Field(ge=16)] = 256
     """Height and width of a crop, in pixels."""
@@ -47,7 +47,8 @@ class Recipe(BaseModel):
     validation_images: Annotated[int, Field(ge=1)] = 4
     """How many whole images, each of its own source, are kept for validation."""
 
-    learning_rate: Annotated[float, Field(gt=0)] = 1e-4
+    learning_rate: PositiveFloat | Mapping[str, PositiveFloat] = 1e-4
+    """Of the networks; for all architectures or by architecture."""
     law_learning_rate: Annotated[float, Field(gt=0)] = 5e-3
     weight_decay: Annotated[float, Field(ge=0)] = 1e-5
     schedule: Literal["plateau", "cosine"] = "plateau"
@@ -91,11 +92,11 @@ class Recipe(BaseModel):
 
     def batch_for(self, architecture: str) -> int:
         """Return how many crops one step takes."""
-        if isinstance(self.batch, int):
-            return self.batch
-        if architecture not in self.batch:
-            raise ConfigError(f"the recipe's batch has no number for {architecture!r}.")
-        return self.batch[architecture]
+        return int(_for("batch", self.batch, architecture))
+
+    def learning_rate_for(self, architecture: str) -> float:
+        """Return the peak learning rate of the networks."""
+        return _for("learning_rate", self.learning_rate, architecture)
 
     def first_step_for(self, ratio: float) -> float:
         """Return the quantisation step to start from, in gray levels of 8 bits."""
@@ -124,3 +125,16 @@ class Recipe(BaseModel):
             where = ".".join(str(part) for part in first["loc"])
             raise ConfigError(f"recipes.{name}.{where}: {first['msg']}") from error
         return recipe
+
+
+def _for(key: str, value: float | Mapping[str, float], architecture: str) -> float:
+    """Return a number that a recipe has for all architectures or by architecture.
+
+    Raises:
+        ConfigError: it has none for this one.
+    """
+    if not isinstance(value, Mapping):
+        return value
+    if architecture not in value:
+        raise ConfigError(f"the recipe's {key} has no number for {architecture!r}; it has: {', '.join(value)}.")
+    return value[architecture]

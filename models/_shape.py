@@ -23,7 +23,8 @@ class Shape(BaseModel):
     final: Literal["sigmoid", "none"] = "sigmoid"
     """What follows the last layer."""
     start: Literal["kaiming", "lapped"] = "kaiming"
-    """First weights: random; or, baseline only, an orthonormal lapped transform of 8x8 blocks."""
+    """First weights: random; or an orthonormal lapped transform of 8x8 blocks, as weights of the baseline's own layers
+    or, in the others, as a linear path beside the network."""
     margin: Annotated[int, Field(ge=0, le=4)] = 0
     """Latents that image and latents are mirrored outwards by before the networks, and cropped after."""
 

@@ -19,7 +19,8 @@ class Attention(NetworkCodec):
         """Return fresh networks."""
         from torch import nn
 
-        from harness.models._blocks import attended, doubled, pre_activation, start_kaiming, stem
+        from harness.models._blocks import attended, doubled, pre_activation, stem
+        from harness.models._coder import begun
 
         widths = [*shape.widths, shape.latent_channels]
         down: list[nn.Module] = [stem(shape.image_channels, widths[0])]
@@ -34,7 +35,4 @@ class Attention(NetworkCodec):
                 attended(pre_activation(outer, outer), outer),
                 attended(pre_activation(outer, outer), outer),
             ]
-        made = Networks(nn.Sequential(*down), nn.Sequential(*up))
-        start_kaiming(made.analysis)
-        start_kaiming(made.synthesis)
-        return made
+        return begun(Networks(nn.Sequential(*down), nn.Sequential(*up)), shape)

@@ -20,7 +20,6 @@ class Baseline(NetworkCodec):
     """Convolutions down, transposed convolutions up."""
 
     name: ClassVar[str] = "baseline"
-    shapes: ClassVar[frozenset[str]] = frozenset({"gdn", "lapped"})
 
     @staticmethod
     def networks(shape: Shape) -> Networks:

@@ -22,7 +22,8 @@ class ResNet(NetworkCodec):
         """Return fresh networks."""
         from torch import nn
 
-        from harness.models._blocks import start_kaiming, stem
+        from harness.models._blocks import stem
+        from harness.models._coder import begun
 
         widths = [*shape.widths, shape.latent_channels]
         down: list[nn.Module] = [stem(shape.image_channels, widths[0])]
@@ -30,10 +31,7 @@ class ResNet(NetworkCodec):
         for outer, inner in pairwise(widths):
             down += [_block(outer, outer), _block(outer, inner, 2)]
             up[:0] = [_grow(inner, outer), _block(outer, outer)]
-        made = Networks(nn.Sequential(*down), nn.Sequential(*up))
-        start_kaiming(made.analysis)
-        start_kaiming(made.synthesis)
-        return made
+        return begun(Networks(nn.Sequential(*down), nn.Sequential(*up)), shape)
 
 
 def _block(before: int, after: int, stride: int = 1) -> nn.Module:

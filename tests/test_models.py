@@ -16,7 +16,6 @@ from harness.interface import Image
 from harness.models._bitstream import MOST_PIXELS
 from harness.models._codec import NetworkCodec
 from harness.models._shape import Shape
-from harness.models.baseline import Baseline
 from harness.registry import CodecSpec, find
 from tests import other_process as child
 from tests.images import make_image, packaged_photograph, psnr
@@ -77,22 +76,39 @@ def test_resnet_s_latents_are_never_negative() -> None:
 
 @pytest.mark.parametrize("colours", [1, 3])
 @pytest.mark.parametrize("size", [(8, 8), (24, 40)])
-def test_a_lapped_start_is_exact_before_any_training(colours: Literal[1, 3], size: tuple[int, int]) -> None:
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_a_lapped_start_is_exact_before_any_training(
+    architecture: str, colours: Literal[1, 3], size: tuple[int, int]
+) -> None:
     import torch
 
     from harness.models._coder import Coder
 
     shape = tiny_shape(colours, lapped=True)
-    coder = Coder(shape, Baseline.networks(shape))
+    coder = Coder(shape, ARCHITECTURES[architecture].networks(shape)).eval()
     images = torch.rand(1, colours, *size, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         assert (coder.images(coder.latents(images)) - images).abs().max() < 1e-4
 
 
-def test_a_lapped_start_says_which_channels_it_needs() -> None:
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_a_lapped_start_says_which_channels_it_needs(architecture: str) -> None:
     shape = tiny_shape(3, lapped=True).model_copy(update={"latent_channels": 100})
     with pytest.raises(ConfigError, match=r"exactly 192 latent channels, found .*100"):
-        Baseline.networks(shape)
+        ARCHITECTURES[architecture].networks(shape)
+
+
+@pytest.mark.parametrize("architecture", [name for name in ARCHITECTURES if name != "baseline"])
+def test_beside_a_lapped_start_the_network_learns_from_the_first_step(architecture: str) -> None:
+    import torch
+
+    from harness.models._coder import Coder
+
+    shape = tiny_shape(3, lapped=True)
+    coder = Coder(shape, ARCHITECTURES[architecture].networks(shape))
+    images = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    torch.autograd.backward((coder.images(torch.round(coder.latents(images))) - images).square().sum())
+    assert coder.synthesis.scale.grad.abs().max() > 0
 
 
 @pytest.fixture(scope="module")

@@ -218,7 +218,7 @@ def test_a_batch_that_does_not_fit_into_memory_is_halved(tmp_path: Path, picture
     plain = started(
         training.order_for(find("baseline", {"ratio": 16.0}), {"rate": {**RATE, "batch": 8}}), parts, tmp_path
     )
-    module = Small(plain.coder, plain.context, recipe, plain.crops, 8)
+    module = Small(plain.coder, plain.context, recipe, plain.crops, "baseline")
     run(module, parts.validation, Job(16, tmp_path, Machines("cpu")))
     assert module.micro_batches == 4
     assert [row["step"] for row in rows_of(tmp_path / "curve.csv")] == ["1", "2"]
