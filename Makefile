@@ -1,13 +1,15 @@
 # Everything that is run here runs in .venv, made from the hash-locked requirements by uv.
-# Packages are hard-linked from uv's cache: a second checkout installs nothing again.
+# Packages are hard-linked from uv's cache: a second checkout installs nothing again. The extras are here too, so that
+# every codec is tested; the image has none of them.
 UV_VERSION := $(shell sed -n 's/^uv==\([^ ]*\).*/\1/p' requirements-uv.lock)
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/harness
 UV := $(CACHE)/uv-$(UV_VERSION)/bin/uv
 COMPILE = $(UV) pip compile --quiet --generate-hashes --python-version 3.11
 PYTHON := .venv/bin/python
-LOCK := $(shell sha256sum requirements.lock pyproject.toml | sha256sum | cut -c1-16)
+LOCK := $(shell sha256sum requirements.lock requirements-extras.lock pyproject.toml | sha256sum | cut -c1-16)
 STAMP := .venv/.installed-$(LOCK)
 RATIOS := 4,8,12,16
+TEST_JOBS := 2
 
 .DEFAULT_GOAL := help
 .PHONY: help setup bench test lint types check image docker-test lock pins clean
@@ -21,7 +23,7 @@ bench: $(STAMP) ## compare every codec on the packaged photographs
 	.venv/bin/harness bench --ratios $(RATIOS)
 
 test: $(STAMP) ## run the tests that need no Docker engine
-	$(PYTHON) -m pytest -m 'not docker' $(PYTEST_ARGS)
+	$(PYTHON) -m pytest -m 'not docker and not exhaustive' -n $(TEST_JOBS) --dist loadfile $(PYTEST_ARGS)
 
 lint: $(STAMP) ## check style
 	.venv/bin/ruff format --check .
@@ -55,8 +57,9 @@ $(UV):
 	python3 -m venv $(CACHE)/uv-$(UV_VERSION)
 	$(CACHE)/uv-$(UV_VERSION)/bin/pip install --quiet --require-hashes -r requirements-uv.lock
 
-$(STAMP): requirements.lock pyproject.toml | $(UV)
+$(STAMP): requirements.lock requirements-extras.lock pyproject.toml | $(UV)
 	$(UV) venv --quiet --clear --python '>=3.11,<3.13' .venv
-	$(UV) pip install --quiet --python $(PYTHON) --no-deps --require-hashes -r requirements.lock
+	$(UV) pip install --quiet --python $(PYTHON) --no-deps --require-hashes \
+	    -r requirements.lock -r requirements-extras.lock
 	$(UV) pip install --quiet --python $(PYTHON) --no-deps --no-build-isolation --editable .
 	@touch $@

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import sys
 from collections.abc import Callable
 
 import imagecodecs
@@ -12,7 +13,7 @@ import PIL.Image
 import pytest
 from PIL import JpegImagePlugin
 
-from harness.errors import BadStreamError, ConfigError, UnsupportedImageError
+from harness.errors import BadStreamError, ConfigError, MissingDependencyError, UnsupportedImageError
 from harness.interface import MAX_PIXELS
 from harness.registry import build, get_codec
 from tests.codec_cases import specs
@@ -25,6 +26,22 @@ def by_pillow(format_name: str, quality: int) -> bytes:
     file = io.BytesIO()
     PIL.Image.fromarray(PHOTOGRAPH).save(file, format_name, quality=quality)
     return file.getvalue()
+
+
+EXTRAS = {
+    "jpegli-420": ("pyjpegli", "jpegli"),
+    "heic-444": ("pillow_heif", "heif"),
+    "vvc-420": ("imageio_ffmpeg", "ffmpeg"),
+}
+
+
+@pytest.mark.parametrize("codec_id", EXTRAS)
+def test_a_codec_without_its_extra_says_what_to_install(codec_id: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    package, extra = EXTRAS[codec_id]
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(MissingDependencyError, match=rf"{package}.*pip install 'harness\[{extra}\]'"):
+        codec = build(specs()[codec_id])
+        codec.encode(PHOTOGRAPH, codec.ladder[0])
 
 
 @pytest.mark.parametrize(("codec_id", "format_name"), [("jpeg-420-pillow", "JPEG"), ("webp", "WEBP")])

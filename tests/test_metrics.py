@@ -418,8 +418,8 @@ def test_vmaf_takes_its_smallest_image() -> None:
         assert math.isfinite(value("vmaf", image, noisy(image, 0.05, 255)))
 
 
-@pytest.mark.skipif(HAS_FFMPEG, reason="imageio-ffmpeg is installed")
-def test_vmaf_without_ffmpeg_says_what_to_install() -> None:
+def test_vmaf_without_ffmpeg_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
     image = photograph("chelsea")
     with pytest.raises(MissingDependencyError, match=r"pip install 'harness\[ffmpeg\]'"):
         measure(image, image, 255, ["vmaf"])
