@@ -26,7 +26,7 @@ class Compared:
     table: pd.DataFrame
     """Columns as `harness.report.compare.COLUMNS`."""
     differences: list[str]
-    """In what versions and machines the two runs differ, in words."""
+    """In what software, machine, codecs and options the two runs differ, in words."""
 
 
 def report(runs: Sequence[Path], output: Path | None = None) -> Path:

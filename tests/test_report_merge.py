@@ -64,6 +64,31 @@ def test_what_differs_between_the_runs_is_told() -> None:
     assert "12.0.0 in b" in report_text(run, tabulate(run), [], "figures")
 
 
+def that_says(name: str, **facts: object) -> NamedRun:
+    run = run_of(name, ["one"])
+    return NamedRun(name, run.records, {**run.manifest, **facts})
+
+
+def with_codec(name: str, **provenance: object) -> NamedRun:
+    return that_says(name, codecs=[{"id": "one", "provenance": provenance}])
+
+
+def test_a_codec_that_works_otherwise_in_another_run_is_told_and_one_that_only_one_run_has_is_not() -> None:
+    runs = [with_codec("a", effort=7, library="x"), with_codec("b", effort=3, library="x")]
+    assert merge(runs).manifest["differences"] == ["codec one, effort: 7 in a; 3 in b"]
+    assert merge([runs[0], run_of("c", ["two"])]).manifest["differences"] == []
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "other"),
+    [("command", "harness bench", "harness bench --jobs 1"), ("seed", 0, 1), ("jobs", 2, 1), ("device", "cpu", "cuda")],
+)
+def test_what_was_asked_otherwise_is_told(key: str, value: object, other: object) -> None:
+    merged = merge([that_says("a", **{key: value}), that_says("b", **{key: other})])
+    assert merged.manifest["differences"] == [f"{key}: {value} in a; {other} in b"]
+    assert merged.manifest["runs"]["b"][key] == other
+
+
 def test_the_index_lists_runs_newest_first_with_links(tmp_path: Path) -> None:
     for name in ("20250101T000000Z-kodak", "20260101T000000Z-<b>"):
         (tmp_path / name).mkdir()

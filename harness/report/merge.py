@@ -14,7 +14,10 @@ KEY = ("image", "codec", "protocol", "target_ratio")
 SAME = ("status", "setting", "size_bytes", "file_sha256", "psnr")
 """Columns by which two records of one key are the same result."""
 
-TOLD = ("suite", "started", "command", "versions", "machine", "encodes", "seconds")
+ASKED = ("command", "protocol", "ratios", "seed", "device", "jobs")
+PARTS = ("versions", "metric_versions", "machine", "limits")
+_CODEC = "codec "
+TOLD = ("suite", "started", *ASKED, "versions", "machine", "encodes", "seconds")
 """What the merged manifest keeps of each run."""
 
 
@@ -110,15 +113,31 @@ def _manifest(runs: Sequence[NamedRun], codecs: list[Mapping[str, Any]]) -> dict
 
 
 def _differences(runs: Sequence[NamedRun]) -> list[str]:
-    """Say in what versions, metrics and machines the runs differ."""
+    """Say in what the runs differ: what was asked, with which software, on which machine, with what of each codec."""
+    tables = [_facts(run.manifest) for run in runs]
     told = []
-    for part in ("versions", "metric_versions", "machine"):
-        tables = [dict(run.manifest.get(part) or {}) for run in runs]
-        for key in sorted({key for table in tables for key in table}):
-            values = [table.get(key) for table in tables]
-            if any(value != values[0] for value in values):
-                told.append(
-                    f"{part}, {key}: "
-                    + "; ".join(f"{value} in {run.name}" for run, value in zip(runs, values, strict=True))
-                )
+    for key in dict.fromkeys(key for table in tables for key in table):
+        values = [table.get(key) for table in tables]
+        if any(value != values[0] for value in values) and not _is_of_another_codec(key, tables):
+            told.append(
+                f"{key}: " + "; ".join(f"{value} in {run.name}" for run, value in zip(runs, values, strict=True))
+            )
     return told
+
+
+def _facts(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what of a manifest decides its results, flat: the name that people read -> the value."""
+    facts = {key: manifest[key] for key in ASKED if key in manifest}
+    for part in PARTS:
+        facts |= {f"{part}, {key}": value for key, value in sorted(dict(manifest.get(part) or {}).items())}
+    for codec in manifest.get("codecs") or ():
+        for part in sorted(part for part in codec if part.startswith("provenance")):
+            ratio = part.removeprefix("provenance").replace("_", " at ")
+            facts |= {f"{_CODEC}{codec.get('id')}{ratio}, {key}": value for key, value in sorted(codec[part].items())}
+    return facts
+
+
+def _is_of_another_codec(key: str, tables: Sequence[Mapping[str, Any]]) -> bool:
+    """Tell whether a fact is of a codec that not all runs have."""
+    owner = key.partition(", ")[0] + ", "
+    return key.startswith(_CODEC) and not all(any(name.startswith(owner) for name in table) for table in tables)
