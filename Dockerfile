@@ -12,44 +12,48 @@ RUN apt-get update \
     && apt-get install --yes --no-install-recommends python3 \
     && rm -rf /var/lib/apt/lists/* /var/log/*
 
-# What the project itself needs of requirements.lock (not its tools), every file checked by its hash.
-FROM base AS libraries
-ENV NO_COLOR=1 PYC_INVALIDATION_MODE=UNCHECKED_HASH \
-    UV_CACHE_DIR=/opt/uv-cache UV_NO_PROGRESS=1 UV_PYTHON=/opt/harness/bin/python
+# uv, and the part of the lock file that is torch and CUDA: nine tenths of the image.
+FROM base AS tools
 # hadolint ignore=DL3008
-RUN apt-get update \
-    && apt-get install --yes --no-install-recommends python3-venv \
-    && rm -rf /var/lib/apt/lists/* /var/log/*
+RUN apt-get update && apt-get install --yes --no-install-recommends python3-venv
 WORKDIR /src
 COPY requirements-uv.lock ./
 RUN python3 -m venv /opt/uv \
     && /opt/uv/bin/pip install --no-cache-dir --require-hashes -r requirements-uv.lock
 ARG LOCK=requirements.lock
-ARG EXTRAS=
-COPY pyproject.toml $LOCK ./
-# The CUDA libraries move to a tree of their own: a layer that stays when anything else changes.
-# hadolint ignore=SC2086
-RUN /opt/uv/bin/uv venv --python /usr/bin/python3 /opt/harness \
-    && /opt/uv/bin/uv pip install --compile-bytecode --require-hashes -r pyproject.toml $EXTRAS --constraints "$LOCK" \
-    && rm -rf /opt/uv-cache /opt/harness/.lock \
-    && site=$(echo /opt/harness/lib/python3.*/site-packages) \
-    && mkdir -p "/opt/cuda$site" \
-    && mv "$site/nvidia" "$site/triton" "/opt/cuda$site" \
-    && find /opt/harness /opt/cuda -exec touch --no-dereference --date=@0 {} +
+COPY $LOCK ./
+RUN awk '/^[a-z]/ { big = /^(torch|torchvision|triton|nvidia-.*|cuda-.*)==/ } big && !/#/' "$LOCK" > torch.lock
 
-# The project, as a wheel built with the locked setuptools, in a tree of its own too.
+# What the project itself needs of the lock file (not its tools), every file checked by its hash. torch and CUDA are a
+# layer of their own: it stays until one of their pins moves.
+FROM base AS libraries
+ARG INSTALL="uv pip install --python /opt/harness --cache-dir /opt/uv-cache --no-progress --compile-bytecode"
+ARG PYC_INVALIDATION_MODE=UNCHECKED_HASH
+WORKDIR /src
+COPY --from=tools /opt/uv/bin/uv /usr/local/bin/
+COPY --from=tools /src/torch.lock ./
+RUN uv venv --python /usr/bin/python3 /opt/harness \
+    && $INSTALL --no-deps --require-hashes -r torch.lock \
+    && rm -rf /opt/uv-cache /opt/harness/.lock
+ARG LOCK=requirements.lock
+ARG EXTRAS=
+COPY $LOCK pyproject.toml ./
+# hadolint ignore=SC2086
+RUN $INSTALL --require-hashes --constraints "$LOCK" -r pyproject.toml $EXTRAS \
+    && rm -rf /opt/uv-cache /opt/harness/.lock
+
+# The project, as a wheel built with the locked setuptools, in a tree of its own.
 FROM libraries AS project
 ARG LOCK=requirements.lock
+ARG PYC_INVALIDATION_MODE=UNCHECKED_HASH
 ARG SOURCE_DATE_EPOCH=0
 COPY . ./
-RUN /opt/uv/bin/uv build --quiet --wheel --no-build-isolation --out-dir /opt/wheel \
-    && /opt/uv/bin/uv pip install --prefix /opt/project --no-deps --compile-bytecode /opt/wheel/*.whl \
+RUN uv build --quiet --python /opt/harness --wheel --no-build-isolation --out-dir /opt/wheel \
+    && uv pip install --quiet --python /opt/harness --prefix /opt/project --no-deps --compile-bytecode /opt/wheel/*.whl \
     && cp LICENSE "$LOCK" /opt/project \
     && find /opt/project -exec touch --no-dereference --date="@$SOURCE_DATE_EPOCH" {} +
 
-FROM base
-COPY --from=libraries /opt/cuda/ /
-COPY --from=libraries /opt/harness/ /opt/harness/
+FROM libraries
 COPY --from=project /opt/project/ /opt/harness/
 # Any user may write here, and nowhere else; so the image runs as it is under any --user.
 RUN mkdir /results /cache && chmod 1777 /results /cache
