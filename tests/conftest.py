@@ -11,6 +11,10 @@ from typing import Any
 
 import pytest
 
+from tests.containers import engine, image, made_from, start
+
+__all__ = ["engine", "image", "made_from", "start"]
+
 
 @pytest.fixture(scope="session")
 def other_process() -> Iterator[Callable[..., Any]]:

@@ -1,26 +1,20 @@
-"""The image and its commands on a real Docker engine: `.ci/engine make docker-test` brings one."""
+"""The image in a real Docker engine, as `docker run` starts it: `.ci/engine make docker-test` brings an engine."""
 
 from __future__ import annotations
 
 import json
 import os
 import re
-import shutil
-import signal
-import subprocess
 import tarfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness.container.build import Recipe, build_arguments
-from harness.container.connection import connected
-from harness.errors import ContainerError
-from tests.command import PROGRAM, Ended, complaint, environment, run
+from tests.command import complaint
+from tests.containers import QUICK, ROOT, ended, only_run
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -28,70 +22,9 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(900)]
 
-ROOT = Path(__file__).parents[1]
-IMAGE = "harness:test"
-QUICK = ("bench", "--limit", "1", "--ratios", "8", "--codecs", "jpeg-444,webp,png")
 LOCKED = {"read_only": True, "network_mode": "none", "cap_drop": ["ALL"]}
 STRANGER = 1234
 """A user who is in no file of the image."""
-STOPS_WITHIN_SECONDS = 20
-
-
-@pytest.fixture(scope="session")
-def engine() -> Iterator[DockerClient]:
-    """A client of the engine; the tests are skipped, with the reason, where there is none."""
-    try:
-        with connected() as client:
-            yield client
-    except ContainerError as error:
-        pytest.skip(f"no Docker engine, so nothing of the container is tested: {error}")
-
-
-@pytest.fixture(scope="session")
-def made_from() -> dict[str, str]:
-    """What the image is made from, taken before it is built."""
-    return build_arguments(Recipe(ROOT))
-
-
-@pytest.fixture(scope="session")
-def image(engine: DockerClient, made_from: dict[str, str]) -> str:
-    """The image, built from this checkout on the base that BASE_IMAGE names."""
-    base = os.environ.get("BASE_IMAGE", "")
-    ended = run("container", "build", ROOT, "--image", IMAGE, "--base", base, timeout=840)
-    assert ended.status == 0, ended.err
-    return IMAGE
-
-
-@pytest.fixture
-def start(engine: DockerClient, image: str) -> Iterator[Callable[..., Container]]:
-    """A function that runs a command in a container to its end, as `docker run` does; it is removed afterwards."""
-    made: list[Container] = []
-
-    def run_to_end(*command: str, **settings: Any) -> Container:
-        made.append(engine.containers.create(image, list(command), **settings))
-        made[-1].start()
-        made[-1].wait(timeout=600)
-        return made[-1]
-
-    yield run_to_end
-    for container in made:
-        container.remove(force=True, v=True)
-
-
-def ended(container: Container) -> Ended:
-    container.reload()
-    out, err = (container.logs(stdout=name == "out", stderr=name == "err").decode() for name in ("out", "err"))
-    return Ended(container.attrs["State"]["ExitCode"], out, err)
-
-
-def in_container(*command: str | Path, cwd: Path, **variables: str) -> Ended:
-    variables = {"HARNESS_CACHE": str(cwd / "cache"), **variables}
-    return run("container", "run", "--image", IMAGE, *command, cwd=cwd, timeout=600, **variables)
-
-
-def only_run(results: Path) -> Path:
-    (manifest,) = results.glob("*/manifest.json")
-    return manifest.parent
 
 
 def test_bench_runs_with_nothing_mounted_and_says_how_to_copy_the_report_out(
@@ -195,6 +128,13 @@ def test_what_is_installed_is_what_the_lock_names(start: Callable[..., Container
     assert found.items() <= pinned.items()
 
 
+def pinned_base() -> str:
+    """Return the base image that the Dockerfile names."""
+    found = re.search(r"^ARG BASE_IMAGE=(\S+)", (ROOT / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE)
+    assert found
+    return found[1]
+
+
 def test_the_labels_say_what_the_image_was_made_from(
     engine: DockerClient, image: str, made_from: dict[str, str]
 ) -> None:
@@ -203,158 +143,14 @@ def test_the_labels_say_what_the_image_was_made_from(
     assert labels["org.opencontainers.image.version"] == made_from["VERSION"]
     assert labels["org.opencontainers.image.source"] == made_from["SOURCE"]
     assert labels["harness.lock.sha256"] == made_from["LOCK_SHA256"]
+    assert labels["org.opencontainers.image.base.name"] == (os.environ.get("BASE_IMAGE") or pinned_base())
+    assert labels["org.opencontainers.image.licenses"] == "Apache-2.0"
     assert engine.images.get(image).attrs["Config"]["User"] == "65532:65532"
 
 
-def test_container_run_says_where_the_report_is_and_leaves_no_container(
-    engine: DockerClient, image: str, tmp_path: Path
+def test_our_files_in_the_image_carry_the_time_of_the_commit(
+    start: Callable[..., Container], made_from: dict[str, str]
 ) -> None:
-    before = len(engine.containers.list(all=True))
-    said = in_container("--", *QUICK, cwd=tmp_path)
-    assert said.status == 0, said.err
-    folder = only_run(tmp_path / "results")
-    assert f"On the host: {folder}" in said.out
-    software = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["versions"]
-    assert software["image_id"] == engine.images.get(image).id
-    assert len(engine.containers.list(all=True)) == before
-
-
-def test_container_run_passes_the_exit_status_and_both_streams_on(image: str, tmp_path: Path) -> None:
-    assert "no suite is called 'nosuch'" in in_container("bench", "--suite", "nosuch", cwd=tmp_path).err
-    said = in_container("--gpus", "none", "bench", "--suite", "nosuch", cwd=tmp_path)
-    assert "no suite is called 'nosuch'" in complaint(said)
-    assert "webp" in in_container("codec", "list", cwd=tmp_path).out
-
-
-def test_a_plugin_and_a_data_folder_are_seen_inside(image: str, tmp_path: Path) -> None:
-    plugin = tmp_path / "mine.py"
-    source = (ROOT / "codecs" / "raw.py").read_text(encoding="utf-8")
-    plugin.write_text(source.replace(' = "raw"', ' = "mine"'), encoding="utf-8")
-    (tmp_path / "data").mkdir()
-    named = ("--plugin", plugin, "--mount", tmp_path / "data", "--gpus", "none")
-    said = in_container(*named, "codec", "list", cwd=tmp_path, HARNESS_DATA=str(tmp_path / "data"))
-    assert re.search(r"mine +plugin file", said.out), said.out + said.err
-
-
-def test_ctrl_c_stops_the_container_within_seconds_and_keeps_what_is_done(
-    engine: DockerClient, image: str, tmp_path: Path
-) -> None:
-    command = ("container", "run", "--image", IMAGE, "bench", "--ratios", "8", "--codecs", "jpeg-444,avif-444-psnr")
-    variables = environment(HARNESS_CACHE=str(tmp_path / "cache"))
-    with subprocess.Popen(
-        [PROGRAM, *command], cwd=tmp_path, env=variables, stderr=subprocess.PIPE, text=True, stdout=subprocess.DEVNULL
-    ) as process:
-        assert process.stderr
-        seen = ""
-        while not re.search(r"\b[1-9]\d*/\d+ ", seen):
-            seen += process.stderr.read(1)
-        process.send_signal(signal.SIGINT)
-        asked = time.monotonic()
-        rest = process.stderr.read()
-        assert process.wait(timeout=60) == 130
-    assert time.monotonic() - asked < STOPS_WITHIN_SECONDS
-    assert "interrupted: what is done is kept" in rest
-    assert not engine.containers.list(all=True, filters={"ancestor": IMAGE})
-    again = in_container("bench", "--ratios", "8", "--codecs", "jpeg-444", "--limit", "1", cwd=tmp_path)
-    assert again.status == 0, again.err
-
-
-def test_an_image_that_is_not_there_says_how_to_build_it(engine: DockerClient, tmp_path: Path) -> None:
-    said = run("container", "run", "--image", "nosuch:image", "codec", "list", cwd=tmp_path)
-    assert "Build it with `make image`" in complaint(said)
-
-
-def test_gpus_that_the_engine_lacks_are_refused_when_asked_for_and_else_said(
-    engine: DockerClient, image: str, tmp_path: Path
-) -> None:
-    if "nvidia" in engine.info()["Runtimes"]:
-        pytest.skip("this engine has the NVIDIA runtime")
-    assert "nvidia-container-toolkit" in complaint(in_container("--gpus", "all", "codec", "list", cwd=tmp_path))
-    said = in_container("codec", "list", cwd=tmp_path)
-    assert said.status == 0
-    assert "no NVIDIA GPU: running on the CPU" in said.err
-
-
-def test_two_containers_and_this_machine_make_the_same_files_and_pixels(image: str, tmp_path: Path) -> None:
-    chosen = ("--image", IMAGE, "--codecs", "jpeg-444,png")
-    said = run("container", "check", *chosen, cwd=tmp_path, timeout=600, HARNESS_CACHE=str(tmp_path / "cache"))
-    assert said.status == 0, said.err
-    lines = said.out.splitlines()
-    assert [line.split()[0] for line in lines] == ["codec", "jpeg-444", "png"]
-    assert all(line.count("1 of 1") == 4 for line in lines[1:]), said.out
-
-
-ELSEWHERE = """
-from pathlib import Path
-import numpy as np
-from harness.codecs.raw import Raw
-
-class Elsewhere(Raw):
-    name = "elsewhere"
-    lossless = False
-
-    def decode(self, data):
-        return (super().decode(data) // 16 * 16 + 3 * Path("/.dockerenv").exists()).astype(np.uint8)
-"""
-"""A codec that decodes to samples larger by 3 in a container."""
-
-
-def test_a_decoder_that_differs_in_a_container_is_shown_with_the_largest_difference(image: str, tmp_path: Path) -> None:
-    (tmp_path / "plugins").mkdir()
-    (tmp_path / "plugins" / "elsewhere.py").write_text(ELSEWHERE, encoding="utf-8")
-    variables = {"HARNESS_CACHE": str(tmp_path / "cache"), "HARNESS_PLUGINS": str(tmp_path / "plugins")}
-    chosen = ("--image", IMAGE, "--codecs", "elsewhere")
-    said = run("container", "check", *chosen, cwd=tmp_path, timeout=600, **variables)
-    assert said.status == 0, said.err
-    row = re.split(r"  +", said.out.splitlines()[1])
-    assert row == ["elsewhere", "1 of 1", "1 of 1", "1 of 1", "0 of 1", "3"]
-
-
-@pytest.fixture
-def registry(tmp_path: Path) -> Iterator[str]:
-    """The address of an empty registry on this machine."""
-    program = shutil.which("docker-registry")
-    if program is None:
-        pytest.skip("docker-registry is not installed: apt-get install docker-registry")
-    address = "127.0.0.1:5117"
-    settings = {
-        "version": 0.1,
-        "storage": {"filesystem": {"rootdirectory": str(tmp_path / "registry")}},
-        "http": {"addr": address},
-    }
-    (tmp_path / "registry.json").write_text(json.dumps(settings), encoding="utf-8")
-    with subprocess.Popen([program, "serve", str(tmp_path / "registry.json")], stderr=subprocess.DEVNULL) as process:
-        yield address
-        process.terminate()
-
-
-def test_a_pin_moves_to_the_digest_that_its_tag_has_and_other_digests_are_refused(
-    engine: DockerClient, registry: str, tmp_path: Path
-) -> None:
-    name = f"{registry}/base"
-    source = os.environ.get("BASE_IMAGE")
-    if not source:
-        pytest.skip("BASE_IMAGE names no image to push")
-    engine.images.get(source).tag(name, "1")
-    for _ in range(20):
-        if "error" not in engine.images.push(name, "1"):
-            break
-        time.sleep(0.5)
-    dockerfile = tmp_path / "Dockerfile"
-    wrong = f"ARG BASE_IMAGE={name}:1@sha256:{'0' * 64}\nFROM $BASE_IMAGE\n"
-    dockerfile.write_text(wrong, encoding="utf-8")
-    from docker.errors import APIError, BuildError
-
-    with pytest.raises((APIError, BuildError), match=r"not found|unknown"):
-        engine.images.build(path=str(tmp_path), rm=True)
-    moved = subprocess.run(
-        [str(Path(PROGRAM).with_name("python")), str(ROOT / "scripts" / "pins.py"), str(dockerfile)],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    digest = re.search(r"is now (sha256:[0-9a-f]{64})", moved.stdout)
-    assert digest, moved.stdout
-    assert f"{name}:1@{digest[1]}" in dockerfile.read_text(encoding="utf-8")
-    built, _ = engine.images.build(path=str(tmp_path), rm=True)
-    assert built.id == engine.images.get(source).id
+    probe = "import harness, os; print(int(os.stat(harness.__file__).st_mtime))"
+    said = ended(start("-c", probe, entrypoint="/opt/harness/bin/python"))
+    assert said.out.strip() == made_from["SOURCE_DATE_EPOCH"], said.err

@@ -35,7 +35,7 @@ _ELSEWHERE = (
     "sudo",
     "pip",
 )
-"""Commands that tests of their own run (tests/test_container.py, .ci/run), or that need another machine."""
+"""Commands that tests of their own run (tests/test_container*.py, .ci/run), or that need another machine."""
 
 
 def blocks() -> Iterator[tuple[Path, str]]:
@@ -87,7 +87,7 @@ def why_not(line: str) -> str | None:
     if "data fetch" in line:
         return "downloading is tested against a server on this machine (tests/test_datasets.py)"
     if line.startswith("harness container"):
-        return "it needs a Docker engine (tests/test_container_engine.py)"
+        return "it needs a Docker engine (tests/test_container_commands.py)"
     if "my-jpeg" in line and shutil.which("cjpeg") is None:
         return "the program cjpeg is not on the PATH"
     return None
