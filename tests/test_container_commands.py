@@ -87,7 +87,7 @@ def test_ctrl_c_stops_the_container_within_seconds_and_keeps_what_is_done(
 
 def test_an_image_that_is_not_there_says_how_to_build_it(engine: DockerClient, tmp_path: Path) -> None:
     said = run("container", "run", "--image", "nosuch:image", "codec", "list", cwd=tmp_path)
-    assert "Build it with `make image`" in complaint(said)
+    assert "no image 'nosuch:image'. Build it with `make image`" in complaint(said)
 
 
 def test_gpus_that_the_engine_lacks_are_refused_when_asked_for_and_else_said(

@@ -21,7 +21,7 @@ _GPU_HOOK = "nvidia-container"
 _ADVICE = (
     (
         _NO_DISK,
-        "the engine's disk is full: building needs about 14 GB, running the image 6 GB. "
+        "the engine's disk is full: building needs about 9 GB, running the image 6 GB. "
         "`docker system df` shows what is there, `docker system prune` frees what is unused.",
     ),
     (
@@ -47,9 +47,9 @@ def connected() -> Iterator[DockerClient]:
         with contextlib.closing(docker.from_env()) as client:
             yield client
     except docker.errors.ImageNotFound as error:
+        image = str(error.explanation).rpartition("such image: ")[2]
         raise ContainerError(
-            f"the engine has no such image: {error.explanation}. Build it with `make image` or "
-            "`harness container build`."
+            f"the engine has no image {image!r}. Build it with `make image` or `harness container build`."
         ) from error
     except docker.errors.APIError as error:
         raise ContainerError(refusal(str(error.explanation or error))) from error
