@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness import engine, manifest, pictures, provenance
 from harness.errors import StoreError, UsageError
+from harness.isolation import CodecProcess
 from harness.manifest import Tally
 from harness.measure import kept_file
 from harness.plan import Plan, Request
@@ -59,6 +60,7 @@ def bench(request: Request) -> Run:
             "command": manifest.command_line(),
             **manifest.describe_plan(plan),
             "jobs": jobs,
+            "threads_per_codec": CodecProcess.threads,
             "device": device,
             "seed": 0,
             "versions": provenance.describe_software(),

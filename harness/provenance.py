@@ -17,6 +17,7 @@ LIBRARIES = (
     "pillow",
     "imagecodecs",
     "torch",
+    "cuda-toolkit",
     "compressai",
     "constriction",
     "pytorch-msssim",

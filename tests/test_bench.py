@@ -100,6 +100,7 @@ def test_the_manifest_says_what_was_asked_with_what_and_what_came_of_it(base: Be
     assert manifest["state"] == "done"
     assert manifest["command"].startswith("harness bench --results")
     assert (manifest["ratios"], manifest["protocol"], manifest["jobs"]) == ([4.0, 8.0], "ratio", 2)
+    assert (manifest["threads_per_codec"], manifest["seed"]) == (1, 0)
     assert [codec["id"] for codec in manifest["codecs"]] == CODECS.split(",")
     assert [image["name"] for image in manifest["images"]] == ["crop00.png", "crop01.png"]
     assert (manifest["measured_now"], manifest["reused"]) == (12, 0)

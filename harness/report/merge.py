@@ -14,7 +14,7 @@ KEY = ("image", "codec", "protocol", "target_ratio")
 SAME = ("status", "setting", "size_bytes", "file_sha256", "psnr")
 """Columns by which two records of one key are the same result."""
 
-ASKED = ("command", "protocol", "ratios", "seed", "device", "jobs")
+ASKED = ("command", "protocol", "ratios", "seed", "device", "jobs", "threads_per_codec")
 PARTS = ("versions", "metric_versions", "machine", "limits")
 _CODEC = "codec "
 TOLD = ("suite", "started", *ASKED, "versions", "machine", "encodes", "seconds")
