@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import socket
 import subprocess
 import sys
@@ -177,21 +176,3 @@ def test_a_run_outside_a_container_says_nothing_of_hosts(tmp_path: Path, monkeyp
     monkeypatch.delenv("HARNESS_HOST_RESULTS", raising=False)
     monkeypatch.delenv("HARNESS_IMAGE", raising=False)
     assert where_on_host(tmp_path) == ""
-
-
-@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
-def test_without_an_engine_ci_says_so_and_goes_on(tmp_path: Path) -> None:
-    programs = tmp_path / "programs"
-    programs.mkdir()
-    for name in ("bash", "mktemp", "rm", "id", "mkdir", "env"):
-        (programs / name).symlink_to(str(shutil.which(name)))
-    ended = subprocess.run(
-        [str(ROOT / ".ci" / "engine"), "false"],
-        env={"PATH": str(programs), "HOME": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert ended.returncode == 0, ended.stderr
-    assert "SKIPPED: false" in ended.stdout
-    assert "no Docker engine: none answers" in ended.stdout
