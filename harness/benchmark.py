@@ -46,7 +46,7 @@ def bench(request: Request) -> Run:
         UsageError: the request is wrong; nothing was measured.
     """
     check_writable(request.results)
-    device = device_for(request.device)
+    device = device_for(request.device, request.scheduler)
     plan = make_plan(request, device)
     if request.train and _train_missing(plan, request):
         plan = make_plan(request, device)
@@ -70,13 +70,14 @@ def bench(request: Request) -> Run:
         previous = _previous(folder) if _previous(folder).get("state") == "done" else {}
         if tasks or not previous:
             manifest.write(folder / "manifest.json", about)
-        tally, seconds = _measure(_Work(plan, tasks, store), jobs, request.scheduler)
+        work = _Work(plan, tasks, store, request.ship_images)
+        tally, seconds, jobs = _measure(work, jobs, request.scheduler)
         store.save("", "", plan.blanks, ())
         records = list(store.records(report_order(plan)))
     if not tally.measured and previous:
         about = previous  # nothing was measured now: the run's own account of itself stands
     else:
-        about |= manifest.describe_results(records, tally, seconds, jobs)
+        about |= {"jobs": jobs, **manifest.describe_results(records, tally, seconds, jobs)}
     return write_run(folder, records, {**about, "state": "done"})
 
 
@@ -106,6 +107,7 @@ class _Work:
     plan: Plan
     tasks: list[Task]
     store: Store
+    ship_images: bool = False
 
     def batches(self) -> Iterator[Iterator[Task]]:
         """Yield the first image's tasks, then all others: the first image's file sizes speed up their searches."""
@@ -114,7 +116,8 @@ class _Work:
         yield (self._hinted(self._known(task)) for task in self.tasks if task.pixels != first.pixels)
 
     def _known(self, task: Task) -> Task:
-        return replace(task, known=self.store.encodes(task.pixels, task.codec_key))
+        image = replace(task.image, data=task.image.path.read_bytes()) if self.ship_images else task.image
+        return replace(task, image=image, known=self.store.encodes(task.pixels, task.codec_key))
 
     def _hinted(self, task: Task) -> Task:
         first = self.plan.images[0]
@@ -123,13 +126,13 @@ class _Work:
         return replace(task, hint=tuple((encode.setting, encode.size_bytes / pixels) for encode in encodes))
 
 
-def _measure(work: _Work, jobs: int, scheduler: str | None) -> tuple[Tally, float]:
-    """Run tasks and store each outcome as it arrives; return the tally and the wall time in seconds."""
+def _measure(work: _Work, jobs: int, scheduler: str | None) -> tuple[Tally, float, int]:
+    """Run tasks and store each outcome as it arrives; return the tally, the wall time in seconds, and the workers."""
     from tqdm.auto import tqdm
 
     tally, start = Tally(), time.perf_counter()
     if not work.tasks:
-        return tally, 0.0
+        return tally, 0.0, jobs
     with tqdm(
         total=sum(len(task.goals) for task in work.tasks), unit="record", smoothing=0.05, dynamic_ncols=True
     ) as bar:
@@ -141,8 +144,8 @@ def _measure(work: _Work, jobs: int, scheduler: str | None) -> tuple[Tally, floa
             bar.set_postfix_str(f"{task.codec.id} on {task.image.name}", refresh=False)
             bar.update(len(task.goals))
 
-        engine.run(work.batches(), min(jobs, len(work.tasks)), scheduler, keep)
-    return tally, time.perf_counter() - start
+        workers = engine.run(work.batches(), min(jobs, len(work.tasks)), scheduler, keep)
+    return tally, time.perf_counter() - start, workers
 
 
 def unfinished(plan: Plan, store: Store) -> Iterator[Task]:
@@ -238,12 +241,14 @@ def check_writable(results: Path) -> None:
         ) from error
 
 
-def device_for(asked: str) -> str:
-    """Return "cuda" or "cpu" for what was asked.
+def device_for(asked: str, scheduler: str | None = None) -> str:
+    """Return "cuda" or "cpu" for what was asked; on a cluster, whose machines are others, "auto" is "cpu".
 
     Raises:
         UsageError: a GPU was asked for and there is none.
     """
+    if scheduler:
+        return "cuda" if asked == "cuda" else "cpu"
     if asked == "cpu" or (asked == "auto" and not provenance.has_gpu()):
         return "cpu"
     if not provenance.has_gpu():

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -28,11 +28,13 @@ class ImageSource:
     path: Path
     sample_bits: int | None = None
     sha256: str | None = None
+    data: bytes | None = field(default=None, repr=False)
+    """What the file holds, where a task takes it along to a worker that does not see the file."""
 
 
 def from_folder(folder: Path) -> list[ImageSource]:
     """Return the images of a user's own folder, named by their path below it."""
-    return [ImageSource(path.relative_to(folder).as_posix(), path) for path in find_images(folder)]
+    return [ImageSource(path.relative_to(folder).as_posix(), path.absolute()) for path in find_images(folder)]
 
 
 def from_set(name: str, data: DataConfig) -> list[ImageSource]:

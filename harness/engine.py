@@ -13,15 +13,17 @@ import os
 import signal
 import tempfile
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING, Any
 
 import psutil
 
+from harness import cluster as existing
 from harness.errors import UsageError
 from harness.measure import run_task
-from harness.tasks import Outcome, Task, blank_record
+from harness.tasks import Outcome, Task, failed_outcome, metrics_key
 from harness.watch import kill_tree
 
 if TYPE_CHECKING:
@@ -32,9 +34,19 @@ _AHEAD = 3
 """How many tasks a worker has at hand or waiting."""
 _LOST_WORKERS = 5
 """So many workers may be lost under one task before its records fail."""
-_CONNECT_SECONDS = 10
+_LOOK_TASKS = 16
+"""After so many outcomes the workers are counted again."""
 _RESTART_SECONDS = 30
 """So long may a worker that was lost take to come back before another one is started for it."""
+_SETTINGS: Mapping[str, Any] = {
+    "distributed.scheduler.allowed-failures": _LOST_WORKERS,
+    "distributed.deploy.lost-worker-timeout": f"{_RESTART_SECONDS} s",
+    "distributed.worker.memory.target": False,
+    "distributed.worker.memory.spill": False,
+    "distributed.worker.memory.pause": False,
+    "distributed.worker.memory.terminate": False,
+}
+"""Of the workers started here; those of somebody's cluster have their own."""
 _LOOK_SECONDS = 2
 _KILL_ROUNDS, _ROUND_SECONDS = 8, 0.03
 
@@ -46,36 +58,55 @@ def default_jobs() -> int:
 
 def run(
     batches: Iterable[Iterable[Task]], jobs: int, scheduler: str | None, on_outcome: Callable[[Outcome], None]
-) -> None:
+) -> int:
     """Run every task, batch after batch, and hand each outcome to `on_outcome`, in this process, as it arrives.
 
+    Args:
+        batches: the tasks.
+        jobs: how many processes to start here where there is no cluster.
+        scheduler: the address of an existing cluster; None: there is none.
+        on_outcome: what to do with an outcome.
+
+    Returns:
+        How many tasks ran at once, at most.
+
     Raises:
-        UsageError: the scheduler cannot be reached.
+        UsageError: the scheduler cannot be reached, or none of its workers offers what a task needs.
     """
-    with _client(jobs, scheduler) as client:
-        for batch in batches:
-            _run_batch(client, iter(batch), on_outcome)
+    for name in ("distributed", "distributed.nanny", "distributed.worker", "distributed.scheduler"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    with existing.connected(scheduler) if scheduler else _local_client(jobs) as client:
+        return max(_run_batch(client, iter(batch), bool(scheduler), on_outcome) for batch in batches)
 
 
-def _run_batch(client: Client, waiting: Iterator[Task], on_outcome: Callable[[Outcome], None]) -> None:
+def _run_batch(client: Client, waiting: Iterator[Task], distant: bool, on_outcome: Callable[[Outcome], None]) -> int:
     from distributed import as_completed
 
     pending = as_completed(raise_errors=False)
     held: dict[Any, Task] = {}
 
-    def submit() -> None:
-        task = next(waiting, None)
-        if task is not None:
-            future = client.submit(run_task, task, pure=False)
-            held[future.key] = task
+    def submit(most: int) -> None:
+        while len(held) < most and (task := next(waiting, None)):
+            future = _submitted(client, task, distant)
+            held[future.key] = replace(task, image=replace(task.image, data=None))
             pending.add(future)
 
-    workers = max(1, len(client.scheduler_info(n_workers=-1)["workers"]))
-    for _ in range(_AHEAD * workers):
-        submit()
-    for future in pending:
-        submit()
-        on_outcome(_outcome(future, held.pop(future.key)))
+    workers = max(1, existing.worker_count(client))
+    submit(_AHEAD * workers)
+    for number, future in enumerate(pending):
+        task = held.pop(future.key)
+        if number % _LOOK_TASKS == _LOOK_TASKS - 1:  # a cluster may grow
+            workers = max(workers, existing.worker_count(client))
+        submit(_AHEAD * workers)
+        on_outcome(_outcome(future, task))
+    return workers
+
+
+def _submitted(client: Client, task: Task, distant: bool) -> Future[Outcome]:
+    if not distant:
+        return client.submit(run_task, task, pure=False)
+    needs = existing.resources_for(task, client)
+    return client.submit(existing.run_there, task, metrics_key(task.metric_names), pure=False, resources=needs)
 
 
 def _outcome(future: Future[Outcome], task: Task) -> Outcome:
@@ -84,39 +115,12 @@ def _outcome(future: Future[Outcome], task: Task) -> Outcome:
     if future.status == "finished":
         outcome: Outcome = future.result()
         return outcome
+    if future.cancelled():
+        raise UsageError("the scheduler ended in the middle of the run. What is stored is kept: run the command again.")
     error = future.exception()
     lost = isinstance(error, KilledWorker)
-    reason = f"it ended {_LOST_WORKERS} workers." if lost else f"the harness failed: {type(error).__name__}: {error}"
-    records = tuple(blank_record(goal, task.image.name, task.codec.id, "failed", reason) for goal in task.goals)
-    return Outcome(task, records)
-
-
-@contextlib.contextmanager
-def _client(jobs: int, scheduler: str | None) -> Iterator[Client]:
-    import dask
-    from distributed import Client
-
-    for name in ("distributed", "distributed.nanny", "distributed.worker", "distributed.scheduler"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
-    settings: dict[str, Any] = {
-        "distributed.scheduler.allowed-failures": _LOST_WORKERS,
-        "distributed.deploy.lost-worker-timeout": f"{_RESTART_SECONDS} s",
-        "distributed.worker.memory.target": False,
-        "distributed.worker.memory.spill": False,
-        "distributed.worker.memory.pause": False,
-        "distributed.worker.memory.terminate": False,
-    }
-    with dask.config.set(settings):
-        if scheduler:
-            try:
-                distant = Client(scheduler, timeout=_CONNECT_SECONDS)
-            except (OSError, ValueError) as error:
-                raise UsageError(f"the scheduler {scheduler} cannot be used: {error}") from error
-            with distant:
-                yield distant
-            return
-        with _local_client(jobs) as client:
-            yield client
+    reason = "it ended several workers." if lost else f"the harness failed: {type(error).__name__}: {error}"
+    return failed_outcome(task, reason)
 
 
 @contextlib.contextmanager
@@ -129,7 +133,7 @@ def _local_client(jobs: int) -> Iterator[Client]:
     before = {process.pid for process in psutil.Process().children()}
     scratch = tempfile.TemporaryDirectory(prefix="harness-run-", ignore_cleanup_errors=True)
     # What killed workers leave of their files goes with the folder.
-    with scratch as folder, dask.config.set({"temporary-directory": folder}), _deaf_loop() as loop:
+    with scratch as folder, dask.config.set({**_SETTINGS, "temporary-directory": folder}), _deaf_loop() as loop:
         with _children_end_with_this(before):
             cluster = LocalCluster(
                 n_workers=jobs,

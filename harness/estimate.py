@@ -25,7 +25,7 @@ class Estimate:
 
 def estimate(request: Request) -> Estimate:
     """Count what a request would measure, and time one task a codec to say how long that takes."""
-    plan = make_plan(request, device_for(request.device))
+    plan = make_plan(request, device_for(request.device, request.scheduler))
     path = request.results / STORE_NAME
     tasks = list(plan.tasks)
     if path.is_file():

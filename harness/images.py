@@ -88,8 +88,10 @@ def find_images(folder: Path) -> list[Path]:
     return paths
 
 
-def read_image(path: Path, name: str | None = None, sample_bits: int | None = None) -> TestImage:
-    """Read one image file by the rules above.
+def read_image(
+    path: Path, name: str | None = None, sample_bits: int | None = None, data: bytes | None = None
+) -> TestImage:
+    """Read one image file by the rules above; `data` is what it holds, where that is known already.
 
     Raises:
         ImageError: the file cannot be read or is of a kind that is not taken.
@@ -98,7 +100,7 @@ def read_image(path: Path, name: str | None = None, sample_bits: int | None = No
     from PIL import UnidentifiedImageError
 
     try:
-        data = path.read_bytes()
+        data = path.read_bytes() if data is None else data
     except OSError as error:
         raise ImageError(f"the image {path} cannot be read: {error.strerror}.") from error
     Pillow.MAX_IMAGE_PIXELS = MAX_PIXELS

@@ -9,6 +9,7 @@ import hashlib
 import json
 import math
 import os
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -38,14 +39,24 @@ _FILLED = 0.99
 """Where a codec's own rate control uses less of a budget, its top setting is tried too."""
 
 
-@lru_cache(maxsize=4)
-def _processes(limits: Limits) -> CodecProcesses:
-    return CodecProcesses(limits)
+class _Own(threading.local):
+    """Each thread's own child processes: a worker of somebody's cluster may have several threads."""
+
+    def __init__(self) -> None:
+        self.processes: dict[Limits, CodecProcesses] = {}
+
+
+_OWN = _Own()
+
+
+def codec_processes(limits: Limits) -> CodecProcesses:
+    """Return the child processes of this worker's thread that are held to some limits."""
+    return _OWN.processes.setdefault(limits, CodecProcesses(limits))
 
 
 @lru_cache(maxsize=4)
 def _read(source: ImageSource, pixels: str) -> TestImage:
-    image = read_image(source.path, source.name, source.sample_bits)
+    image = read_image(source.path, source.name, source.sample_bits, source.data)
     if image.fingerprint != pixels:
         raise LawError(f"the image {source.path} changed while the run went on.")
     return image
@@ -54,7 +65,7 @@ def _read(source: ImageSource, pixels: str) -> TestImage:
 def run_task(task: Task) -> Outcome:
     """Measure every goal of a task; a failure becomes the reason of the records it costs."""
     start = time.perf_counter()
-    run = TaskRun(task, _processes(task.limits))
+    run = TaskRun(task, codec_processes(task.limits))
     try:
         image = _read(task.image, task.pixels)
     except HarnessError as error:
@@ -264,7 +275,7 @@ class TaskRun:
         path = kept_file(Path(self.task.keep_files), found.file_sha256)
         partial = path.with_name(f"{path.name}.{os.getpid()}.part")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            path.parent.mkdir(exist_ok=True)
             partial.write_bytes(self.file_at(found.setting, image))
             partial.rename(path)
         except OSError as error:

@@ -22,10 +22,10 @@ PICTURED = 2
 
 
 def keep(image: Image, folder: Path) -> None:
-    """Write a picture unless it is there."""
+    """Write a picture unless it is there, or the run's folder is not seen from here (a worker of a cluster)."""
     path = folder / f"{pixels_sha256(image)}.png"
-    if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
+    if folder.parent.is_dir() and not path.exists():
+        folder.mkdir(exist_ok=True)
         partial = path.with_name(f".{os.getpid()}-{path.name}")  # of its own: other workers keep the same original
         to_file(image, partial)
         partial.rename(path)

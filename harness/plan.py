@@ -27,6 +27,7 @@ class Request:
     limit: int | None = None
     jobs: int | None = None
     scheduler: str | None = None
+    ship_images: bool = False
     device: str = "auto"
     results: Path = Path("results")
     train: bool = True

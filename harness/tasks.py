@@ -83,6 +83,13 @@ def blank_record(goal: Goal, image: str, codec: str, status: str, reason: str) -
     return Record(goal.fingerprint, image, codec, goal.protocol, goal.target_ratio, status, goal.setting, reason=reason)
 
 
+def failed_outcome(task: Task, reason: str) -> Outcome:
+    """Return the outcome of a task that could not be measured at all."""
+    return Outcome(
+        task, tuple(blank_record(goal, task.image.name, task.codec.id, "failed", reason) for goal in task.goals)
+    )
+
+
 @lru_cache(maxsize=16)
 def metrics_key(names: tuple[str, ...]) -> str:
     """Return names and versions of metrics, as a key of what was computed."""

@@ -122,7 +122,7 @@ def time_run(request: Request, repeats: int, allow_busy: bool) -> Run:
 
     run = bench(request)
     busy = require_idle(allow_busy)
-    plan = make_plan(request, device_for(request.device))
+    plan = make_plan(request, device_for(request.device, request.scheduler))
     with Store(request.results / STORE_NAME) as store:
         subjects = list(_subjects(plan, store))
         for record in tqdm(time_subjects(subjects, repeats, busy), total=len(subjects), unit="record"):

@@ -31,6 +31,7 @@ _SELECTION = (
     click.option("--limit", type=click.IntRange(min=1), help="Only the first so many images."),
     click.option("--jobs", type=click.IntRange(min=1), help="Worker processes; one a processor unless said."),
     click.option("--scheduler", metavar="ADDRESS", help="An existing dask scheduler, as in tcp://host:8786."),
+    click.option("--ship-images", is_flag=True, help="Send images along, to workers that do not see their folder."),
     click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True),
     click.option("--no-train", is_flag=True, help="Do not train: learned codecs without weights are `missing`."),
     click.option("--allow-leaks", is_flag=True, help="Measure learned codecs on images they were trained on, marked."),
