@@ -136,7 +136,7 @@ def read(path: Path) -> dict[str, Any]:
     """
     try:
         loaded = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise StoreError(f"{path} cannot be read as a manifest: {error}.") from error
     if not isinstance(loaded, dict):
         raise StoreError(f"{path} is no manifest: it holds a {type(loaded).__name__}.")

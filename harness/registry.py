@@ -106,7 +106,7 @@ def _classes_of(path: Path) -> list[tuple[str, str]]:
         tree = ast.parse(path.read_bytes(), str(path))
     except OSError as error:
         raise UsageError(f"the plugin {path} cannot be read: {error.strerror}.") from error
-    except (SyntaxError, ValueError) as error:
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise UsageError(f"the plugin {path} is not Python: {error}.") from error
     classes = [(name, node.name) for node in tree.body if isinstance(node, ast.ClassDef) for name in _names_in(node)]
     if not classes:

@@ -126,6 +126,7 @@ def load(card: Card, path: Path) -> dict[str, NDArray[Any]]:
     Raises:
         DataError: the file is absent or is not what its card says.
     """
+    from safetensors import SafetensorError
     from safetensors.numpy import load as unpack
 
     if not path.is_file():
@@ -133,4 +134,7 @@ def load(card: Card, path: Path) -> dict[str, NDArray[Any]]:
     data = path.read_bytes()
     if hashlib.sha256(data).hexdigest() != card.sha256:
         raise DataError(f"the weights {path} are damaged: their sha256 is not what their card says. Delete both files.")
-    return dict(unpack(data))
+    try:
+        return dict(unpack(data))
+    except (SafetensorError, KeyError, ValueError, TypeError) as error:
+        raise DataError(f"the weights {path} are damaged: {error}. Delete them and their card.") from error

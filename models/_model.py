@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.errors import DataError
 from harness.interface import Image
 from harness.models._bitstream import Stream
 from harness.models._checkpoint import Card, load
@@ -46,11 +47,16 @@ def built(networks: Callable[[Shape], Networks], card: Card, path: Path, device:
 
     from harness.models._coder import Coder
 
-    tensors, law = parts_of(load(card, path))
+    arrays = load(card, path)
     with torch.device("meta"):
         coder = Coder(card.shape, networks(card.shape))
-    coder.load_state_dict(tensors, assign=True)
-    coder.place_signs()
+    try:
+        tensors, law = parts_of(arrays)
+        coder.load_state_dict(tensors, assign=True)
+        coder.place_signs()
+    except (LookupError, RuntimeError, TypeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise DataError(f"the weights {path} are not those of the network that their card names: {reason}") from error
     return Model(card, coder.eval().to(device), law)
 
 

@@ -1,0 +1,122 @@
+"""Hostile bytes end in a picture or an error of ours, within limits: samples here, long runs when asked for."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from harness.errors import MissingDependencyError
+from harness.isolation import CodecProcess
+from tests.codec_cases import codec_ids, specs
+from tests.command import environment
+from tests.fuzzing import LIMITS, TARGETS, Totals, fuzz_codec, mutated
+
+SEED = 20240703
+SAMPLE = 15
+STREAMS = 4000
+"""Mutated streams of each codec in the long run; of codecs that start a program, fewer."""
+STREAMS_OF_PROGRAMS = 400
+EDITS = 5000
+ATHERIS_RUNS = 20_000
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def process() -> Iterator[CodecProcess]:
+    found = CodecProcess(LIMITS)
+    yield found
+    found.close()
+
+
+def assert_harmless(totals: Totals, streams: int) -> None:
+    assert totals.count == streams
+    assert not totals.faults, [(ending, data[:80].hex()) for ending, data in totals.faults[:3]]
+    assert totals.slowest_seconds < LIMITS.seconds
+
+
+@pytest.mark.parametrize("codec_id", codec_ids())
+def test_a_few_mutated_streams_end_in_an_image_or_a_bad_stream(codec_id: str, process: CodecProcess) -> None:
+    try:
+        totals = fuzz_codec(specs()[codec_id], process, SAMPLE, SEED)
+    except MissingDependencyError as error:
+        pytest.skip(str(error))
+    assert_harmless(totals, SAMPLE)
+
+
+@pytest.mark.exhaustive
+@pytest.mark.timeout(7200)
+@pytest.mark.parametrize("codec_id", codec_ids())
+def test_many_mutated_streams_end_in_an_image_or_a_bad_stream(
+    codec_id: str, process: CodecProcess, record_property: Callable[[str, object], None]
+) -> None:
+    spec = specs()[codec_id]
+    streams = STREAMS_OF_PROGRAMS if spec.target.endswith((":Ffmpeg", ":Command")) else STREAMS
+    try:
+        totals = fuzz_codec(spec, process, streams, SEED + 1)
+    except MissingDependencyError as error:
+        pytest.skip(str(error))
+    for ending, count in totals.endings.items():
+        record_property(ending, count)
+    record_property("slowest seconds", round(totals.slowest_seconds, 3))
+    assert_harmless(totals, streams)
+
+
+@pytest.mark.parametrize("name", TARGETS)
+@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.binary(max_size=300), seed=st.integers(0, 2**32))
+def test_no_bytes_upset_a_decoder_of_ours(name: str, data: bytes, seed: int) -> None:
+    target = TARGETS[name]
+    target.run(data)
+    target.run(mutated(target.sound(), np.random.default_rng(seed)))
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_a_sound_file_reaches_the_end_of_its_decoder(name: str) -> None:
+    TARGETS[name].run(TARGETS[name].sound())
+
+
+DEEP = {
+    "config": b"a = " + b"[" * 100_000,
+    "manifest": b"[" * 100_000,
+    "card": b"[" * 100_000,
+    "plugin": b"(" * 100_000,
+    "records": b'"' * 100_000,
+}
+
+
+@pytest.mark.parametrize("name", DEEP)
+def test_deep_nesting_is_refused_as_any_damage_is(name: str) -> None:
+    TARGETS[name].run(DEEP[name])
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("name", TARGETS)
+def test_no_mutation_upsets_a_decoder_of_ours(name: str) -> None:
+    target, rng = TARGETS[name], np.random.default_rng(SEED)
+    sound = target.sound()
+    for _ in range(EDITS):
+        target.run(mutated(sound, rng))
+
+
+@pytest.mark.exhaustive
+@pytest.mark.timeout(7200)
+@pytest.mark.parametrize("name", TARGETS)
+def test_atheris_finds_nothing(name: str, tmp_path: Path) -> None:
+    pytest.importorskip("atheris", reason="atheris is not installed: it is made for Linux")
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.fuzz_atheris", name, f"-runs={ATHERIS_RUNS}", "-seed=1", "-max_len=4096"],
+        cwd=tmp_path,
+        env=environment(PYTHONPATH=str(ROOT)),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert f"Done {ATHERIS_RUNS} runs" in done.stderr
