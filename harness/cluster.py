@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from harness.config import Limits
 from harness.errors import HarnessError, LawError, UsageError
-from harness.measure import codec_processes, run_task
+from harness.isolation import codec_processes
+from harness.measure import run_task
 from harness.registry import CodecSpec
 from harness.tasks import Outcome, Task, failed_outcome, metrics_key
 

@@ -6,6 +6,7 @@ limits, and started anew for the next call.
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -206,3 +207,18 @@ class CodecProcesses:
         while len(self._alive) > self.most:
             self._alive.popitem(last=False)[1].close()
         return process
+
+
+class _Own(threading.local):
+    """Each thread's own child processes: a worker of somebody's cluster may have several threads."""
+
+    def __init__(self) -> None:
+        self.processes: dict[Limits, CodecProcesses] = {}
+
+
+_OWN = _Own()
+
+
+def codec_processes(limits: Limits) -> CodecProcesses:
+    """Return the child processes of this worker's thread that are held to some limits."""
+    return _OWN.processes.setdefault(limits, CodecProcesses(limits))

@@ -9,7 +9,6 @@ import hashlib
 import json
 import math
 import os
-import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -17,7 +16,6 @@ from functools import lru_cache
 from pathlib import Path
 
 from harness import metrics, pictures
-from harness.config import Limits
 from harness.datasets import ImageSource
 from harness.errors import (
     BudgetError,
@@ -30,28 +28,13 @@ from harness.errors import (
 )
 from harness.images import TestImage, pixels_sha256, read_image
 from harness.interface import Setting, raw_bytes
-from harness.isolation import CodecProcesses
+from harness.isolation import CodecProcesses, codec_processes
 from harness.rate import Search, budget_bytes
 from harness.records import CSV_COLUMNS, Encode, Record
 from harness.tasks import Goal, Outcome, Shares, Task, blank_record, metrics_key
 
 _FILLED = 0.99
 """Where a codec's own rate control uses less of a budget, its top setting is tried too."""
-
-
-class _Own(threading.local):
-    """Each thread's own child processes: a worker of somebody's cluster may have several threads."""
-
-    def __init__(self) -> None:
-        self.processes: dict[Limits, CodecProcesses] = {}
-
-
-_OWN = _Own()
-
-
-def codec_processes(limits: Limits) -> CodecProcesses:
-    """Return the child processes of this worker's thread that are held to some limits."""
-    return _OWN.processes.setdefault(limits, CodecProcesses(limits))
 
 
 @lru_cache(maxsize=4)

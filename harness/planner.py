@@ -30,16 +30,19 @@ def make_plan(request: Request, device: str) -> Plan:
     Raises:
         UsageError: a name is unknown, an image cannot be read, a ratio is not above 1.
     """
+    suite = request.config.suite(request.suite or request.config.default_suite)
+    ratios = _ratios(request, suite)
+    _metric_names(suite)
+    return plan_of(request, device, _planned_images(request, suite), _planned_codecs(request, suite, ratios))
+
+
+def plan_of(request: Request, device: str, images: tuple[PlannedImage, ...], codecs: tuple[PlannedCodec, ...]) -> Plan:
+    """Return the plan for images that are read and codecs that have described themselves."""
     config = request.config
     suite_name = request.suite or config.default_suite
     suite = config.suite(suite_name)
-    ratios = tuple(sorted(dict.fromkeys(request.ratios or suite.ratios)))
-    if low := [ratio for ratio in ratios if not 1 < ratio < 1e6]:
-        raise UsageError(f"a ratio of {low[0]:g} was asked for; a ratio is raw bytes / file bytes and above 1.")
+    ratios, names = _ratios(request, suite), _metric_names(suite)
     protocol = request.protocol or suite.protocol
-    names = _metric_names(suite)
-    images = _planned_images(request, suite)
-    codecs = _planned_codecs(request, suite, ratios)
     verdicts = LeakVerdicts()
     builder = _Builder(config, suite, ratios, protocol, names, device, verdicts, request.allow_leaks)
     pairs = [(image, codec) for image in images for codec in codecs]
@@ -48,6 +51,13 @@ def make_plan(request: Request, device: str) -> Plan:
     verdicts.save()
     name = suite_name if request.images is None else request.images.resolve().name or "images"
     return Plan(name, suite, ratios, protocol, names, images, codecs, tasks, blanks)
+
+
+def _ratios(request: Request, suite: SuiteConfig) -> tuple[float, ...]:
+    ratios = tuple(sorted(dict.fromkeys(request.ratios or suite.ratios)))
+    if low := [ratio for ratio in ratios if not 1 < ratio < 1e6]:
+        raise UsageError(f"a ratio of {low[0]:g} was asked for; a ratio is raw bytes / file bytes and above 1.")
+    return ratios
 
 
 def _metric_names(suite: SuiteConfig) -> tuple[str, ...]:
@@ -184,22 +194,22 @@ class _Builder:
 
     def _goals(self, image: PlannedImage, codec: PlannedCodec) -> Iterator[Goal]:
         """Yield what is asked of a codec: riders the null test, others the protocols of the run."""
+        parts = (image.pixels, image.source.name, codec.spec.id, codec.key, metrics_key(self.metric_names))
+        asked, bits = "\n".join(parts), float(image.sample_bits)
+
+        def goal(protocol: str, ratio: float | None, setting: Setting | None) -> Goal:
+            numbers = [None if number is None else float(number) for number in (bits, ratio, setting)]
+            return Goal(digest(asked, protocol, repr(numbers)), protocol, ratio, setting)
+
         if codec.description and codec.description.lossless:
-            yield self._goal(image, codec, "null", None, codec.description.ladder[0])
+            yield goal("null", None, codec.description.ladder[0])
             return
         if self.protocol in ("ratio", "both"):
             for ratio in self.ratios if codec.ratio is None else (codec.ratio,):
-                yield self._goal(image, codec, "ratio", ratio, None)
+                yield goal("ratio", ratio, None)
         if self.protocol in ("sweep", "both") and codec.description:
             for setting in self._sweep_settings(codec):
-                yield self._goal(image, codec, "sweep", codec.ratio, setting)
-
-    def _goal(
-        self, image: PlannedImage, codec: PlannedCodec, protocol: str, ratio: float | None, setting: Setting | None
-    ) -> Goal:
-        asked = (image.pixels, image.source.name, codec.spec.id, codec.key, metrics_key(self.metric_names))
-        numbers = [None if number is None else float(number) for number in (image.sample_bits, ratio, setting)]
-        return Goal(digest(*asked, protocol, repr(numbers)), protocol, ratio, setting)
+                yield goal("sweep", codec.ratio, setting)
 
     def _sweep_settings(self, codec: PlannedCodec) -> list[Setting]:
         """Return the settings of benchmarks.toml, else some spread evenly over the ladder, ends included."""

@@ -30,9 +30,8 @@ STATUSES = (
     "missing",
     "leaked",
 )
-"""What a record can say (design: ratio protocol; sweep and null say "measured")."""
-
-STORE_VERSION = 1
+"""What a record can say (sweep and null say "measured")."""
+STORE_VERSION = 2
 _BUSY_SECONDS = 60
 _CHUNK = 500
 _NETWORK_FILE_SYSTEMS = ("nfs", "nfs4", "cifs", "smb3", "smbfs", "fuse.sshfs", "lustre", "beegfs", "gpfs", "9p")
@@ -82,16 +81,17 @@ class Encode:
 
 
 _RECORD_COLUMNS = [column.name for column in fields(Record)]
-_TEXT_COLUMNS = ("image", "codec", "protocol", "status", "reason", "file_sha256", "pixels_sha256")
+TEXT_COLUMNS = ("image", "codec", "protocol", "status", "reason", "file_sha256", "pixels_sha256")
 CSV_COLUMNS = [name for name in _RECORD_COLUMNS if name not in ("fingerprint", "extra")]
 """The columns that every records.csv begins with."""
 
-_SCHEMA = (
+_TABLES = (
     f"CREATE TABLE records ({', '.join(_RECORD_COLUMNS)}, PRIMARY KEY (fingerprint)) WITHOUT ROWID",
     "CREATE TABLE encodes (pixels, codec, setting REAL, size_bytes, file_sha256, pixels_sha256, metrics_key, metrics, "
     "PRIMARY KEY (pixels, codec, setting)) WITHOUT ROWID",
-    f"PRAGMA user_version = {STORE_VERSION}",
 )
+_INDEX = "CREATE INDEX finished ON records (fingerprint) WHERE status != 'failed'"
+"""Which records are done, without their rows; new in version 2."""
 
 
 class Store:
@@ -117,10 +117,12 @@ class Store:
 
     def _prepare(self) -> None:
         with self._transaction():  # of processes that open a new store at once, one makes it
-            if not self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-                for statement in _SCHEMA:
-                    self._db.execute(statement)
+            new = not self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
             version = self._db.execute("PRAGMA user_version").fetchone()[0]
+            if new or version == 1:
+                for statement in (*(_TABLES if new else ()), _INDEX, f"PRAGMA user_version = {STORE_VERSION}"):
+                    self._db.execute(statement)
+                version = STORE_VERSION
         if version != STORE_VERSION:
             raise StoreError(
                 f"the store {self.path} has version {version}, this harness writes version {STORE_VERSION}. "
@@ -169,13 +171,10 @@ class Store:
 
     def finished(self, fingerprints: Iterable[str]) -> set[str]:
         """Return which records need not be measured again: those that are there and did not fail."""
-        done: set[str] = set()
-        for chunk in _chunks(fingerprints):
-            marks = ", ".join("?" * len(chunk))
-            query = f"SELECT fingerprint FROM records WHERE fingerprint IN ({marks}) AND status != 'failed'"  # noqa: S608
-            with self._explained():
-                done.update(row[0] for row in self._db.execute(query, chunk))
-        return done
+        asked = set(fingerprints)
+        with self._explained():
+            rows = self._db.execute("SELECT fingerprint FROM records INDEXED BY finished WHERE status != 'failed'")
+            return {key for (key,) in rows if key in asked}
 
     def encodes(self, pixels: str, codec: str) -> tuple[Encode, ...]:
         """Return every file that a codec is known to have made of an image."""
@@ -183,6 +182,32 @@ class Store:
         with self._explained():
             rows = self._db.execute(query, (pixels, codec)).fetchall()
         return tuple(_encode_of(row) for row in rows)
+
+    @contextlib.contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Show, inside, the store as it is now, whatever a run writes meanwhile."""
+        self._db.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self._db.execute("COMMIT")
+
+    def further_columns(self) -> dict[str, bool]:
+        """Return each name in the records' `extra`, and whether some value of it is a text."""
+        found: dict[str, bool] = {}
+        with self._explained():
+            for (text,) in self._db.execute("SELECT extra FROM records"):
+                for name, value in _load(text).items():
+                    found[name] = found.get(name, False) or isinstance(value, str)
+        return found
+
+    def every_record(self, most: int) -> Iterator[list[Record]]:
+        """Yield all records, so many at a time, then an empty list."""
+        with self._explained():
+            rows = self._db.execute("SELECT * FROM records")
+            while chunk := rows.fetchmany(most):
+                yield [_record_of(row) for row in chunk]
+        yield []
 
     def _select(self, table: str, column: str, keys: Sequence[str]) -> list[tuple[Any, ...]]:
         marks = ", ".join("?" * len(keys))
@@ -265,7 +290,7 @@ def read_frame(run: Path) -> pd.DataFrame:
 
     path = run / "records.csv" if run.is_dir() else run
     try:
-        frame = pd.read_csv(path, dtype=dict.fromkeys(_TEXT_COLUMNS, str), keep_default_na=False, na_values=[""])
+        frame = pd.read_csv(path, dtype=dict.fromkeys(TEXT_COLUMNS, str), keep_default_na=False, na_values=[""])
     except (OSError, ValueError) as error:
         raise StoreError(f"{path} cannot be read as records: {error}.") from error
     lacking = [name for name in CSV_COLUMNS if name not in frame.columns]

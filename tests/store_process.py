@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+from harness.export import export
 from harness.records import Encode, Record, Store
 
 
@@ -19,8 +20,24 @@ def save_many(path: str, name: str, count: int) -> int:
 
 
 def work(role: str, path: str, count: int) -> int | str:
-    """Write, or watch what another process writes."""
-    return save_many(path, "", count) if role == "write" else _watch(path, count)
+    """Write, or watch, or export what another process writes."""
+    if role == "write":
+        return save_many(path, "", count)
+    return _watch(path, count) if role == "read" else _export(Path(path).parent, count)
+
+
+def _export(results: Path, count: int) -> str:
+    """Export until all records are there; say "whole" when no table ever had fewer than the one before."""
+    deadline = time.monotonic() + 60
+    before = 0
+    while time.monotonic() < deadline:
+        rows = export(results, results / "all.csv")
+        if rows < before or len((results / "all.csv").read_text().splitlines()) != rows + 1:
+            return f"{rows} rows after {before}"
+        if rows == count:
+            return "whole"
+        before = rows
+    return f"only {before} records in time"
 
 
 def _watch(path: str, count: int) -> str:

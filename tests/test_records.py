@@ -186,9 +186,25 @@ def test_a_store_of_a_newer_harness_is_refused_and_left_alone(path: Path) -> Non
         database.execute("PRAGMA user_version = 99")
     database.close()
     before = path.read_bytes()
-    with pytest.raises(StoreError, match=r"has version 99, this harness writes version 1\. Move it away"):
+    with pytest.raises(StoreError, match=r"has version 99, this harness writes version 2\. Move it away"):
         Store(path)
     assert path.read_bytes() == before
+
+
+def test_a_store_of_an_older_harness_is_brought_up_to_date_and_keeps_all_it_holds(path: Path) -> None:
+    with Store(path) as store:
+        store.save("pixels", "codec", [full(), blank("f2")], ENCODES)
+    with sqlite3.connect(path) as database:  # as version 1 was: without the index
+        database.execute("DROP INDEX finished")
+        database.execute("PRAGMA user_version = 1")
+    database.close()
+    with Store(path) as store:
+        assert store.finished(["f1", "f2", "f3"]) == {"f1"}
+        assert list(store.records(["f1", "f2"])) == [full(), blank("f2")]
+        assert len(store.encodes("pixels", "codec")) == len(ENCODES)
+    with sqlite3.connect(path) as database:
+        assert database.execute("PRAGMA user_version").fetchone() == (2,)
+    database.close()
 
 
 def test_a_database_of_something_else_is_refused_and_left_alone(path: Path) -> None:

@@ -37,6 +37,7 @@ for command in (
     bench.bench,
     bench.time,
     bench.report,
+    bench.export,
     compare.compare,
     files.encode,
     files.decode,

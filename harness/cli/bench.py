@@ -146,3 +146,18 @@ def report(runs: tuple[Path, ...], output: Path | None) -> None:
     from harness import reports
 
     click.echo(f"The report is {reports.report(runs, output) / 'report.md'}")
+
+
+@click.command()
+@click.argument("table", type=click.Path(dir_okay=False, path_type=Path))
+@results_option
+def export(table: Path, results: Path) -> None:
+    """Write every record of a results folder, of all its runs, into one TABLE: a .csv or a .parquet file.
+
+    \b
+    Example:
+      harness export records.parquet
+    """
+    from harness.export import export as write
+
+    click.echo(f"{table}: {write(results, table)} records")
