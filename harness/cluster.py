@@ -85,7 +85,7 @@ def run_there(task: Task, planned_metrics: str) -> Outcome:
 
 
 def _require_same(task: Task, planned_metrics: str) -> None:
-    if (here := metrics_key(task.metric_names)) != planned_metrics:
+    if (here := metrics_key(task.metric_names, task.metric_targets)) != planned_metrics:
         raise LawError(f"its metrics are {here}, those of the plan {planned_metrics}. Install the same versions.")
     found = _provenance(json.dumps(asdict(task.codec), sort_keys=True), task.limits)
     planned = dict(task.description.provenance)

@@ -106,7 +106,9 @@ def _submitted(client: Client, task: Task, distant: bool) -> Future[Outcome]:
     if not distant:
         return client.submit(run_task, task, pure=False)
     needs = existing.resources_for(task, client)
-    return client.submit(existing.run_there, task, metrics_key(task.metric_names), pure=False, resources=needs)
+    return client.submit(
+        existing.run_there, task, metrics_key(task.metric_names, task.metric_targets), pure=False, resources=needs
+    )
 
 
 def _outcome(future: Future[Outcome], task: Task) -> Outcome:

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness import metrics
 from harness.errors import StoreError
+from harness.metric_plugins import table
 from harness.plan import Plan
 from harness.records import Record
 from harness.tasks import Outcome
@@ -46,6 +46,7 @@ class Tally:
 
 def describe_plan(plan: Plan) -> dict[str, Any]:
     """Return what a run is about to measure, as JSON types."""
+    known = table(plan.metric_targets)
     codecs: dict[str, dict[str, Any]] = {}
     for codec in plan.codecs:
         entry = codecs.setdefault(codec.spec.id, {"id": codec.spec.id, "origin": codec.spec.origin})
@@ -65,7 +66,10 @@ def describe_plan(plan: Plan) -> dict[str, Any]:
         "plan": plan.key,
         "ratios": list(plan.ratios),
         "protocol": plan.protocol,
-        "metric_versions": {name: metrics.METRICS[name].version for name in plan.metric_names},
+        "metric_versions": {name: known[name].version for name in plan.metric_names},
+        "metrics_of_others": {
+            name: {"unit": known[name].unit, "direction": known[name].direction} for name, _ in plan.metric_targets
+        },
         "codecs": list(codecs.values()),
         "images": [
             {

@@ -29,6 +29,7 @@ from harness.errors import (
 from harness.images import TestImage, pixels_sha256, read_image
 from harness.interface import Setting, raw_bytes
 from harness.isolation import CodecProcesses, codec_processes
+from harness.metric_plugins import Targets, table
 from harness.rate import Search, budget_bytes
 from harness.records import CSV_COLUMNS, Encode, Record
 from harness.tasks import Goal, Outcome, Shares, Task, blank_record, metrics_key
@@ -192,7 +193,7 @@ class TaskRun:
 
     def _decoded(self, setting: Setting, image: TestImage, names: tuple[str, ...]) -> Encode:
         """Return the encode at a setting with these metrics of its decode."""
-        key = _key_of_scores(names, image.sample_bits)
+        key = _key_of_scores(names, self.task.metric_targets, image.sample_bits)
         known = self.encodes.get(setting)
         if known and json.loads(key).items() <= json.loads(known.metrics_key or "{}").items():
             return known
@@ -213,7 +214,8 @@ class TaskRun:
 
     def _scores(self, reference: TestImage, decoded: TestImage, names: tuple[str, ...]) -> Mapping[str, float | None]:
         start = time.perf_counter()
-        scores = metrics.measure(reference.pixels, decoded.pixels, reference.peak, names, self.task.device)
+        pair, peak = (reference.pixels, decoded.pixels), reference.peak
+        scores = metrics.measure(*pair, peak, names, self.task.device, table=table(self.task.metric_targets))
         self.metric_seconds += time.perf_counter() - start
         return scores
 
@@ -276,9 +278,9 @@ def _setting(goal: Goal) -> Setting:
 
 
 @lru_cache(maxsize=16)
-def _key_of_scores(names: tuple[str, ...], sample_bits: int) -> str:
+def _key_of_scores(names: tuple[str, ...], targets: Targets, sample_bits: int) -> str:
     """Return the same with what else decides a score: how many bits the image's samples have."""
-    return json.dumps({**json.loads(metrics_key(names)), "sample_bits": sample_bits})
+    return json.dumps({**json.loads(metrics_key(names, targets)), "sample_bits": sample_bits})
 
 
 def _psnr_at(budget: int, below: Encode, above: Encode) -> float | None:

@@ -49,11 +49,14 @@ class Metric:
     """The packages, beside numpy, whose version may change its values."""
     revision: int = 1
     """Raised whenever a change of this project's own code changes its values."""
+    source: str = ""
+    """The start of the sha256 of the plugin file that it comes from."""
 
     @property
     def version(self) -> str:
         """What its values depend on, for the fingerprint of a record: "1; torch 2.13.0"."""
-        return "; ".join([str(self.revision), *(f"{name} {_installed(name)}" for name in self.libraries)])
+        first = [str(self.revision), *([self.source] if self.source else [])]
+        return "; ".join([*first, *(f"{name} {_installed(name)}" for name in self.libraries)])
 
     def applies_to(self, image: Image) -> bool:
         """Tell whether it takes images of this format and size."""
@@ -176,15 +179,15 @@ METRICS: Mapping[str, Metric] = _table(
 DEFAULT_METRICS: tuple[str, ...] = tuple(name for name, metric in METRICS.items() if metric.default)
 
 
-def find(name: str) -> Metric:
+def find(name: str, table: Mapping[str, Metric] = METRICS) -> Metric:
     """Return the metric of that name.
 
     Raises:
         UnknownNameError: there is none.
     """
-    if name not in METRICS:
-        raise UnknownNameError("metric", name, METRICS)
-    return METRICS[name]
+    if name not in table:
+        raise UnknownNameError("metric", name, table)
+    return table[name]
 
 
 def measure(
@@ -193,17 +196,19 @@ def measure(
     peak: int,
     names: Iterable[str] = DEFAULT_METRICS,
     device: str = "cpu",
+    *,
+    table: Mapping[str, Metric] = METRICS,
 ) -> dict[str, float | None]:
     """Return the value of each named metric, None where it does not apply; the metrics share their work.
 
-    `peak` is 2^sample_bits - 1 of the image; `device` is where torch computes, "cpu" or "cuda".
+    `peak` is 2^sample_bits - 1 of the image; `device` is where torch computes, "cpu" or "cuda"; `table` has the names.
 
     Raises:
         UnknownNameError: no metric has one of the names.
         UsageError: the two images differ in shape or dtype, or the reference exceeds the peak.
         MissingDependencyError: a named metric needs a program or library that is not installed.
     """
-    chosen = [find(name) for name in names]
+    chosen = [find(name, table) for name in names]
     pair = _checked_pair(reference, decoded, peak, device)
     return {metric.name: _value(metric, pair) for metric in chosen}
 

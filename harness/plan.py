@@ -9,6 +9,7 @@ from pathlib import Path
 from harness.config import Config, SuiteConfig
 from harness.datasets import ImageSource
 from harness.isolation import Description
+from harness.metric_plugins import Targets
 from harness.records import Record
 from harness.registry import CodecSpec
 from harness.tasks import Task
@@ -80,6 +81,7 @@ class Plan:
     ratios: tuple[float, ...]
     protocol: str
     metric_names: tuple[str, ...]
+    metric_targets: Targets
     images: tuple[PlannedImage, ...]
     codecs: tuple[PlannedCodec, ...]
     tasks: tuple[Task, ...]

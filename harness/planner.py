@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import datasets, metrics
+from harness import datasets, metrics, registry
 from harness.config import CodecConfig, Config, SuiteConfig
 from harness.datasets import ImageSource
 from harness.errors import ConfigError, HarnessError, ImageError, MissingDependencyError, UnknownNameError, UsageError
@@ -15,6 +15,7 @@ from harness.images import read_image
 from harness.interface import Setting, image_format
 from harness.isolation import CodecProcesses, Description
 from harness.leak_verdicts import LeakVerdicts
+from harness.metric_plugins import Targets, table
 from harness.plan import Plan, PlannedCodec, PlannedImage, Request, digest
 from harness.records import Record
 from harness.registry import CodecSpec
@@ -32,7 +33,7 @@ def make_plan(request: Request, device: str) -> Plan:
     """
     suite = request.config.suite(request.suite or request.config.default_suite)
     ratios = _ratios(request, suite)
-    _metric_names(suite)
+    _chosen_metrics(request, suite)
     return plan_of(request, device, _planned_images(request, suite), _planned_codecs(request, suite, ratios))
 
 
@@ -41,16 +42,16 @@ def plan_of(request: Request, device: str, images: tuple[PlannedImage, ...], cod
     config = request.config
     suite_name = request.suite or config.default_suite
     suite = config.suite(suite_name)
-    ratios, names = _ratios(request, suite), _metric_names(suite)
+    ratios, (names, others) = _ratios(request, suite), _chosen_metrics(request, suite)
     protocol = request.protocol or suite.protocol
     verdicts = LeakVerdicts()
-    builder = _Builder(config, suite, ratios, protocol, names, device, verdicts, request.allow_leaks)
+    builder = _Builder(config, suite, ratios, protocol, names, others, device, verdicts, request.allow_leaks)
     pairs = [(image, codec) for image in images for codec in codecs]
     tasks = tuple(task for image, codec in pairs if (task := builder.task(image, codec)))
     blanks = tuple(record for image, codec in pairs for record in builder.blanks(image, codec))
     verdicts.save()
     name = suite_name if request.images is None else request.images.resolve().name or "images"
-    return Plan(name, suite, ratios, protocol, names, images, codecs, tasks, blanks)
+    return Plan(name, suite, ratios, protocol, names, others, images, codecs, tasks, blanks)
 
 
 def _ratios(request: Request, suite: SuiteConfig) -> tuple[float, ...]:
@@ -60,12 +61,19 @@ def _ratios(request: Request, suite: SuiteConfig) -> tuple[float, ...]:
     return ratios
 
 
-def _metric_names(suite: SuiteConfig) -> tuple[str, ...]:
-    names = suite.metrics or tuple(name for name, metric in metrics.METRICS.items() if metric.default)
-    for name in names:
-        if name not in metrics.METRICS:
-            raise UnknownNameError("metric", name, metrics.METRICS)
-    return tuple(dict.fromkeys(("psnr", *names)))
+def _chosen_metrics(request: Request, suite: SuiteConfig) -> tuple[tuple[str, ...], Targets]:
+    """Return the metrics to compute, and where those of others are; the suite's, else defaults and all of others."""
+    others = registry.metric_targets(request.config.plugins)
+    if not suite.metrics:
+        known = table(tuple(others.items()))
+        names = tuple(name for name, metric in known.items() if metric.default or name in others)
+    else:
+        names = suite.metrics
+        for name in names:
+            if name not in metrics.METRICS and name not in others:
+                raise UnknownNameError("metric", name, {*metrics.METRICS, *others})
+    chosen = tuple(dict.fromkeys(("psnr", *names)))
+    return chosen, tuple((name, target) for name, target in others.items() if name in chosen)
 
 
 def _planned_images(request: Request, suite: SuiteConfig) -> tuple[PlannedImage, ...]:
@@ -147,6 +155,7 @@ class _Builder:
     ratios: tuple[float, ...]
     protocol: str
     metric_names: tuple[str, ...]
+    metric_targets: Targets
     device: str
 
     verdicts: LeakVerdicts
@@ -164,6 +173,7 @@ class _Builder:
             description=codec.description,
             goals=tuple(self._goals(image, codec)),
             metric_names=self.metric_names,
+            metric_targets=self.metric_targets,
             limits=self.suite.limits,
             device=self.device,
             facts={"leak": self._leak(image, codec)} if codec.learned else {},
@@ -194,7 +204,13 @@ class _Builder:
 
     def _goals(self, image: PlannedImage, codec: PlannedCodec) -> Iterator[Goal]:
         """Yield what is asked of a codec: riders the null test, others the protocols of the run."""
-        parts = (image.pixels, image.source.name, codec.spec.id, codec.key, metrics_key(self.metric_names))
+        parts = (
+            image.pixels,
+            image.source.name,
+            codec.spec.id,
+            codec.key,
+            metrics_key(self.metric_names, self.metric_targets),
+        )
         asked, bits = "\n".join(parts), float(image.sample_bits)
 
         def goal(protocol: str, ratio: float | None, setting: Setting | None) -> Goal:

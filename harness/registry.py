@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 from harness.errors import ConfigError, UnknownNameError, UsageError
 from harness.interface import FORMATS, Codec
@@ -48,6 +48,7 @@ BUILT_IN: Mapping[str, str] = {
 """Codec name -> where its class is."""
 
 ENTRY_POINT_GROUP = "harness.codecs"
+METRIC_ENTRY_POINT_GROUP = "harness.metrics"
 PLUGIN_FOLDER_VARIABLE = "HARNESS_PLUGINS"
 
 
@@ -86,9 +87,24 @@ def known_targets(plugins: Iterable[Path] = ()) -> dict[str, tuple[str, str]]:
     for point in entry_points(group=ENTRY_POINT_GROUP):
         _add(table, point.name, point.value, "entry point")
     for path in plugin_files(plugins):
-        for name, cls in _classes_of(path):
+        for name, cls in _defined_in(path).codecs:
             _add(table, name, f"{path}:{cls}", "plugin file")
     return table
+
+
+def metric_targets(plugins: Iterable[Path] = ()) -> dict[str, str]:
+    """Return the name of every metric of others -> "module:attribute" or "/path/to/plugin.py:attribute".
+
+    Raises:
+        UsageError: two have one name, or a plugin file cannot be read.
+    """
+    table: dict[str, tuple[str, str]] = {}
+    for point in entry_points(group=METRIC_ENTRY_POINT_GROUP):
+        _add(table, point.name, point.value, "entry point")
+    for path in plugin_files(plugins):
+        for name, attribute in _defined_in(path).metrics:
+            _add(table, name, f"{path}:{attribute}", "plugin file")
+    return {name: target for name, (target, _) in table.items()}
 
 
 def _add(table: dict[str, tuple[str, str]], name: str, target: str, origin: str) -> None:
@@ -97,10 +113,17 @@ def _add(table: dict[str, tuple[str, str]], name: str, target: str, origin: str)
     table[name] = (target, origin)
 
 
-def _classes_of(path: Path) -> list[tuple[str, str]]:
-    """Return (codec name, class name) of a plugin file's codecs by reading its text: nothing of it is run here.
+class _Defined(NamedTuple):
+    """What a plugin file defines, each as (name, name of the class or variable)."""
 
-    A codec is recognised by `name = "..."` in the body of a class.
+    codecs: list[tuple[str, str]]
+    metrics: list[tuple[str, str]]
+
+
+def _defined_in(path: Path) -> _Defined:
+    """Read a plugin file's text: nothing of it is run here.
+
+    A codec is recognised by `name = "..."` in the body of a class, a metric by `... = Metric("...", ...)`.
     """
     try:
         tree = ast.parse(path.read_bytes(), str(path))
@@ -109,11 +132,22 @@ def _classes_of(path: Path) -> list[tuple[str, str]]:
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise UsageError(f"the plugin {path} is not Python: {error}.") from error
     classes = [(name, node.name) for node in tree.body if isinstance(node, ast.ClassDef) for name in _names_in(node)]
-    if not classes:
+    defined = _Defined(classes, [found for node in tree.body for found in _metrics_in(node)])
+    if not any(defined):
         raise UsageError(
-            f'the plugin {path} defines no codec: a class, derived from Codec, with `name = "..."` in its body.'
+            f'the plugin {path} defines no codec: a class, derived from Codec, with `name = "..."` in its body; '
+            'and no metric: a line `... = Metric("...", ...)`.'
         )
-    return classes
+    return defined
+
+
+def _metrics_in(node: ast.stmt) -> Iterator[tuple[str, str]]:
+    match node:
+        case ast.Assign(
+            targets=[ast.Name(id=attribute)],
+            value=ast.Call(func=ast.Name(id="Metric"), args=[ast.Constant(value=str(name)), *_]),
+        ):
+            yield name, attribute
 
 
 def _names_in(node: ast.ClassDef) -> Iterator[str]:
@@ -144,15 +178,24 @@ def _load_file(path: Path) -> ModuleType:
     return module
 
 
+def load(target: str) -> object:
+    """Import what a target names; None where its module has no such name.
+
+    Raises:
+        UsageError: the module or plugin file cannot be imported.
+    """
+    where, _, attribute = target.rpartition(":")
+    module = _load_file(Path(where)) if where.endswith(".py") else _import(where)
+    return getattr(module, attribute, None)
+
+
 def load_class(target: str) -> type[Codec]:
     """Import the class that a target names and check that it is a codec.
 
     Raises:
         UsageError: the target cannot be imported or is no finished codec.
     """
-    where, _, attribute = target.rpartition(":")
-    module = _load_file(Path(where)) if where.endswith(".py") else _import(where)
-    cls = getattr(module, attribute, None)
+    cls = load(target)
     if not (inspect.isclass(cls) and issubclass(cls, Codec)):
         raise UsageError(f"{target} is not a codec: a codec is a subclass of harness.interface.Codec.")
     if inspect.isabstract(cls):
@@ -167,7 +210,7 @@ def _import(where: str) -> ModuleType:
     try:
         return importlib.import_module(where)
     except ImportError as error:
-        raise UsageError(f"the codec module {where} cannot be imported: {error}") from error
+        raise UsageError(f"the module {where} cannot be imported: {error}") from error
 
 
 def build(spec: CodecSpec) -> Codec:

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-from harness import metrics
 from harness.config import Limits
 from harness.datasets import ImageSource
 from harness.interface import Setting
 from harness.isolation import Description
+from harness.metric_plugins import Targets, table
 from harness.records import Encode, Record
 from harness.registry import CodecSpec
 
@@ -44,6 +44,8 @@ class Task:
     description: Description
     goals: tuple[Goal, ...]
     metric_names: tuple[str, ...]
+    metric_targets: Targets = ()
+    """Where the metrics of others among them are."""
     known: tuple[Encode, ...] = ()
     """What the store knows of this codec on this image."""
     hint: tuple[tuple[Setting, float], ...] = ()
@@ -91,6 +93,6 @@ def failed_outcome(task: Task, reason: str) -> Outcome:
 
 
 @lru_cache(maxsize=16)
-def metrics_key(names: tuple[str, ...]) -> str:
+def metrics_key(names: tuple[str, ...], targets: Targets = ()) -> str:
     """Return names and versions of metrics, as a key of what was computed."""
-    return json.dumps({name: metrics.METRICS[name].version for name in names})
+    return json.dumps({name: table(targets)[name].version for name in names})

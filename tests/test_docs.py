@@ -19,6 +19,8 @@ ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 _FENCE = re.compile(r"```bash\n(.*?)```", re.DOTALL)
 _TOML = re.compile(r"```toml\n(\[codecs\..*?)```", re.DOTALL)
+_FILE = re.compile(r"`(\w+\.(?:py|toml))`[^`]*:\n\n```(?:python|toml)\n(.*?)```", re.DOTALL)
+"""A file that a page tells its reader to write: its name in the line before, its text."""
 _LINK = re.compile(r"\]\((?!https?:|#|mailto:)([^)#\s]+)")
 _ELSEWHERE = (
     "docker",
@@ -77,6 +79,10 @@ def desk(tmp_path: Path) -> Path:
     shutil.copy(tmp_path / "photo.png", tmp_path / "photos")
     tables = [table for page in PAGES for table in _TOML.findall(page.read_text(encoding="utf-8"))]
     (tmp_path / "mine.toml").write_text("\n".join(dict.fromkeys(tables)))
+    for page in PAGES:
+        for name, text in _FILE.findall(page.read_text(encoding="utf-8")):
+            if not (tmp_path / name).exists():
+                (tmp_path / name).write_text(text)
     return tmp_path
 
 

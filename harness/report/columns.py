@@ -72,17 +72,19 @@ class Metric:
         return {"higher": value, "lower": -value}.get(self.direction, -abs(value - 1))
 
 
-def describe(column: str) -> Metric:
-    """Return how a metric of the table of metrics, or `ms_ssim_db`, is printed; another one is a plain number."""
+def describe(column: str, manifest: Mapping[str, Any] | None = None) -> Metric:
+    """Return how a metric is printed: one of METRICS, of the manifest, or `ms_ssim_db`; any other is a plain number."""
     if column == "ms_ssim_db":
         return Metric(column, LABELS[column], "dB")
-    known = METRICS.get(column)
     label = LABELS.get(column, column)
-    return Metric(column, label, known.unit, known.direction) if known else Metric(column, label)
+    if known := METRICS.get(column):
+        return Metric(column, label, known.unit, known.direction)
+    return Metric(column, label, **((manifest or {}).get("metrics_of_others") or {}).get(column, {}))
 
 
 def metrics_in(records: pd.DataFrame, manifest: Mapping[str, Any]) -> tuple[Metric, ...]:
     """Return the metrics that records have values of: the base ones, then those that METRICS or the manifest name."""
     named = {*METRICS, *(manifest.get("metric_versions") or {})}
     more = [str(column) for column in records.columns if column in named and column not in FIRST]
-    return tuple(describe(column) for column in (*FIRST, *more) if column == FIRST[0] or records[column].notna().any())
+    shown = (column for column in (*FIRST, *more) if column == FIRST[0] or records[column].notna().any())
+    return tuple(describe(column, manifest) for column in shown)

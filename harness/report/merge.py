@@ -101,6 +101,9 @@ def _manifest(runs: Sequence[NamedRun], codecs: list[Mapping[str, Any]]) -> dict
         "anchor": anchors.pop() if len(anchors) == 1 else None,
         "codecs": codecs,
         "images": list(images.values()),
+        "metrics_of_others": {
+            name: how for run in runs for name, how in (run.manifest.get("metrics_of_others") or {}).items()
+        },
         "metric_versions": {name: text for known in versions for name, text in known.items()},
         "null_test": {
             "valid": all(test.get("valid") for test in tests),

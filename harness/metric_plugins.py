@@ -1,0 +1,55 @@
+"""Metrics of others: found by the registry, checked, and put beside the table of metrics."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+
+from harness import registry
+from harness.errors import UsageError
+from harness.metrics import METRICS, Metric
+from harness.metrics_pair import Pair
+
+Targets = tuple[tuple[str, str], ...]
+"""(name, where it is) of each metric of others."""
+
+
+@lru_cache(maxsize=16)
+def table(targets: Targets) -> Mapping[str, Metric]:
+    """Return the metrics of harness and these of others, by name.
+
+    Raises:
+        UsageError: one cannot be imported, is no metric, or has a name of harness's own.
+    """
+    return {**METRICS, **{name: _loaded(name, target) for name, target in targets}}
+
+
+def _loaded(name: str, target: str) -> Metric:
+    metric = registry.load(target)
+    if not isinstance(metric, Metric) or metric.name != name:
+        raise UsageError(f"{target} is not the metric {name!r}: it must be a harness.metrics.Metric of that name.")
+    if name in METRICS:
+        raise UsageError(f"the metric {target} is called {name!r}, as is one of harness. Rename it.")
+    where = target.rpartition(":")[0]
+    source = hashlib.sha256(Path(where).read_bytes()).hexdigest()[:16] if where.endswith(".py") else ""
+    return replace(metric, source=source, compute=_guarded(name, metric.compute))
+
+
+def _guarded(name: str, compute: Callable[[Pair], float | None]) -> Callable[[Pair], float | None]:
+    """Return the function with whatever goes wrong in it as an error of ours: it costs its records, with the reason."""
+
+    def guarded(pair: Pair) -> float | None:
+        try:
+            value = compute(pair)
+            number = None if value is None else float(value)
+        except Exception as error:
+            raise UsageError(f"the metric {name!r} failed: {type(error).__name__}: {error}") from error
+        if number is not None and math.isnan(number):
+            raise UsageError(f"the metric {name!r} returned NaN; where it does not apply it returns None.")
+        return number
+
+    return guarded
