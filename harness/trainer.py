@@ -13,7 +13,7 @@ from harness.config import Config
 from harness.datasets import MIRROR_VARIABLE
 from harness.errors import DataError
 from harness.folders import weights_folder
-from harness.registry import CodecSpec
+from harness.registry import CodecSpec, load_class
 
 if TYPE_CHECKING:
     from harness.models._learn import Order
@@ -26,6 +26,13 @@ TRAINING_FOLDER = "train"
 def is_trained_here(spec: CodecSpec) -> bool:
     """Tell whether a codec is one of models/, without loading a plugin for it."""
     return spec.origin == "built-in" and spec.target.startswith("harness.models.")
+
+
+def is_trainable(spec: CodecSpec) -> bool:
+    """Tell whether a codec is one of models/, or a plugin that is built like them; that is loaded for it."""
+    from harness.learned import NetworkCodec
+
+    return is_trained_here(spec) or (spec.origin != "built-in" and issubclass(load_class(spec.target), NetworkCodec))
 
 
 @dataclass(frozen=True)
@@ -75,7 +82,7 @@ class School:
         """Return the trainings that these codecs lack at these ratios, after a quick check of what is there."""
         from harness.training import missing_orders
 
-        here = [self._looking_here(spec) for spec in specs if is_trained_here(spec)]
+        here = [self._looking_here(spec) for spec in specs if is_trainable(spec)]
         return missing_orders(here, ratios, self.config.recipes)
 
     def orders(self, specs: Iterable[CodecSpec]) -> list[Order]:

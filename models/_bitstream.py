@@ -30,6 +30,8 @@ from harness.interface import FORMATS
 
 MAGICS = {"baseline": b"HLBA", "resnet": b"HLRN", "residual": b"HLRD", "attention": b"HLAT"}
 """What the file of each architecture begins with."""
+MAGIC_OF_OTHERS = b"HLXX"
+"""The same of an architecture that is a plugin; the weights id says which."""
 VERSION = 1
 MOST_PIXELS = 2**24
 """Pixels (height x width) of the greatest image: networks hold some hundred bytes a pixel."""
@@ -60,7 +62,7 @@ class Stream:
     def to_bytes(self) -> bytes:
         """Return the file."""
         start = _HEADER.pack(
-            MAGICS[self.architecture],
+            MAGICS.get(self.architecture, MAGIC_OF_OTHERS),
             VERSION,
             FORMATS.index(self.kind),
             bytes.fromhex(self.weights_id),
@@ -81,7 +83,7 @@ class Stream:
         Raises:
             BadStreamError: it is no intact file of this format, or its size is beyond what is taken.
         """
-        if len(data) < HEADER_BYTES or data[:4] != MAGICS[architecture]:
+        if len(data) < HEADER_BYTES or data[:4] != MAGICS.get(architecture, MAGIC_OF_OTHERS):
             raise BadStreamError(f"this is no file of the learned codec {architecture}: its first bytes are others.")
         start, payload = data[: _HEADER.size], data[HEADER_BYTES:]
         (crc,) = _CRC.unpack_from(data, _HEADER.size)

@@ -77,6 +77,7 @@ def desk(tmp_path: Path) -> Path:
     PIL.Image.fromarray(packaged_photograph()[:96, :128]).save(tmp_path / "photo.png")
     (tmp_path / "photos").mkdir()
     shutil.copy(tmp_path / "photo.png", tmp_path / "photos")
+    PIL.Image.fromarray(packaged_photograph("coffee.png")[:96, :128]).save(tmp_path / "photos" / "coffee.png")
     tables = [table for page in PAGES for table in _TOML.findall(page.read_text(encoding="utf-8"))]
     (tmp_path / "mine.toml").write_text("\n".join(dict.fromkeys(tables)))
     for page in PAGES:
@@ -109,9 +110,8 @@ def test_the_commands_of_a_page_run(page: Path, desk: Path) -> None:
             skipped.append(f"{line}: {reason}")
             continue
         words = shortened(shlex.split(line, comments=True))
-        done = subprocess.run(
-            words, cwd=desk, env={**os.environ, "PATH": path}, capture_output=True, text=True, check=False, timeout=600
-        )
+        own = {**os.environ, "PATH": path, "HARNESS_WEIGHTS": str(desk / "weights")}
+        done = subprocess.run(words, cwd=desk, env=own, capture_output=True, text=True, check=False, timeout=600)
         assert done.returncode == 0, f"{shlex.join(words)}\n{done.stdout}\n{done.stderr}"
     if skipped and len(skipped) == len(runnable(page)):
         pytest.skip("; ".join(skipped))

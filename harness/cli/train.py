@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from harness.cli.options import NameList, RatioList, Settings
+from harness.cli.options import NameList, RatioList, Settings, plugin_option
 from harness.errors import UsageError
 
 
@@ -19,6 +19,7 @@ from harness.errors import UsageError
 @click.option("--devices", type=click.IntRange(min=1), default=1, show_default=True, help="Processes a node.")
 @click.option("--nodes", type=click.IntRange(min=1), default=1, show_default=True)
 @click.option("--strategy", default="auto", show_default=True, help="In lightning's words, as in ddp.")
+@plugin_option
 @click.option("--dry-run", is_flag=True, help="List what is missing and about how long it takes.")
 @click.pass_obj
 def train(
@@ -29,6 +30,7 @@ def train(
     ratios: tuple[float, ...],
     data: Path | None,
     weights: Path | None,
+    plugins: tuple[str, ...],
     dry_run: bool,
     **machines: str | int,
 ) -> None:
@@ -41,10 +43,12 @@ def train(
     from harness import trainer
     from harness.engine import stop_on_sigterm
 
-    config = settings.load()
+    config = settings.load(plugins)
     specs = [config.codec_spec(name) for name in models]
-    if unknown := [spec.id for spec in specs if not trainer.is_trained_here(spec)]:
-        raise UsageError(f"the codec {unknown[0]!r} has no training here. Trained are those of models/.")
+    if unknown := [spec.id for spec in specs if not trainer.is_trainable(spec)]:
+        raise UsageError(
+            f"the codec {unknown[0]!r} has no training here. Trained are those of models/ and plugins like them."
+        )
     school = trainer.School(config, data, weights, machines)
     orders = school.missing(specs, ratios)
     if not orders:
