@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 
 from harness.errors import ConfigError, UnknownNameError, UsageError
 from harness.interface import FORMATS, Codec
+from harness.stream import MAGICS
 
 BUILT_IN: Mapping[str, str] = {
     "attention": "harness.models.attention:Attention",
@@ -262,10 +263,7 @@ SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
     (0, b"II\xbc", "jpegxr"),
     (0, b"\x89PNG", "png"),
     (0, b"qoif", "qoi"),
-    (0, b"HLBA", "baseline"),
-    (0, b"HLRN", "resnet"),
-    (0, b"HLRD", "residual"),
-    (0, b"HLAT", "attention"),
+    *((0, magic, name) for name, magic in MAGICS.items()),
 )
 """(offset, bytes, codec name): how a file says which codec decodes it; the first that fits."""
 

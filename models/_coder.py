@@ -6,13 +6,13 @@ from itertools import pairwise
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from harness.errors import ConfigError
 from harness.models._blocks import start_kaiming
 from harness.models._lapped import kernels, mirror_signs
 from harness.models._shape import Networks, Shape
+from harness.tensors import mirrored
 
 
 class Coder(nn.Module):
@@ -65,22 +65,6 @@ class Coder(nn.Module):
 
 def _cropped(array: Tensor, edge: int) -> Tensor:
     return array[..., edge:-edge, edge:-edge] if edge else array
-
-
-def mirrored(size: int, before: int, after: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Return the indices that continue 0..size-1 by mirroring at its two edges, edge samples repeated.
-
-    Args:
-        size: how many samples there are, at least 1.
-        before: how many indices come before index 0.
-        after: how many come after the last.
-
-    Returns:
-        The indices, and which of them lie in a mirrored copy.
-    """
-    place = np.arange(-before, size + after)
-    phase = place % (2 * size)
-    return np.where(phase < size, phase, 2 * size - 1 - phase), place // size % 2 == 1
 
 
 def outwards(array: Tensor, edge: int, signs: Tensor | None) -> Tensor:

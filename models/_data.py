@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from harness.errors import DataError
 from harness.interface import Image
 from harness.models._recipe import Recipe
+from harness.tensors import normalised
 
 LUMA = (0.299, 0.587, 0.114)
 """BT.601 weights of red, green and blue, for gray networks trained on colour images."""
@@ -91,19 +92,6 @@ def halved(image: TrainingImage) -> TrainingImage:
     blocks = image.pixels[:height, :width].reshape(height // 2, 2, width // 2, 2, channels)
     small = np.rint(blocks.mean((1, 3))).astype(image.pixels.dtype)
     return replace(image, name=f"{image.name} at half size", pixels=small)
-
-
-def normalised(pixels: Image) -> tuple[NDArray[np.float32], int, int]:
-    """Return an image as the networks see it, and the two values that undo it.
-
-    8-bit samples are divided by 255. 16-bit ones fill 0..1 from the image's least to its greatest value.
-
-    Returns:
-        float32 (height, width, channels) in 0..1, the value that became 0, the value that became 1.
-    """
-    low, high = (0, 255) if pixels.dtype == np.uint8 else (int(pixels.min()), int(pixels.max()))
-    high = max(high, low + 1)
-    return (pixels.astype(np.float32) - np.float32(low)) / np.float32(high - low), low, high
 
 
 class Crops:

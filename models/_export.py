@@ -12,13 +12,14 @@ import numpy as np
 import torch
 
 from harness.errors import DataError
-from harness.models._bitstream import HEADER_BYTES
 from harness.models._coder import Coder
 from harness.models._context import ContextModel
-from harness.models._data import TrainingImage, normalised
+from harness.models._data import TrainingImage
 from harness.models._law import Law
 from harness.models._model import analysed
 from harness.models._train import moved
+from harness.stream import HEADER_BYTES
+from harness.tensors import normalised
 
 TOLERANCE = 0.03
 """How far, as a share, the files of all validation images together may be from the target's bytes."""

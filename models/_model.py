@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -12,11 +11,11 @@ from numpy.typing import NDArray
 
 from harness.errors import DataError
 from harness.interface import Image
-from harness.models._bitstream import Stream
 from harness.models._checkpoint import Card, load
-from harness.models._data import normalised
 from harness.models._law import Law
 from harness.models._shape import Networks, Shape
+from harness.stream import Stream
+from harness.tensors import filled, normalised, one_thread, restored
 
 if TYPE_CHECKING:
     from harness.models._coder import Coder
@@ -77,20 +76,6 @@ def packed(coder: Coder, law: Law) -> dict[str, NDArray[Any]]:
     return arrays | {LAW + name: array for name, array in law.arrays().items()}
 
 
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Run torch on one thread, so that sums are always taken in one order."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with torch.inference_mode():
-            yield
-    finally:
-        torch.set_num_threads(before)
-
-
 def planes_of(kind: str, colours: int) -> int:
     """Return how many network images one image of a kind (of `FORMATS`) is: a gray network takes colour by planes."""
     return 3 if kind == "rgb8" and colours == 1 else 1
@@ -99,8 +84,6 @@ def planes_of(kind: str, colours: int) -> int:
 def analysed(coder: Coder, image: Image, device: str) -> NDArray[np.float32]:
     """Return the latents of an image, float32 (planes, channels, height, width), in trained steps."""
     import torch
-
-    from harness.models._validate import filled
 
     values, _, _ = normalised(image)
     colours = coder.shape.image_channels
@@ -121,13 +104,7 @@ def synthesised(coder: Coder, latents: NDArray[np.float32], stream: Stream, devi
     with one_thread():
         tensor = torch.from_numpy(latents).to(device)
         made = in_strips(coder.images, tensor, 1, coder.shape.factor)[..., : stream.height, : stream.width]
-        values = made.cpu().numpy().reshape(-1, stream.height, stream.width).transpose(1, 2, 0)
-    if stream.kind != "rgb8":
-        values = values.mean(axis=2, keepdims=True)
-    samples = np.rint(values * np.float32(stream.high - stream.low) + np.float32(stream.low))
-    dtype = np.uint16 if stream.kind == "gray16" else np.uint8
-    image: Image = np.ascontiguousarray(samples.clip(stream.low, stream.high).astype(dtype))
-    return image
+    return restored(made.cpu().numpy(), stream)
 
 
 def in_strips(network: Callable[[Any], Any], whole: Any, unit: int, growth: int) -> Any:

@@ -24,7 +24,8 @@ from harness.models._context import ContextModel
 from harness.models._data import Crops, TrainingImage
 from harness.models._module import TrainingModule
 from harness.models._recipe import Recipe
-from harness.models._validate import filled, tensor_of, validate
+from harness.models._validate import tensor_of, validate
+from harness.tensors import filled
 
 LAST, BEST, CURVE = "last.ckpt", "best.ckpt", "curve.csv"
 VALIDATION_CROP = 1024

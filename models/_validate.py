@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from harness.models._coder import Coder, mirrored
+from harness.models._coder import Coder
 from harness.models._context import ContextModel
-from harness.models._data import TrainingImage, normalised
+from harness.models._data import TrainingImage
+from harness.tensors import filled, normalised
 
 CLOSE = 0.01
 """A search ends when bytes are this near the target, in octaves."""
@@ -39,15 +40,6 @@ def tensor_of(image: TrainingImage, most: int = 0) -> Tensor:
         top, left = (max(0, (size - most) // 2) for size in values.shape[:2])
         values = values[top : top + most, left : left + most]
     return torch.from_numpy(np.ascontiguousarray(values.transpose(2, 0, 1)))[None]
-
-
-def filled(image: Tensor, factor: int) -> Tensor:
-    """Return an image continued by mirroring, to the right and downwards, to multiples of `factor`."""
-    for axis in (-2, -1):
-        size = image.shape[axis]
-        index, _ = mirrored(size, 0, -size % factor)
-        image = image.index_select(image.ndim + axis, torch.from_numpy(index).to(image.device))
-    return image
 
 
 @torch.no_grad()

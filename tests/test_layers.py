@@ -110,6 +110,11 @@ def test_errors_imports_nothing_and_interface_only_errors() -> None:
     assert parts(modules()["harness.interface"].all) == {"errors"}
 
 
+def test_what_learned_codecs_share_imports_only_what_is_below_every_codec() -> None:
+    assert parts(modules()["harness.stream"].all) == {"errors", "interface"}
+    assert parts(modules()["harness.tensors"].all) == {"interface", "stream"}
+
+
 @pytest.mark.parametrize("name", [name for name in NAMES if modules()[name].part in ("codecs", "models")])
 def test_codecs_and_models_know_neither_each_other_nor_what_measures(name: str) -> None:
     module = modules()[name]

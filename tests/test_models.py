@@ -13,10 +13,10 @@ import pytest
 
 from harness.errors import BadStreamError, ConfigError, DataError, UnsupportedImageError
 from harness.interface import Image
-from harness.models._bitstream import MOST_PIXELS
 from harness.models._codec import NetworkCodec
 from harness.models._shape import Shape
 from harness.registry import CodecSpec, find
+from harness.stream import MOST_PIXELS
 from tests import other_process as child
 from tests.images import make_image, packaged_photograph, psnr
 from tests.tiny_model import ARCHITECTURES, tiny_shape, tiny_weights

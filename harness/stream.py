@@ -21,12 +21,14 @@ from __future__ import annotations
 import struct
 import zlib
 from dataclasses import dataclass
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from harness.errors import BadStreamError, UnsupportedImageError
 from harness.interface import FORMATS
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 MAGICS = {"baseline": b"HLBA", "resnet": b"HLRN", "residual": b"HLRD", "attention": b"HLAT"}
 """What the file of each architecture begins with."""
