@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 
 from harness.figure_data import MEASURED, PUBLISHED
@@ -62,11 +61,11 @@ def draw(folder: Path, name: str, recipe: FigureRecipe, table: pd.DataFrame, rid
 
 def _panels(count: int, height: float, labels: Sequence[str]) -> tuple[Figure, list[Axes]]:
     """Return stacked panels with room for a legend in two columns below them."""
-    import matplotlib.pyplot as plt
+    from matplotlib.figure import Figure
 
     room = LEGEND_ROW * (len(labels) / 2 + 1)
-    figure, axes = plt.subplots(count, figsize=(COLUMN_WIDTH, height * count + room), layout="constrained")
-    return figure, list(np.atleast_1d(axes))
+    figure = Figure(figsize=(COLUMN_WIDTH, height * count + room), layout="constrained")
+    return figure, list(figure.subplots(count, squeeze=False)[:, 0])
 
 
 def _curves(canvas: _Canvas) -> Figure:
@@ -193,15 +192,14 @@ def _ratio_panel(axes: Axes, canvas: _Canvas, metric: str) -> None:
 
 def _architectures(canvas: _Canvas) -> Figure:
     """A panel a metric, a row a codec: measured filled with its interval, published hollow."""
-    import matplotlib.pyplot as plt
+    from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
     recipe = canvas.recipe
     order = [codec for codec in recipe.codecs if codec not in canvas.riders]
     height = 0.9 + 0.22 * len(order) + 2 * LEGEND_ROW
-    figure, panels = plt.subplots(
-        ncols=len(recipe.metrics), figsize=(COLUMN_WIDTH, height), sharey=True, layout="constrained", squeeze=False
-    )
+    figure = Figure(figsize=(COLUMN_WIDTH, height), layout="constrained")
+    panels = figure.subplots(ncols=len(recipe.metrics), sharey=True, squeeze=False)
     for axes, metric in zip(panels[0], recipe.metrics, strict=True):
         _rows_of_codecs(axes, canvas, metric, order)
     panels[0, 0].set_yticks(range(len(order)), order)
@@ -294,8 +292,6 @@ def _legend(figure: Figure, axes: Axes, canvas: _Canvas) -> None:
 
 
 def _save(folder: Path, name: str, figure: Figure) -> list[Path]:
-    import matplotlib.pyplot as plt
-
     folder.mkdir(parents=True, exist_ok=True)
     dates: dict[str, dict[str, None]] = {
         "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
@@ -305,5 +301,4 @@ def _save(folder: Path, name: str, figure: Figure) -> list[Path]:
     paths = [folder / f"{name}.{ending}" for ending in dates]
     for path, metadata in zip(paths, dates.values(), strict=True):
         figure.savefig(path, dpi=DOTS_PER_INCH, metadata=metadata)
-    plt.close(figure)
     return paths
