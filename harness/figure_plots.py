@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 DOTS_PER_INCH = 300
 SPREAD = 0.06
 """Octaves of ratio by which two codecs' intervals are drawn apart."""
+_NOTE: dict[str, Any] = {"fontsize": 5.5, "ha": "right", "va": "center", "backgroundcolor": "white"}
 LABELS = {"psnr": "PSNR (dB)", "ms_ssim": "MS-SSIM (dB of the mean)", "ssim": "SSIM"}
 
 
@@ -222,16 +223,7 @@ def _rows_of_codecs(axes: Axes, canvas: _Canvas, metric: str, order: list[str]) 
         axes.plot(row["value"], place, drawn.marker, color=drawn.colour, markerfacecolor=face, markersize=4)
     for codec in set(order) - set(table.loc[table["origin"] == MEASURED, "codec"]):
         where = axes.get_yaxis_transform()
-        axes.text(
-            0.97,
-            order.index(codec),
-            "not measured",
-            transform=where,
-            backgroundcolor="white",
-            fontsize=5.5,
-            ha="right",
-            va="center",
-        )
+        axes.text(0.97, order.index(codec), "not measured", transform=where, **_NOTE)
     axes.set_xlabel(LABELS[metric])
     axes.margins(x=0.15)
 
