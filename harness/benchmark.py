@@ -88,10 +88,10 @@ def _train_missing(plan: Plan, request: Request) -> bool:
     """
     lacking = [codec.spec for codec in plan.codecs if codec.learned and codec.reason and is_trained_here(codec.spec)]
     school = School(request.config)
-    if not lacking or not school.has_images():
+    orders = [order for order in school.orders(lacking) if school.has_images(order)]
+    if not orders:
         return False
     log = logging.getLogger("harness")
-    orders = school.orders(lacking)
     for order, seconds in school.estimates(orders):
         log.warning("no weights of %s: training them takes about %.0f minutes here", order.name, seconds / 60)
     log.warning("training now into %s; --no-train leaves it out, Ctrl-C keeps what is done", school.weights)

@@ -12,10 +12,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from harness import registry
 from harness.errors import ConfigError, UnknownNameError
+from harness.radar import RadarScale, SceneTable
 from harness.registry import CodecSpec
 
 _Value = TypeVar("_Value")
@@ -56,10 +57,12 @@ class SuiteConfig(_Table):
     anchor: str | None = None
     """The codec that differences and BD-rates are taken against."""
     limits: Limits = Limits()
+    images_radar: RadarScale | None = None
+    """What the samples of images named by --images stand for, where those are radar images."""
 
 
 class DataConfig(_Table):
-    """A data set: files with their hashes, from a package, a mirror folder or the network; or a whole folder."""
+    """A data set: files with their hashes, from a package, a mirror folder or the network, or made here."""
 
     description: str
     licence: str
@@ -74,7 +77,17 @@ class DataConfig(_Table):
     """How many bits of each sample carry the image, where fewer than the file's."""
     bits_of: Mapping[str, SampleBits] = {}
     """The same for single files."""
+    radar: RadarScale | None = None
+    """What a sample stands for, where these are radar images."""
+    generator: SceneTable | None = None
+    """Which radar scenes to make, where the files are made here: file n of `files` is scene n."""
     files: Mapping[str, Sha256]
+
+    @model_validator(mode="after")
+    def _check_generator(self) -> DataConfig:
+        if self.generator and not (self.radar and self.radar.scale == "decibels" and self.radar.looks):
+            raise ValueError('a generator needs radar = { scale = "decibels", low, high, looks }')
+        return self
 
 
 class CodecConfig(BaseModel):

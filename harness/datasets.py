@@ -1,6 +1,7 @@
 """Data sets: which files they have, where those are, and whether they are the right ones.
 
 A file is looked for in its package, then below $HARNESS_DATA, then in the cache that `harness data fetch` fills.
+The files of a set with a generator are made into that cache when they are first asked for.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from pathlib import Path
 from harness.config import DataConfig
 from harness.errors import DataError, UnknownNameError
 from harness.folders import cache_folder
-from harness.images import find_images
+from harness.images import find_images, to_file
+from harness.radar import RadarScale
 
 MIRROR_VARIABLE = "HARNESS_DATA"
 
@@ -30,11 +32,14 @@ class ImageSource:
     sha256: str | None = None
     data: bytes | None = field(default=None, repr=False)
     """What the file holds, where a task takes it along to a worker that does not see the file."""
+    radar: RadarScale | None = None
+    """What a sample stands for, where it is a radar image."""
 
 
-def from_folder(folder: Path) -> list[ImageSource]:
+def from_folder(folder: Path, radar: RadarScale | None = None) -> list[ImageSource]:
     """Return the images of a user's own folder, named by their path below it."""
-    return [ImageSource(path.relative_to(folder).as_posix(), path.absolute()) for path in find_images(folder)]
+    found = find_images(folder)
+    return [ImageSource(path.relative_to(folder).as_posix(), path.absolute(), radar=radar) for path in found]
 
 
 def from_set(name: str, data: DataConfig) -> list[ImageSource]:
@@ -71,6 +76,8 @@ def places(name: str, data: DataConfig, file: str) -> Iterator[Path]:
 
 def _checked(name: str, data: DataConfig, file: str) -> ImageSource:
     path = next((place for place in places(name, data, file) if place.is_file()), None)
+    if path is None and data.generator:
+        path = _made(name, data, file)
     if path is None:
         raise DataError(f"the data set {name!r} lacks {file}. {how_to_get(name, data)}")
     found = file_sha256(path)
@@ -79,7 +86,34 @@ def _checked(name: str, data: DataConfig, file: str) -> ImageSource:
             f"{path} of the data set {name!r} has sha256 {found[:16]}..., expected {data.files[file][:16]}...: "
             "another file, or a damaged one. Remove it and fetch it again."
         )
-    return ImageSource(file, path, data.bits_of.get(file, data.sample_bits), data.files[file])
+    return ImageSource(file, path, data.bits_of.get(file, data.sample_bits), data.files[file], radar=data.radar)
+
+
+def _made(name: str, data: DataConfig, file: str) -> Path:
+    """Make a file of a set with a generator, and return where it is.
+
+    Raises:
+        DataError: the cache cannot be written, or what this machine makes has another hash.
+    """
+    from harness.radar_scenes import scene
+
+    assert data.generator is not None  # noqa: S101 - the caller looked
+    assert data.radar is not None  # noqa: S101 - the configuration holds a generator to it
+    path = cache_folder() / "data" / name / file
+    partial = path.with_name(f"{os.getpid()}-{path.name}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        to_file(scene(data.generator, data.radar, list(data.files).index(file)), partial)
+        if (found := file_sha256(partial)) != data.files[file]:
+            partial.unlink()
+            raise DataError(
+                f"the scene {file} of the data set {name!r} comes out with sha256 {found[:16]}..., expected "
+                f"{data.files[file][:16]}...: the table is not that of its hashes, or numpy is another version."
+            )
+        partial.replace(path)
+    except OSError as error:
+        raise DataError(f"the scene {path} cannot be written: {error.strerror}.") from error
+    return path
 
 
 def how_to_get(name: str, data: DataConfig) -> str:
@@ -93,11 +127,18 @@ def how_to_get(name: str, data: DataConfig) -> str:
 def state(name: str, data: DataConfig) -> str:
     """Return "complete", or how many of its files are here."""
     here = sum(any(place.is_file() for place in places(name, data, file)) for file in data.files)
+    if data.generator and not here:
+        return "made when it is first used"
     return "complete" if here == len(data.files) else f"{here} of {len(data.files)} files"
 
 
+def is_here(name: str, data: DataConfig) -> bool:
+    """Tell whether a set can be used without a download."""
+    return data.generator is not None or state(name, data) == "complete"
+
+
 def fetch(name: str, data: DataConfig) -> list[Path]:
-    """Download what is not here yet into the cache, each file checked by its hash; return all paths.
+    """Download or make what is not here yet into the cache, each file checked by its hash; return all paths.
 
     Raises:
         DataError: the set has no address, or a download failed or has another hash.
@@ -114,6 +155,8 @@ def _fetch_one(name: str, data: DataConfig, file: str) -> Path:
     here = next((place for place in places(name, data, file) if place.is_file()), None)
     if here and file_sha256(here) == data.files[file]:
         return here
+    if data.generator:
+        return _checked(name, data, file).path
     if not data.url:
         raise DataError(f"the data set {name!r} cannot be downloaded. {how_to_get(name, data)}")
     pooch.get_logger().setLevel("ERROR")

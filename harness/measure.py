@@ -29,10 +29,10 @@ from harness.errors import (
 from harness.images import TestImage, pixels_sha256, read_image
 from harness.interface import Setting, raw_bytes
 from harness.isolation import CodecProcesses, codec_processes
-from harness.metric_plugins import Targets, table
+from harness.metric_plugins import table
 from harness.rate import Search, budget_bytes
 from harness.records import CSV_COLUMNS, Encode, Record
-from harness.tasks import Goal, Outcome, Shares, Task, blank_record, metrics_key
+from harness.tasks import Goal, Outcome, Shares, Task, blank_record, scores_key
 
 _FILLED = 0.99
 """Where a codec's own rate control uses less of a budget, its top setting is tried too."""
@@ -193,7 +193,7 @@ class TaskRun:
 
     def _decoded(self, setting: Setting, image: TestImage, names: tuple[str, ...]) -> Encode:
         """Return the encode at a setting with these metrics of its decode."""
-        key = _key_of_scores(names, self.task.metric_targets, image.sample_bits)
+        key = scores_key(names, self.task.metric_targets, image.sample_bits, self.task.image.radar)
         known = self.encodes.get(setting)
         if known and json.loads(key).items() <= json.loads(known.metrics_key or "{}").items():
             return known
@@ -214,8 +214,9 @@ class TaskRun:
 
     def _scores(self, reference: TestImage, decoded: TestImage, names: tuple[str, ...]) -> Mapping[str, float | None]:
         start = time.perf_counter()
-        pair, peak = (reference.pixels, decoded.pixels), reference.peak
-        scores = metrics.measure(*pair, peak, names, self.task.device, table=table(self.task.metric_targets))
+        task, pair = self.task, (reference.pixels, decoded.pixels)
+        known, radar = table(task.metric_targets), task.image.radar
+        scores = metrics.measure(*pair, reference.peak, names, task.device, table=known, radar=radar)
         self.metric_seconds += time.perf_counter() - start
         return scores
 
@@ -275,12 +276,6 @@ def kept_file(folder: Path, file_sha256: str) -> Path:
 def _setting(goal: Goal) -> Setting:
     assert goal.setting is not None  # noqa: S101 - the plan gives every sweep and null goal one
     return goal.setting
-
-
-@lru_cache(maxsize=16)
-def _key_of_scores(names: tuple[str, ...], targets: Targets, sample_bits: int) -> str:
-    """Return the same with what else decides a score: how many bits the image's samples have."""
-    return json.dumps({**json.loads(metrics_key(names, targets)), "sample_bits": sample_bits})
 
 
 def _psnr_at(budget: int, below: Encode, above: Encode) -> float | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Literal
 
@@ -19,6 +19,7 @@ from harness import metrics_extra as extra
 from harness.errors import UnknownNameError, UsageError
 from harness.interface import FORMATS, Image, image_format
 from harness.metrics_pair import MS_SSIM_SMALLEST_SIDE, WINDOW_SIDE, Pair
+from harness.radar import RadarScale
 
 _LUMA = np.array([0.299, 0.587, 0.114])
 """Weights of red, green and blue in Y, full range (ITU-R BT.601-7, section 2.5.1)."""
@@ -62,9 +63,9 @@ class Metric:
         """Tell whether it takes images of this format and size."""
         return image_format(image) in self.formats and min(image.shape[:2]) >= self.smallest_side
 
-    def __call__(self, reference: Image, decoded: Image, peak: int) -> float | None:
-        """Return its value on the CPU, or None where it does not apply; errors as those of `measure`."""
-        return _value(self, _checked_pair(reference, decoded, peak, "cpu"))
+    def __call__(self, reference: Image, decoded: Image, peak: int, radar: RadarScale | None = None) -> float | None:
+        """Return its value on the CPU, or None where it does not apply; arguments and errors as those of `measure`."""
+        return measure(reference, decoded, peak, [self.name], table={self.name: self}, radar=radar)[self.name]
 
 
 def _installed(package: str) -> str:
@@ -171,6 +172,7 @@ METRICS: Mapping[str, Metric] = _table(
         formats=_GRAY,
         smallest_side=extra.ENL_WINDOW_SIDE,
         libraries=("scipy",),
+        revision=2,
     ),
     Metric("epi", "", "higher", extra.epi, formats=_GRAY, smallest_side=3, libraries=("scipy",)),
 )
@@ -198,10 +200,12 @@ def measure(
     device: str = "cpu",
     *,
     table: Mapping[str, Metric] = METRICS,
+    radar: RadarScale | None = None,
 ) -> dict[str, float | None]:
     """Return the value of each named metric, None where it does not apply; the metrics share their work.
 
-    `peak` is 2^sample_bits - 1 of the image; `device` is where torch computes, "cpu" or "cuda"; `table` has the names.
+    `peak` is 2^sample_bits - 1 of the image; `device` is where torch computes, "cpu" or "cuda"; `table` has the names;
+    `radar` says what the samples of a radar image stand for.
 
     Raises:
         UnknownNameError: no metric has one of the names.
@@ -209,7 +213,7 @@ def measure(
         MissingDependencyError: a named metric needs a program or library that is not installed.
     """
     chosen = [find(name, table) for name in names]
-    pair = _checked_pair(reference, decoded, peak, device)
+    pair = replace(_checked_pair(reference, decoded, peak, device), radar=radar)
     return {metric.name: _value(metric, pair) for metric in chosen}
 
 

@@ -28,7 +28,9 @@ ENL_WINDOW_SIDE = 15
 """Pixels; the window in which a radar image is judged to be homogeneous."""
 
 _HOMOGENEOUS = 0.3
-"""The largest coefficient of variation (standard deviation / mean) of a homogeneous window."""
+"""The largest coefficient of variation (standard deviation / mean) of what is homogeneous."""
+_NO_SPECKLE = 1e-9
+"""The squared coefficient of variation that counts as none: rounding leaves as much."""
 _VMAF_SECONDS = 600
 _VMAF_MODEL = "vmaf_v0.6.1"
 
@@ -118,15 +120,23 @@ def _run_vmaf(program: str, pair: Pair, folder: Path) -> float:
 
 
 def enl_ratio(pair: Pair) -> float | None:
-    """Equivalent number of looks (mean^2 / variance) after decoding, as a ratio to that before.
+    """Equivalent number of looks (mean^2 / variance of intensity) after decoding, as a ratio to that before.
 
-    Over all 15x15 windows of the reference whose coefficient of variation is below 0.3 and whose mean is above 0;
-    the number of looks is 1 / the mean squared coefficient of variation of those windows. 1: the speckle is as it
-    was; above 1: smoothed away; infinite: all of it. None where no window is homogeneous. Samples are taken to be
-    linear in intensity: an image in decibels has to be converted before it is measured.
+    Over all 15x15 windows of the reference that are homogeneous; the number of looks is 1 / the mean squared
+    coefficient of variation of those windows. 1: the speckle is as it was; above 1: smoothed away; infinite: all of
+    it. None where no window is homogeneous, or where nobody declared what a sample stands for.
+
+    A window is homogeneous when its intensity, speckle taken off, has a coefficient of variation below 0.3. Speckle
+    of L looks multiplies: C^2 = R^2 + (1 + R^2) / L, of the intensity's C and the ground's R (Lee, IEEE Trans. PAMI
+    2(2), 1980, section IV). With undeclared looks none is taken off: C itself is held to 0.3, as L = infinity.
     """
-    before, after = _squared_variation(pair.reference), _squared_variation(pair.decoded)
-    homogeneous = before < _HOMOGENEOUS**2
+    if pair.radar is None:
+        return None
+    before, after = (
+        _squared_variation(pair.radar.intensity(image[..., 0], pair.peak)) for image in (pair.reference, pair.decoded)
+    )
+    of_speckle = 1 / pair.radar.looks if pair.radar.looks else 0.0
+    homogeneous = before < _HOMOGENEOUS**2 * (1 + of_speckle) + of_speckle
     if not homogeneous.any():
         return None
     remaining = float(np.nan_to_num(after[homogeneous]).mean())  # a window decoded to nothing has no speckle
@@ -136,18 +146,19 @@ def enl_ratio(pair: Pair) -> float | None:
     return original / remaining
 
 
-def _squared_variation(image: Image) -> NDArray[np.float64]:
+def _squared_variation(intensity: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return variance / mean^2 of every whole window; not a number where the mean is 0."""
     from scipy.ndimage import uniform_filter
 
-    samples = image[..., 0].astype(np.float64)
     inside = (slice(ENL_WINDOW_SIDE // 2, -(ENL_WINDOW_SIDE // 2)),) * 2
-    centre = samples.mean()  # taken off, lest the variance be lost in rounding
-    mean = uniform_filter(samples - centre, ENL_WINDOW_SIDE)[inside]
-    variance = uniform_filter((samples - centre) ** 2, ENL_WINDOW_SIDE)[inside] - mean**2
+    centre = intensity.mean()  # taken off, lest the variance be lost in rounding
+    mean = uniform_filter(intensity - centre, ENL_WINDOW_SIDE)[inside]
+    variance = uniform_filter((intensity - centre) ** 2, ENL_WINDOW_SIDE)[inside] - mean**2
     level = mean + centre
     undefined: NDArray[np.float64] = np.full_like(level, np.nan)
-    return np.divide(variance.clip(min=0), level**2, out=undefined, where=level > 0)
+    squared = np.divide(variance, level**2, out=undefined, where=level > 0)
+    squared[squared < _NO_SPECKLE] = 0
+    return squared
 
 
 def epi(pair: Pair) -> float | None:

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.interface import Image
+from harness.radar import RadarScale
 
 if TYPE_CHECKING:
     import torch
@@ -66,6 +67,8 @@ class Pair:
     """The largest sample value there can be: 2^sample_bits - 1."""
     device: str = "cpu"
     """Where torch computes: "cpu" or "cuda"."""
+    radar: RadarScale | None = None
+    """What a sample stands for; None where that is not declared."""
 
     @cached_property
     def planes(self) -> Planes:

@@ -78,7 +78,7 @@ def _chosen_metrics(request: Request, suite: SuiteConfig) -> tuple[tuple[str, ..
 
 def _planned_images(request: Request, suite: SuiteConfig) -> tuple[PlannedImage, ...]:
     if request.images is not None:
-        sources = datasets.from_folder(request.images)
+        sources = datasets.from_folder(request.images, suite.images_radar)
     else:
         sources = datasets.from_set(suite.data, request.config.data_set(suite.data))
     sources = sources[: request.limit]
@@ -210,6 +210,7 @@ class _Builder:
             codec.spec.id,
             codec.key,
             metrics_key(self.metric_names, self.metric_targets),
+            *([image.source.radar.model_dump_json()] if image.source.radar else []),
         )
         asked, bits = "\n".join(parts), float(image.sample_bits)
 

@@ -13,6 +13,7 @@ from harness.datasets import ImageSource
 from harness.interface import Setting
 from harness.isolation import Description
 from harness.metric_plugins import Targets, table
+from harness.radar import RadarScale
 from harness.records import Encode, Record
 from harness.registry import CodecSpec
 
@@ -96,3 +97,10 @@ def failed_outcome(task: Task, reason: str) -> Outcome:
 def metrics_key(names: tuple[str, ...], targets: Targets = ()) -> str:
     """Return names and versions of metrics, as a key of what was computed."""
     return json.dumps({name: table(targets)[name].version for name in names})
+
+
+@lru_cache(maxsize=16)
+def scores_key(names: tuple[str, ...], targets: Targets, sample_bits: int, radar: RadarScale | None) -> str:
+    """Return the same with what else decides a score: the bits of the image's samples, and what those stand for."""
+    meaning = {"radar": radar.model_dump_json()} if radar else {}
+    return json.dumps({**json.loads(metrics_key(names, targets)), "sample_bits": sample_bits, **meaning})

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,42 +40,50 @@ class School:
 
     config: Config
     data: Path | None = None
-    """The folder of training images; None: the one below $HARNESS_DATA."""
+    """A data set's name, or a folder of training images; None: the recipe's, else the folder below $HARNESS_DATA."""
     folder: Path | None = None
     """Where weights go; None: the user's own folder of weights."""
     machines: Mapping[str, Any] = field(default_factory=dict)
     """accelerator, devices, nodes, strategy: lightning's own words."""
+    _read: dict[str, TrainingSet] = field(default_factory=dict, init=False)
 
     @property
     def weights(self) -> Path:
         """Where weights go."""
         return self.folder or weights_folder()
 
-    @cached_property
-    def images(self) -> TrainingSet:
-        """The training images, read once.
+    def images(self, order: Order) -> TrainingSet:
+        """Return the images of a training, read once.
 
         Raises:
-            DataError: there is no such folder, or no image in it.
+            DataError: there is no such data set or folder, or no image in it.
         """
-        from harness.training import read_training_set
+        from harness.training import from_data_set, read_training_set
 
-        folder = self._data_folder()
-        if folder is None:
+        where = self._source(order)
+        if where is None:
             raise DataError(
-                f"there are no training images: name a folder with --data, or set {MIRROR_VARIABLE} to a folder "
-                f"that holds {TRAINING_FOLDER}/ (docs/training.md says how to make one)."
+                f"there are no training images: name a data set or a folder with --data, or set {MIRROR_VARIABLE} to "
+                f"a folder that holds {TRAINING_FOLDER}/ (docs/training.md says how to make one)."
             )
-        return read_training_set(folder)
+        key = str(where)
+        if key not in self._read:
+            data = self.config.data.get(key)
+            self._read[key] = from_data_set(key, data) if data else read_training_set(Path(key))
+        return self._read[key]
 
-    def has_images(self) -> bool:
-        """Tell whether there is a folder to take training images from."""
-        folder = self._data_folder()
-        return folder is not None and folder.is_dir()
+    def has_images(self, order: Order) -> bool:
+        """Tell whether there is something to train on."""
+        from harness.datasets import is_here
 
-    def _data_folder(self) -> Path | None:
+        where = self._source(order)
+        data = self.config.data.get(str(where))
+        return is_here(str(where), data) if data else where is not None and Path(where).is_dir()
+
+    def _source(self, order: Order) -> Path | str | None:
+        """Return the name of a data set, or a folder; None where nothing says which."""
         root = os.environ.get(MIRROR_VARIABLE)
-        return self.data or (Path(root) / TRAINING_FOLDER if root else None)
+        return self.data or order.recipe.data or (Path(root) / TRAINING_FOLDER if root else None)
 
     def missing(self, specs: Iterable[CodecSpec], ratios: Sequence[float]) -> list[Order]:
         """Return the trainings that these codecs lack at these ratios, after a quick check of what is there."""
@@ -102,11 +109,11 @@ class School:
         from harness.training import estimate_seconds
 
         for order in orders:
-            yield order, estimate_seconds(order, self.images, self.weights)
+            yield order, estimate_seconds(order, self.images(order), self.weights)
 
     def train(self, order: Order, bar: bool) -> Path:
         """Train, or go on with what was interrupted; return the path of the weights."""
         from harness.models._train import Machines
         from harness.training import train
 
-        return train(order, self.images, self.weights, Machines(**self.machines), bar)
+        return train(order, self.images(order), self.weights, Machines(**self.machines), bar)

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness import leaks
+from harness import datasets, leaks
+from harness.config import DataConfig
 from harness.errors import ConfigError, DataError, HarnessError
-from harness.images import find_images, read_image
+from harness.images import TestImage, find_images, read_image
 from harness.models._codec import NetworkCodec
 from harness.models._data import TrainingImage, split
 from harness.models._recipe import Recipe
@@ -43,6 +44,20 @@ class TrainingSet:
         return sorted({tile for image in self.images for tile in leaks.fingerprint(image.pixels)})
 
 
+def from_data_set(name: str, data: DataConfig) -> TrainingSet:
+    """Return the images of a configured data set, each its own source.
+
+    Raises:
+        DataError: a file is absent or is not what its hash says.
+    """
+    images, sources = [], []
+    for one in datasets.from_set(name, data):
+        read = read_image(one.path, one.name, one.sample_bits)
+        images.append(TrainingImage(one.name, one.name, read.pixels, not _already_lossy(read)))
+        sources.append({"name": one.name, "from": name, "licence": data.licence})
+    return TrainingSet(images, sources)
+
+
 def read_training_set(folder: Path) -> TrainingSet:
     """Return every image below a folder, with its source and licence from the folder's index.
 
@@ -61,11 +76,15 @@ def read_training_set(folder: Path) -> TrainingSet:
         entry = index.get(path.name, {})
         source = Path(entry.get("source", path.name)).stem
         read = read_image(path)
-        lossless = not any("already lossy" in note for note in read.notes)
-        images.append(TrainingImage(path.relative_to(folder).as_posix(), source, read.pixels, lossless))
+        name = path.relative_to(folder).as_posix()
+        images.append(TrainingImage(name, source, read.pixels, not _already_lossy(read)))
         named = {"name": source, "from": entry.get("source", path.parent.name)}
         sources.setdefault(source, {**named, "licence": entry.get("licence", "not stated")})
     return TrainingSet(images, [sources[name] for name in sorted(sources)])
+
+
+def _already_lossy(image: TestImage) -> bool:
+    return any("already lossy" in note for note in image.notes)
 
 
 def _index(folder: Path) -> dict[str, dict[str, str]]:

@@ -19,6 +19,8 @@ class Recipe(BaseModel):
     description: str = ""
     loss: Literal["rate", "study"]
     """rate: bits + lambda x squared error; study: `mse_weight` x MSE + `ssim_weight` x (1 - SSIM), no rate."""
+    data: str = ""
+    """The data set to train on unless another is named; empty: the images below $HARNESS_DATA/train."""
     shapes: Mapping[str, Mapping[str, Any]]
     """Architecture -> its `Shape`; `latent_channels` may be a table from ratio to channels."""
     mse_weight: Annotated[float, Field(ge=0)] = 0.5

@@ -23,6 +23,7 @@ from PIL import Image as Pillow
 from harness.errors import MissingDependencyError, UnknownNameError, UsageError
 from harness.interface import Image
 from harness.metrics import DEFAULT_METRICS, METRICS, measure
+from harness.radar import RadarScale
 from tests.images import packaged_photograph
 
 HAS_FFMPEG = importlib.util.find_spec("imageio_ffmpeg") is not None
@@ -38,6 +39,8 @@ IDENTICAL = {
     "epi": 1.0,
 }
 """The value of (reference, reference); VMAF has no fixed one."""
+INTENSITY = RadarScale(scale="intensity")
+"""What ENL takes a sample for in tests of all metrics; others do not look at it."""
 
 
 def photograph(name: str) -> Image:
@@ -85,7 +88,7 @@ def noisy(image: Image, share: float, peak: int, seed: int = 1) -> Image:
 
 def value(name: str, reference: Image, decoded: Image, peak: int = 255) -> float:
     """Return a metric that applies."""
-    found = METRICS[name](reference, decoded, peak)
+    found = METRICS[name](reference, decoded, peak, INTENSITY)
     assert found is not None
     return found
 
@@ -374,7 +377,7 @@ def test_enl_ratio_of_speckle_smoothed_away_is_infinite() -> None:
 
 def test_enl_ratio_without_a_homogeneous_window_is_not_applicable() -> None:
     image = chequered(0, 200)
-    assert METRICS["enl_ratio"](image, image, 255) is None
+    assert METRICS["enl_ratio"](image, image, 255, INTENSITY) is None
 
 
 @pytest.mark.parametrize("looks", [1, 4, 16])
