@@ -18,7 +18,7 @@ from tests.images import packaged_photograph
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 _FENCE = re.compile(r"```bash\n(.*?)```", re.DOTALL)
-_TOML = re.compile(r"```toml\n(\[codecs\..*?)```", re.DOTALL)
+_TOML = re.compile(r"```toml\n(\[(?:codecs|suites)\..*?)```", re.DOTALL)
 _FILE = re.compile(r"`(\w+\.(?:py|toml))`[^`]*:\n\n```(?:python|toml)\n(.*?)```", re.DOTALL)
 """A file that a page tells its reader to write: its name in the line before, its text."""
 _LINK = re.compile(r"\]\((?!https?:|#|mailto:)([^)#\s]+)")

@@ -234,7 +234,7 @@ def test_ssimulacra2_is_that_of_libjxls_program_up_to_its_rounding(name: str, qu
 @pytest.mark.parametrize("kind", ["rgb8", "gray8", "gray16"])
 def test_identical_images_get_the_best_value(name: str, kind: str) -> None:
     image = {"rgb8": photograph("chelsea"), "gray8": gray(200, 180, 8), "gray16": gray(200, 180, 12)}[kind]
-    found = METRICS[name](image, image.copy(), 4095 if kind == "gray16" else 255)
+    found = METRICS[name](image, image.copy(), 4095 if kind == "gray16" else 255, INTENSITY)
     assert found == (IDENTICAL[name] if kind in METRICS[name].formats else None)
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from numpy.typing import NDArray
 from PIL import Image as Pillow
 
 from harness import config, datasets, leaks, metrics
@@ -25,6 +27,11 @@ from tests.tiny_model import tiny_shape, tiny_weights
 
 DECIBELS = RadarScale(scale="decibels", low=-30, high=5, looks=4)
 SMALL = SceneTable(seed=7, side=64, bits=8, blur=1.0)
+
+
+def rounded(values: NDArray[np.float64], bits: int) -> Image:
+    """Return samples of 8 or 16 bits."""
+    return np.rint(values).astype(np.uint8) if bits == 8 else np.rint(values).astype(np.uint16)
 
 
 @pytest.mark.parametrize(
@@ -46,7 +53,7 @@ def test_intensity_of_a_sample_is_that_worked_by_hand(
 
 @pytest.mark.parametrize("bits", [8, 16])
 def test_every_sample_comes_back_from_its_intensity(bits: int) -> None:
-    samples: Image = np.arange(2**bits).astype(np.uint8 if bits == 8 else np.uint16)
+    samples = rounded(np.arange(2.0**bits), bits)
     assert np.array_equal(DECIBELS.samples(DECIBELS.intensity(samples, 2**bits - 1), bits), samples)
 
 
@@ -223,7 +230,7 @@ def test_enl_ratio_of_decibels_agrees_with_plain_loops(bits: int) -> None:
     peak = 2**bits - 1
     before = scene(SMALL.model_copy(update={"bits": bits}), DECIBELS, 0)
     rng = np.random.default_rng(0)
-    after = np.clip(before + rng.normal(0, peak / 20, before.shape), 0, peak).astype(before.dtype)
+    after = rounded(np.clip(before + rng.normal(0, peak / 20, before.shape), 0, peak), bits)
     found = metrics.METRICS["enl_ratio"](before, after, peak, DECIBELS)
     assert found == pytest.approx(looped_enl_ratio(before, after, DECIBELS, peak), rel=1e-9)
 
@@ -328,3 +335,16 @@ def test_a_float_raster_is_refused_with_what_is_taken(tmp_path: Path) -> None:
     Pillow.fromarray(np.zeros((32, 32), np.float32)).save(tmp_path / "one.tif")
     ended = run("bench", "--suite", "sar", "--images", tmp_path, "--results", tmp_path / "results")
     assert "16-bit gray are taken" in complaint(ended)
+
+
+def test_the_page_s_way_from_a_float_raster_to_samples_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (Path(__file__).parents[1] / "docs" / "sar.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    backscatter = 0.1 * speckle(np.random.default_rng(3), 64, 4, 0.0)
+    (tmp_path / "rasters").mkdir()
+    Pillow.fromarray(backscatter.astype(np.float32)).save(tmp_path / "sigma0.tif")
+    monkeypatch.chdir(tmp_path)
+    exec(code, {})
+    image = read_image(tmp_path / "rasters" / "sigma0.png")
+    back = DECIBELS.intensity(image.pixels[..., 0], image.peak)
+    assert back == pytest.approx(backscatter.clip(1e-3, 10**0.5), rel=1e-4)
