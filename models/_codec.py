@@ -121,10 +121,11 @@ class NetworkCodec(LearnedCodec):
         for card, _ in cards(self._folders):
             if (card.architecture, card.recipe_name, card.ratio) == (self.name, self._recipe, self._ratio):
                 return card
+        variant = self.name if self._recipe == "rate" else f"{self.name}-{self._recipe}"  # as in benchmarks.toml
         raise DataError(
             f"no weights of {self.name} (recipe {self._recipe}) for {self._ratio:g}x in "
             f"{', '.join(str(folder) for folder in self._folders)}. "
-            f"Train them: harness train --models {self.name} --ratios {self._ratio:g}."
+            f"Train them: harness train --models {variant} --ratios {self._ratio:g}."
         )
 
     def _named(self, weights_id: str) -> Card:
