@@ -80,6 +80,7 @@ def describe_plan(plan: Plan) -> dict[str, Any]:
                 "sample_bits": image.sample_bits,
                 "notes": list(image.notes),
                 "sha256": image.pixels,
+                **({"radar": radar.model_dump(exclude_none=True)} if (radar := image.source.radar) else {}),
             }
             for image in plan.images
         ],

@@ -26,7 +26,7 @@ from tests.images import packaged_photograph
 from tests.tiny_model import tiny_shape, tiny_weights
 
 DECIBELS = RadarScale(scale="decibels", low=-30, high=5, looks=4)
-SMALL = SceneTable(seed=7, side=64, bits=8, blur=1.0)
+SMALL = SceneTable(seed=7, side=128, bits=8, blur=1.0)
 
 
 def rounded(values: NDArray[np.float64], bits: int) -> Image:
@@ -112,6 +112,16 @@ def test_the_scenes_of_the_suite_are_those_of_their_hashes(tmp_path: Path, monke
     assert np.array_equal(np.rint(deep.pixels / 257), images[0].pixels)
 
 
+def test_the_chip_is_one_16_bit_image_with_homogeneous_windows(
+    harness_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HARNESS_DATA", str(harness_data))
+    (source,) = datasets.from_set("sar-chip", config.load().data["sar-chip"])
+    image = read_image(source.path, source.name)
+    assert (image.pixels.shape, image.peak) == ((256, 256, 1), 65535)
+    assert metrics.measure(image.pixels, image.pixels, 65535, ["enl_ratio"], radar=source.radar) == {"enl_ratio": 1.0}
+
+
 def test_training_scenes_and_test_scenes_have_no_seed_in_common() -> None:
     tables = {name: data.generator for name, data in config.load().data.items() if data.generator}
     assert tables["sar-train"].seed not in {tables["sar"].seed, tables["sar16"].seed}
@@ -142,7 +152,7 @@ def made_set(folder: Path, seed: int = 7) -> Path:
 description = "three scenes"
 licence = "none needed"
 radar = {{ scale = "decibels", low = -30, high = 5, looks = 4 }}
-generator = {{ seed = {seed}, side = 64, bits = 8, blur = 1.0 }}
+generator = {{ seed = {seed}, side = 128, bits = 8, blur = 1.0 }}
 [data.mine.files]
 {chr(10).join(lines)}
 [suites.mine]
@@ -296,19 +306,20 @@ def test_a_file_says_which_samples_of_16_bits_became_0_and_1(tmp_path: Path) -> 
     assert np.abs(decoded.astype(int) - image).max() < 20
 
 
-def benched(folder: Path, configuration: Path, *options: str) -> pd.DataFrame:
-    """Run `harness bench` with a cache of its own and return its records."""
+def benched(folder: Path, configuration: Path, *options: str) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Run `harness bench` with a cache of its own and return its records and its manifest."""
     results, cache = folder / "results", folder / "cache"
     ended = run("--config", configuration, "bench", "--results", results, *options, HARNESS_CACHE=str(cache))
     assert ended.status == 0, ended.err
     (manifest,) = results.glob("*/manifest.json")
-    return read_frame(manifest.parent)
+    return read_frame(manifest.parent), json.loads(manifest.read_text())
 
 
 def test_a_bench_of_radar_scenes_fills_enl_and_epi(tmp_path: Path) -> None:
     made = made_set(tmp_path)
     options = ("--suite", "mine", "--codecs", "jpeg2000,png", "--ratios", "4,16")
-    frame = benched(tmp_path, made, *options)
+    frame, manifest = benched(tmp_path, made, *options)
+    assert manifest["images"][0]["radar"] == {"scale": "decibels", "low": -30, "high": 5, "looks": 4}
     rows = frame[frame["protocol"] == "ratio"]
     assert len(rows) == 6
     assert (rows["enl_ratio"] > 0.5).all()
@@ -326,7 +337,7 @@ def test_own_images_have_an_enl_where_the_suite_says_what_their_samples_are(
     Pillow.fromarray(np.rint(amplitude).astype(np.uint16)).save(tmp_path / "rasters" / "one.tif")
     made = made_set(tmp_path)
     options = ("--suite", suite, "--codecs", "jpeg2000", "--ratios", "8", "--images", str(tmp_path / "rasters"))
-    frame = benched(tmp_path, made, *options)
+    frame, _ = benched(tmp_path, made, *options)
     assert frame["enl_ratio"].notna().all() == known
     assert frame["epi"].notna().all()
 
