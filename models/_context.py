@@ -74,9 +74,13 @@ class ContextModel(nn.Module):
     def bits(self, latents: Tensor, step: float = 1.0) -> Tensor:
         """Return the information in each latent, in bits."""
         scales, means = self(latents, step)
-        away = (latents - means).abs()
-        chance = _below(0.5 - away, scales) - _below(-0.5 - away, scales)
-        return -torch.log2(chance.clamp_min(_LEAST_LIKELIHOOD))
+        return _information((latents - means).abs(), scales)
+
+    def bits_among(self, latents: Tensor, neighbours: Tensor) -> Tensor:
+        """Return the information in each latent among given neighbours, in bits; a gradient for the latents alone."""
+        with torch.no_grad():
+            scales, means = self(neighbours)
+        return _information((latents - means).abs(), scales)
 
     @torch.no_grad()
     def decide(self, latents: Tensor, step: float = 1.0) -> Tensor:
@@ -128,6 +132,12 @@ class ContextModel(nn.Module):
             means=tuple(np.split(means, ends, axis=1)),
             cross=fixed(self.cross.square() * self.get_buffer("earlier"), FIXED_BITS),
         )
+
+
+def _information(away: Tensor, scales: Tensor) -> Tensor:
+    """Return the bits of what lies within half a step of `away` from the expected value."""
+    chance = _below(0.5 - away, scales) - _below(-0.5 - away, scales)
+    return -torch.log2(chance.clamp_min(_LEAST_LIKELIHOOD))
 
 
 def _below(place: Tensor, scales: Tensor) -> Tensor:

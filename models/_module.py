@@ -104,10 +104,23 @@ class TrainingModule(lightning.LightningModule):
         """Return bits + lambda x squared error, a sample, of quantised latents (straight-through gradient)."""
         latents = self.coder.latents(images).float()
         with torch.autocast(images.device.type, enabled=False):
-            hard = latents + (self.context.decide(latents) - latents).detach()
-            bits = self.context.bits(hard).sum()
+            decided = self.context.decide(latents)
+            hard = latents + (decided - latents).detach()
+            bits = (
+                self.context.bits(hard).sum()
+                if self.recipe.rate_gradient == "rounded"
+                else self._noisy(latents, decided)
+            )
         error = (self.coder.images(hard).float() - images) * 255
         return (bits + self.weight * error.square().sum()) / images.numel()
+
+    def _noisy(self, latents: Tensor, decided: Tensor) -> Tensor:
+        """Return the bits of decided latents; their gradient for the latents is that of uniform noise for rounding."""
+        random = torch.Generator().manual_seed(self.recipe.seed * 2**32 + self.global_step)
+        noise = torch.rand(latents.shape, generator=random).to(latents.device) - 0.5
+        law = self.context.bits(decided).sum()
+        relaxed = self.context.bits_among(latents + noise, decided).sum()
+        return law + relaxed - relaxed.detach()
 
     def study_loss(self, images: Tensor) -> Tensor:
         """Return the study's loss of unquantised latents."""

@@ -23,6 +23,9 @@ class Recipe(BaseModel):
     """The data set to train on unless another is named; empty: the images below $HARNESS_DATA/train."""
     shapes: Mapping[str, Mapping[str, Any]]
     """Architecture -> its `Shape`; `latent_channels` may be a table from ratio to channels."""
+    rate_gradient: Literal["rounded", "noise"] = "rounded"
+    """How the analysis learns what latents cost: by the rounded ones, or with uniform noise in place of rounding. Where
+    most latents are 0, rounded ones tell it nothing of what those nearly cost, and they grow."""
     mse_weight: Annotated[float, Field(ge=0)] = 0.5
     ssim_weight: Annotated[float, Field(ge=0)] = 0.5
 

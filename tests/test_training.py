@@ -224,6 +224,38 @@ def test_a_batch_that_does_not_fit_into_memory_is_halved(tmp_path: Path, picture
     assert [row["step"] for row in rows_of(tmp_path / "curve.csv")] == ["1", "2"]
 
 
+def test_noise_for_rounding_changes_gradients_and_no_loss(tmp_path: Path, pictures: Path) -> None:
+    import torch
+
+    from harness.models._learn import started
+
+    images = training.read_training_set(pictures).images
+    found = []
+    for gradient in ("rounded", "noise"):
+        recipes = {"rate": {**RATE, "rate_gradient": gradient}}
+        one = training.order_for(find("baseline", {"ratio": 16.0}), recipes)
+        torch.manual_seed(0)
+        module = started(one, split(images, one.recipe, 16, 3), tmp_path)
+        loss = module.rate_loss(torch.from_numpy(module.crops.batch(2, 0)))
+        torch.autograd.backward(loss)
+        found.append((loss.item(), next(module.coder.analysis.parameters()).grad))
+    assert found[0][0] == pytest.approx(found[1][0], rel=1e-6)
+    assert not torch.allclose(found[0][1], found[1][1])
+
+
+def test_a_latent_that_is_rounded_to_0_learns_what_it_nearly_costs() -> None:
+    import torch
+
+    from harness.models._context import ContextModel
+
+    latents = torch.full((1, 3, 8, 8), 0.3, requires_grad=True)
+    context = ContextModel(3, levels=2)
+    decided = torch.zeros_like(latents)
+    torch.autograd.backward(context.bits_among(latents, decided).sum())
+    assert latents.grad is not None
+    assert (latents.grad > 0).all()
+
+
 @pytest.mark.slow
 def test_two_processes_train_together(tmp_path: Path, pictures: Path) -> None:
     program = tmp_path / "program.py"
