@@ -39,8 +39,8 @@ class School:
     """Where training happens."""
 
     config: Config
-    data: Path | None = None
-    """A data set's name, or a folder of training images; None: the recipe's, else the folder below $HARNESS_DATA."""
+    data: str | None = None
+    """A folder of training images, or the name of a data set; None: the recipe's, or the folder below $HARNESS_DATA."""
     folder: Path | None = None
     """Where weights go; None: the user's own folder of weights."""
     machines: Mapping[str, Any] = field(default_factory=dict)
@@ -56,34 +56,42 @@ class School:
         """Return the images of a training, read once.
 
         Raises:
-            DataError: there is no such data set or folder, or no image in it.
+            DataError: there is no such folder or data set, no image in it, or a file is not what its hash says.
         """
-        from harness.training import from_data_set, read_training_set
-
-        where = self._source(order)
-        if where is None:
+        source = self._source(order)
+        if source is None:
             raise DataError(
-                f"there are no training images: name a data set or a folder with --data, or set {MIRROR_VARIABLE} to "
-                f"a folder that holds {TRAINING_FOLDER}/ (docs/training.md says how to make one)."
+                f"there are no training images: name a data set or a folder with --data, or set {MIRROR_VARIABLE} to a "
+                f"folder that holds {TRAINING_FOLDER}/ (docs/training.md says how to make one)."
             )
-        key = str(where)
-        if key not in self._read:
-            data = self.config.data.get(key)
-            self._read[key] = from_data_set(key, data) if data else read_training_set(Path(key))
-        return self._read[key]
+        if source not in self._read:
+            self._read[source] = self._images_of(source)
+        return self._read[source]
+
+    def _images_of(self, source: str) -> TrainingSet:
+        from harness.training import read_training_set, training_set_of
+
+        if Path(source).is_dir():
+            return read_training_set(Path(source))
+        if source in self.config.data:
+            return training_set_of(source, self.config.data_set(source))
+        raise DataError(
+            f"no folder and no data set is called {source!r}; data sets are: {', '.join(self.config.data)}."
+        )
 
     def has_images(self, order: Order) -> bool:
         """Tell whether there is something to train on."""
         from harness.datasets import is_here
 
-        where = self._source(order)
-        data = self.config.data.get(str(where))
-        return is_here(str(where), data) if data else where is not None and Path(where).is_dir()
+        source = self._source(order)
+        if source is None or Path(source).is_dir():
+            return source is not None
+        return source in self.config.data and is_here(source, self.config.data_set(source))
 
-    def _source(self, order: Order) -> Path | str | None:
-        """Return the name of a data set, or a folder; None where nothing says which."""
+    def _source(self, order: Order) -> str | None:
+        """Return a folder or the name of a data set; None where nothing says which."""
         root = os.environ.get(MIRROR_VARIABLE)
-        return self.data or order.recipe.data or (Path(root) / TRAINING_FOLDER if root else None)
+        return self.data or order.recipe.data or (str(Path(root) / TRAINING_FOLDER) if root else None)
 
     def missing(self, specs: Iterable[CodecSpec], ratios: Sequence[float]) -> list[Order]:
         """Return the trainings that these codecs lack at these ratios, after a quick check of what is there."""

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness import datasets, leaks
+from harness import leaks
 from harness.config import DataConfig
+from harness.datasets import ImageSource, from_folder, from_set
 from harness.errors import ConfigError, DataError, HarnessError
-from harness.images import TestImage, find_images, read_image
+from harness.images import read_image
 from harness.models._codec import NetworkCodec
 from harness.models._data import TrainingImage, split
 from harness.models._recipe import Recipe
@@ -44,20 +45,6 @@ class TrainingSet:
         return sorted({tile for image in self.images for tile in leaks.fingerprint(image.pixels)})
 
 
-def from_data_set(name: str, data: DataConfig) -> TrainingSet:
-    """Return the images of a configured data set, each its own source.
-
-    Raises:
-        DataError: a file is absent or is not what its hash says.
-    """
-    images, sources = [], []
-    for one in datasets.from_set(name, data):
-        read = read_image(one.path, one.name, one.sample_bits)
-        images.append(TrainingImage(one.name, one.name, read.pixels, not _already_lossy(read)))
-        sources.append({"name": one.name, "from": name, "licence": data.licence})
-    return TrainingSet(images, sources)
-
-
 def read_training_set(folder: Path) -> TrainingSet:
     """Return every image below a folder, with its source and licence from the folder's index.
 
@@ -69,27 +56,38 @@ def read_training_set(folder: Path) -> TrainingSet:
             f"there is no folder {folder} with training images. Name one with --data, or mount it and set "
             "HARNESS_DATA to the folder that holds train/."
         )
-    index = _index(folder)
+    return _read(from_folder(folder), _index(folder), {"from": folder.name})
+
+
+def training_set_of(name: str, data: DataConfig) -> TrainingSet:
+    """Return the images of a configured data set, each checked by its hash.
+
+    Raises:
+        DataError: a file is absent or is not what its hash says; the message says how to get it.
+    """
+    return _read(from_set(name, data), {}, {"from": name, "licence": data.licence})
+
+
+def _read(
+    files: Iterable[ImageSource], index: Mapping[str, Mapping[str, str]], unless: Mapping[str, str]
+) -> TrainingSet:
+    """Read images; what the index does not say of one is taken from `unless`."""
     images: list[TrainingImage] = []
     sources: dict[str, dict[str, str]] = {}
-    for path in find_images(folder):
-        entry = index.get(path.name, {})
-        source = Path(entry.get("source", path.name)).stem
-        read = read_image(path)
-        name = path.relative_to(folder).as_posix()
-        images.append(TrainingImage(name, source, read.pixels, not _already_lossy(read)))
-        named = {"name": source, "from": entry.get("source", path.parent.name)}
-        sources.setdefault(source, {**named, "licence": entry.get("licence", "not stated")})
+    for file in files:
+        entry = index.get(file.path.name, {})
+        source = Path(entry.get("source", file.path.name)).stem
+        read = read_image(file.path, file.name, file.sample_bits)
+        lossless = not any("already lossy" in note for note in read.notes)
+        images.append(TrainingImage(file.name, source, read.pixels, lossless))
+        named = {"name": source, "from": entry.get("source", unless["from"])}
+        sources.setdefault(source, {**named, "licence": entry.get("licence", unless.get("licence", "not stated"))})
     return TrainingSet(images, [sources[name] for name in sorted(sources)])
 
 
-def _already_lossy(image: TestImage) -> bool:
-    return any("already lossy" in note for note in image.notes)
-
-
 def _index(folder: Path) -> dict[str, dict[str, str]]:
-    path = folder / PACK_INDEX
-    if not path.is_file():
+    path = next((place / PACK_INDEX for place in (folder, folder.parent) if (place / PACK_INDEX).is_file()), None)
+    if path is None:
         return {}
     with path.open(newline="", encoding="utf-8") as file:
         return {row["file"]: row for row in csv.DictReader(file)}

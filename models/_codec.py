@@ -121,11 +121,12 @@ class NetworkCodec(LearnedCodec):
         for card, _ in cards(self._folders):
             if (card.architecture, card.recipe_name, card.ratio) == (self.name, self._recipe, self._ratio):
                 return card
-        variant = self.name if self._recipe == "rate" else f"{self.name}-{self._recipe}"  # as in benchmarks.toml
+        trained_as = self.name if self._recipe == "rate" else f"{self.name}-{self._recipe}"
         raise DataError(
             f"no weights of {self.name} (recipe {self._recipe}) for {self._ratio:g}x in "
             f"{', '.join(str(folder) for folder in self._folders)}. "
-            f"Train them: harness train --models {variant} --ratios {self._ratio:g}."
+            f"Train them: harness train --models {trained_as} --ratios {self._ratio:g}, with training images below "
+            "$HARNESS_DATA/train or named by --data."
         )
 
     def _named(self, weights_id: str) -> Card:
