@@ -48,9 +48,12 @@ import os
 from harness.codecs.raw import Raw
 
 class Mine(Raw):
-    name = "fixed" if os.statvfs(__file__).f_flag & os.ST_RDONLY else "writable"
+    name = "mine"
+
+    def provenance(self):
+        return {"own_file": "read-only" if os.statvfs(__file__).f_flag & os.ST_RDONLY else "writable"}
 """
-"""A codec that is named by how its own file is mounted."""
+"""A codec that tells how its own file is mounted."""
 
 
 def test_a_plugin_is_seen_inside_read_only_beside_a_data_folder(image: str, tmp_path: Path) -> None:
@@ -58,8 +61,9 @@ def test_a_plugin_is_seen_inside_read_only_beside_a_data_folder(image: str, tmp_
     plugin.write_text(PLUGIN, encoding="utf-8")
     (tmp_path / "data").mkdir()
     named = ("--plugin", plugin, "--mount", tmp_path / "data", "--gpus", "none")
-    said = in_container(*named, "codec", "list", cwd=tmp_path, HARNESS_DATA=str(tmp_path / "data"))
-    assert re.search(r"fixed +plugin file", said.out), said.out + said.err
+    said = in_container(*named, "codec", "show", "mine", cwd=tmp_path, HARNESS_DATA=str(tmp_path / "data"))
+    assert "plugin file" in said.out, said.err
+    assert '"own_file": "read-only"' in said.out
 
 
 def test_ctrl_c_stops_the_container_within_seconds_and_keeps_what_is_done(
