@@ -115,7 +115,7 @@ def test_two_containers_and_this_machine_make_the_same_files_and_pixels(image: s
 
 
 ELSEWHERE = """
-from pathlib import Path
+import os
 import numpy as np
 from harness.codecs.raw import Raw
 
@@ -124,7 +124,7 @@ class Elsewhere(Raw):
     lossless = False
 
     def decode(self, data):
-        return (super().decode(data) // 16 * 16 + 3 * Path("/.dockerenv").exists()).astype(np.uint8)
+        return (super().decode(data) // 16 * 16 + 3 * ("HARNESS_IMAGE" in os.environ)).astype(np.uint8)
 """
 """A codec that decodes to samples larger by 3 in a container."""
 
