@@ -176,6 +176,32 @@ def test_a_download_with_another_hash_is_refused_and_not_kept(tmp_path: Path, si
     assert left_over(tmp_path) == []
 
 
+def short(folder: Path, site: Site) -> DataConfig:
+    """The set "mine" with the first 8 digits of each hash alone."""
+    text = table(site.url)
+    for body in FILES.values():
+        digest = hashlib.sha256(body).hexdigest()
+        text = text.replace(digest, digest[:8])
+    return config.load(written(folder, text)).data_set("mine")
+
+
+def test_a_hash_of_eight_digits_is_held_to(tmp_path: Path, site: Site) -> None:
+    about = short(tmp_path, site)
+    kept = tmp_path / "cache" / "data" / "mine"
+    fill(kept, {"one.png": b"damaged"})
+    with pytest.raises(DataError, match=r"one\.png .* has sha256"):
+        datasets.from_set("mine", about)
+    datasets.fetch("mine", about)
+    assert {source.name: source.path.read_bytes() for source in datasets.from_set("mine", about)} == FILES
+
+
+def test_a_download_with_another_start_of_its_hash_is_refused_and_not_kept(tmp_path: Path, site: Site) -> None:
+    site.bodies["/one.png"] = b"<html>sign in first</html>"
+    with pytest.raises(DataError, match=r"one\.png of the data set 'mine' came with another hash"):
+        datasets.fetch("mine", short(tmp_path, site))
+    assert left_over(tmp_path) == []
+
+
 def test_a_download_that_breaks_off_is_refused_and_not_kept_and_can_be_repeated(tmp_path: Path, site: Site) -> None:
     path = written(tmp_path, table(site.url))
     site.cut = 700
