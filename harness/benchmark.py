@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 STORE_NAME = "store.sqlite"
+CALLS_A_TARGET = 7
+"""About how many encodes and decodes the search for one image's file at one ratio takes."""
 FILES = "files"
 """The folder of bitstreams that are kept, below that of a run."""
 
@@ -68,6 +70,8 @@ def bench(request: Request) -> Run:
         }
         tasks = list(unfinished(plan, store))
         previous = _previous(folder) if _previous(folder).get("state") == "done" else {}
+        for line in slow_codecs(tasks, plan, jobs):
+            logging.getLogger("harness").warning(line)
         if tasks or not previous:
             manifest.write(folder / "manifest.json", about)
         work = _Work(plan, tasks, store, request.ship_images)
@@ -98,6 +102,24 @@ def _train_missing(plan: Plan, request: Request) -> bool:
     for order in orders:
         school.train(order, bar=True)
     return True
+
+
+def slow_codecs(tasks: Sequence[Task], plan: Plan, jobs: int) -> Iterator[str]:
+    """Yield a line for each codec that says of itself that it is slow: about how long its tasks take here."""
+    megapixels = {image.pixels: image.width * image.height / 1e6 for image in plan.images}
+    for codec_id in dict.fromkeys(task.codec.id for task in tasks if task.description.seconds_per_megapixel):
+        own = [task for task in tasks if task.codec.id == codec_id]
+        speed = own[0].description.seconds_per_megapixel
+        calls = sum(
+            megapixels[task.pixels] * (CALLS_A_TARGET if goal.protocol == "ratio" else 2)
+            for task in own
+            for goal in task.goals
+        )
+        minutes = speed * calls / min(jobs, len(own)) / 60
+        yield (
+            f"{codec_id} is slow: about {speed:g} s a megapixel to encode or to decode, about "
+            f"{round(minutes, 0 if minutes > 10 else 2):g} minutes for what is asked; --limit and --codecs take less"
+        )
 
 
 @dataclass(frozen=True)

@@ -105,6 +105,7 @@ def _describe(codec: Codec, header: Mapping[str, Any], payload: bytes) -> tuple[
         "formats": list(codec.formats),
         "ladder": ladder,
         "lossless": bool(codec.lossless),
+        "seconds_per_megapixel": _number(codec.seconds_per_megapixel),
         "budget": isinstance(codec, BudgetCodec),
         "learned": learned,
         "threaded": "threads" in inspect.signature(type(codec)).parameters,

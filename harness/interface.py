@@ -75,6 +75,10 @@ class Codec(ABC):
     lossless: ClassVar[bool] = False
     """True for a codec whose every decode is exact: it rides along in the null test."""
 
+    seconds_per_megapixel: ClassVar[float] = 0.0
+    """About how long one encode, or one decode, takes on one processor, for a codec so slow (over ten seconds a
+    megapixel) that a run should say so beforehand; 0 for any other."""
+
     @property
     @abstractmethod
     def ladder(self) -> Sequence[Setting]:

@@ -38,6 +38,8 @@ class Description:
     """Its constructor takes the keyword `threads`."""
     missing: str | None
     provenance: Mapping[str, Any]
+    seconds_per_megapixel: float = 0.0
+    """What a slow codec says of its own speed."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,7 @@ class CodecProcess:
             threaded=answer["threaded"],
             missing=answer["missing"],
             provenance=answer["provenance"],
+            seconds_per_megapixel=answer["seconds_per_megapixel"],
         )
 
     def training_fingerprints(self, spec: CodecSpec) -> tuple[str, ...] | None:

@@ -356,3 +356,15 @@ def test_a_report_is_made_again_from_the_records(base: BenchRun) -> None:
         (base.folder / "report.md").unlink()
     assert made[0] == made[1]
     assert "jpeg-444" in made[0]
+
+
+def test_a_slow_codec_is_announced_before_the_run_with_an_estimate(tmp_path: Path, images: Path, config: Path) -> None:
+    text = (PLUGINS / "sound.py").read_text()
+    plugin = tmp_path / "unhurried.py"
+    plugin.write_text(re.sub(r"(\n    name\b.*\n)", r"\1    seconds_per_megapixel = 60.0\n", text, count=1))
+    options = ("--images", images, "--plugin", plugin, "--codecs", "bits,raw", "--ratios", "2", "--jobs", "1")
+    first = bench(tmp_path / "results", *options, config=config).ended
+    # 2 images of 48 x 64 pixels, 7 calls each, 60 s a megapixel
+    assert "bits is slow: about 60 s a megapixel to encode or to decode, about 0.04 minutes" in first.err
+    assert "raw is slow" not in first.err
+    assert "is slow" not in bench(tmp_path / "results", *options, config=config).ended.err
