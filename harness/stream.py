@@ -1,4 +1,4 @@
-"""The file of a learned codec: a header of 40 bytes, checked, then range-coded latents.
+"""The file of a learned codec: a header of 40 bytes, checked, then entropy-coded latents.
 
 | bytes | what                                                                     |
 |-------|--------------------------------------------------------------------------|
@@ -9,7 +9,7 @@
 | 4, 4  | height, width, in pixels                                                 |
 | 2     | k, signed: the step is 2^(k / 32)                                        |
 | 2, 2  | the samples that the networks saw as 0 and as 1                          |
-| 4     | CRC-32 of the latents (int32, little-endian, channel by channel)         |
+| 4     | CRC-32 of the latents (int32, little-endian, in the order of coding)     |
 | 4     | bytes that follow the header                                             |
 | 4     | CRC-32 of the header before this field and of all that follows           |
 
@@ -30,11 +30,24 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-MAGICS = {"baseline": b"HLBA", "resnet": b"HLRN", "residual": b"HLRD", "attention": b"HLAT"}
+MAGICS = {
+    "baseline": b"HLBA",
+    "resnet": b"HLRN",
+    "residual": b"HLRD",
+    "attention": b"HLAT",
+    "bmshj2018-factorized": b"HLBF",
+    "bmshj2018-hyperprior": b"HLBH",
+    "mbt2018-mean": b"HLMM",
+    "mbt2018": b"HLMA",
+    "cheng2020-anchor": b"HLCN",
+    "cheng2020-attn": b"HLCT",
+}
 """What the file of each architecture begins with."""
 MAGIC_OF_OTHERS = b"HLXX"
 """The same of an architecture that is a plugin; the weights id says which."""
 VERSION = 1
+STEPS_PER_OCTAVE = 32
+"""Steps are 2^(k / 32)."""
 MOST_PIXELS = 2**24
 """Pixels (height x width) of the greatest image: networks hold some hundred bytes a pixel."""
 _HEADER = struct.Struct("<4sBB8sIIhHHII")

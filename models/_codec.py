@@ -15,10 +15,10 @@ from harness.errors import BadStreamError, DataError
 from harness.folders import weights_folder
 from harness.interface import FORMATS, Image, LearnedCodec, Setting, image_format
 from harness.models._checkpoint import Card, cards, fingerprints, shipped_folder
-from harness.models._law import STEPS_PER_OCTAVE, Encoding
+from harness.models._law import Encoding
 from harness.models._model import Model, analysed, built, planes_of, synthesised
 from harness.models._shape import Networks, Shape
-from harness.stream import VERSION, Stream, check_size, latents_crc
+from harness.stream import STEPS_PER_OCTAVE, VERSION, Stream, check_size, latents_crc
 from harness.tensors import normalised
 
 _COARSEST, _FINEST = 256, -160

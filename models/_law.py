@@ -20,13 +20,12 @@ from numpy.typing import NDArray
 from harness.errors import BadStreamError
 from harness.models._lattice import margin, neighbours, passes, weighted_sum
 from harness.models._laws import FIXED_BITS, LARGEST, LatentDecoder, LatentEncoder, bank, estimated_bits
+from harness.stream import STEPS_PER_OCTAVE
 
 Integers = NDArray[np.int64]
 
 BASE_BITS = 20
 """Fractional bits of a base at step 1."""
-STEPS_PER_OCTAVE = 32
-"""Steps are 2^(k / 32)."""
 DECISION_WEIGHT = 6 / math.log(2)
 """Bits per squared step: the slope of a uniform quantiser at high rate, -dR/dD with D = step^2 / 12."""
 LEAST_SCALE = 2.0**-5

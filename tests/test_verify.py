@@ -14,9 +14,9 @@ from harness import oracles
 from harness.bd_rate import Curve
 from harness.config import load
 from harness.oracles import Check, run_oracles
-from harness.verify import Extent, run_checks
+from harness.verify import Extent, _zoo, run_checks
 from tests.command import Ended, run
-from tests.images import packaged_photograph
+from tests.images import packaged_photograph, psnr
 from tests.test_figures import data_table, pillow_means
 
 LISTED = ("pass", "fail", "not possible here")
@@ -115,6 +115,7 @@ def line_of(ended: Ended, name: str) -> str:
         ("null test", "pass"),
         ("JPEG +0 on crops, psnr, against Pillow", "pass"),
         ("JPEG +0.1 on crops, psnr, against Pillow", "fail"),
+        ("mbt2018, quality 5, on crops, psnr, against CompressAI", "not possible here"),
     ],
 )
 def test_a_check_says_in_one_line_what_it_found(ended: Ended, name: str, state: str) -> None:
@@ -133,6 +134,70 @@ def test_a_failed_check_ends_with_status_1_and_a_count(ended: Ended) -> None:
     states = [next(state for state in LISTED if line.startswith(state)) for line in ended.out.splitlines()[:-1]]
     counts = ", ".join(f"{states.count(state)} {state}" for state in LISTED)
     assert ended.out.splitlines()[-1] == counts
+
+
+LEARNED = """
+from typing import Any, ClassVar
+import numpy as np
+from harness.interface import Image, LearnedCodec, Setting
+
+class Planes(LearnedCodec):
+    name: ClassVar[str] = "planes"
+    formats: ClassVar[tuple[str, ...]] = ("rgb8",)
+
+    def __init__(self, ratio: float = 16, quality: int = 8) -> None:
+        self.step = 16 // quality * quality
+
+    @property
+    def ladder(self) -> range:
+        return range(0, 2)
+
+    def encode(self, image: Image, setting: Setting) -> bytes:
+        return bytes(image.shape[:2]) + (image // self.step).tobytes()
+
+    def decode(self, data: bytes) -> Image:
+        samples = np.frombuffer(data[2:], np.uint8).reshape(data[0], data[1], 3)
+        return np.ascontiguousarray(samples * np.uint8(self.step))
+
+    def provenance(self) -> dict[str, Any]:
+        return {"step": self.step}
+
+    def missing(self) -> str | None:
+        return None
+
+    def training_fingerprints(self) -> None:
+        return None
+
+    def estimated_bits(self, image: Image, setting: Setting) -> None:
+        return None
+"""
+"""A codec with the keywords of CompressAI's, whose step is 15 at quality 5."""
+
+
+@pytest.mark.parametrize(("shift", "state"), [(0.0, "pass"), (0.1, "fail")])
+@pytest.mark.usefixtures("nowhere")
+def test_a_published_model_whose_weights_are_here_is_measured_at_the_quality_that_is_checked(
+    shift: float, state: str, desk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import numpy as np
+    import PIL.Image
+
+    monkeypatch.setenv("HARNESS_DATA", str(tmp_path))
+    shutil.copytree(desk / "crops", tmp_path / "crops")
+    crops = [np.asarray(PIL.Image.open(path)) for path in sorted((desk / "crops").iterdir())]
+    mean = np.mean([psnr(crop, crop // 15 * 15) for crop in crops])
+    bpp = np.mean([8 * (2 + crop.size) / crop[:, :, 0].size for crop in crops])
+    folder = tmp_path / "published-compressai"
+    theirs = folder / "8bit-decoded/kodak/compressai-planes_mse_ans_cuda.json"
+    theirs.parent.mkdir(parents=True)
+    theirs.write_text(json.dumps({"results": {"bpp": [0.1] * 4 + [bpp], "psnr-rgb": [20.0] * 4 + [mean + shift]}}))
+    table = data_table("published-compressai", folder, [theirs.relative_to(folder).as_posix()])
+    (tmp_path / "mine.toml").write_text((desk / "mine.toml").read_text() + table)
+    (tmp_path / "planes.py").write_text(LEARNED)
+    config = load(tmp_path / "mine.toml", [tmp_path / "planes.py"])
+    check = _zoo(config, "planes", Extent(jobs=1), tmp_path / "results")
+    assert check.state == state, check
+    assert "at worst +0.00 % bits per pixel" in check.detail
 
 
 @pytest.mark.usefixtures("nowhere")

@@ -1,0 +1,166 @@
+"""CompressAI's networks at any quantisation step. Imports torch: import this only when used.
+
+A step of s is the same network in other units: latents leave the analysis divided by s and enter whatever reads
+them multiplied by s; predicted scales and means are divided by s. Nothing of CompressAI is changed.
+"""
+
+from __future__ import annotations
+
+import zlib
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from harness.codecs._compressai_weights import Weights
+
+_LATENTS_A_CELL = 16
+"""Latents (of each channel) that 64 x 64 pixels have: none of the networks has more."""
+_ZEROS_A_LATENT = 8
+"""Bytes behind a string, so that what reads a made-up one stays within it: a latent takes 2, and more if it is rare."""
+
+
+class Compressed(NamedTuple):
+    """What a network made of an image."""
+
+    shape: tuple[int, int]
+    strings: list[bytes]
+    crc: int
+    """CRC-32 of all coded integers (int32, little-endian), in the order of their decoding."""
+
+
+class Decompressed(NamedTuple):
+    """What a network made of strings."""
+
+    image: Tensor
+    """(1, 3, height, width) in 0..1."""
+    crc: int
+
+
+class _Scaled(nn.Module):
+    """A network whose input is multiplied by one factor and its output by another."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner, self.before, self.after = inner, 1.0, 1.0
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return after x inner(before x input)."""
+        made: Tensor = self.inner(x * self.before) * self.after
+        return made
+
+
+class _Watch:
+    """Counts the integers that pass through CompressAI's entropy models into a CRC-32, in one direction."""
+
+    def __init__(self) -> None:
+        self.crc, self.decoding = 0, False
+
+    def start(self, decoding: bool) -> None:
+        """Begin anew."""
+        self.crc, self.decoding = 0, decoding
+
+    def on(self, model: Any) -> None:
+        """Listen to an entropy model."""
+        quantise, dequantise = model.quantize, model.dequantize
+
+        def quantised(inputs: Tensor, mode: str, means: Tensor | None = None) -> Tensor:
+            made: Tensor = quantise(inputs, mode, means)
+            if mode == "symbols" and not self.decoding:
+                self._count(made)
+            return made
+
+        def dequantised(inputs: Tensor, means: Tensor | None = None, dtype: torch.dtype = torch.float) -> Tensor:
+            if self.decoding:
+                self._count(inputs)
+            made: Tensor = dequantise(inputs, means, dtype)
+            return made
+
+        model.quantize, model.dequantize = quantised, dequantised
+
+    def _count(self, symbols: Tensor) -> None:
+        self.crc = zlib.crc32(symbols.int().numpy().astype("<i4").tobytes(), self.crc)
+
+
+class SteppedNetwork:
+    """A network of CompressAI with published weights, and the step that it codes with."""
+
+    def __init__(self, network: Any, weights: Weights) -> None:
+        network.load_state_dict(weights.tensors)
+        self.sha256 = weights.sha256
+        self.network = network.eval()
+        network.g_a, network.g_s = _Scaled(network.g_a), _Scaled(network.g_s)
+        self.context = getattr(network, "context_prediction", None)
+        self.hyper = getattr(network, "h_a", None) is not None
+        self.watch = _Watch()
+        self.watch.on(network.entropy_bottleneck)
+        if self.hyper:
+            network.h_a = _Scaled(network.h_a)
+            self.watch.on(network.gaussian_conditional)
+        if self.context is not None:
+            network.entropy_parameters = _Scaled(network.entropy_parameters)
+            self.context_weight = self.context.weight.detach() * self.context.mask
+        elif self.hyper:
+            network.h_s = _Scaled(network.h_s)
+        bottleneck = network.entropy_bottleneck
+        self.quantiles = bottleneck.quantiles.detach().clone()
+        self.slopes = nn.functional.softplus(bottleneck.matrices[0].detach())
+        self.step = 0.0
+
+    @property
+    def strings(self) -> int:
+        """Return how many strings an image is."""
+        return 2 if self.hyper else 1
+
+    @property
+    def rows_a_cell(self) -> int:
+        """Return how many rows of the coded shape 64 pixels are: of hyper-latents, or of latents without any."""
+        return 1 if self.hyper else 4
+
+    def set_step(self, step: float) -> None:
+        """Code with a step, in published ones."""
+        if step == self.step:
+            return
+        network = self.network
+        network.g_a.after, network.g_s.before = 1 / step, step
+        if self.hyper:
+            network.h_a.before = step
+        if self.context is not None:
+            network.entropy_parameters.after = 1 / step
+            self.context.weight.data = self.context_weight * step
+        elif self.hyper:
+            network.h_s.after = 1 / step
+        else:
+            self._rescale_bottleneck(step)
+        if self.step == 0.0:
+            network.update(force=True)
+        elif not self.hyper:
+            network.entropy_bottleneck.update(force=True)
+        self.step = step
+
+    def _rescale_bottleneck(self, step: float) -> None:
+        """Make the learned law of latents the law of latents / step: its first layer is linear in them."""
+        bottleneck = self.network.entropy_bottleneck
+        slopes = self.slopes.double() * step
+        bottleneck.matrices[0].data = torch.log(torch.expm1(slopes)).float()
+        bottleneck.quantiles.data = self.quantiles / step
+
+    def compress(self, images: Tensor) -> Compressed:
+        """Return the strings of one image (1, 3, height, width) in 0..1, sides multiples of 64."""
+        self.watch.start(decoding=False)
+        made = self.network.compress(images)
+        height, width = made["shape"]
+        return Compressed((int(height), int(width)), [one[0] for one in made["strings"]], self.watch.crc)
+
+    def bits(self, images: Tensor) -> float:
+        """Return the information in what is coded, in bits."""
+        chances = self.network(images)["likelihoods"].values()
+        return float(sum(-torch.log2(chance).sum().item() for chance in chances))
+
+    def decompress(self, strings: list[bytes], shape: tuple[int, int]) -> Decompressed:
+        """Return the image of strings, whose shape and number the caller has checked."""
+        cells = shape[0] * shape[1] / self.rows_a_cell**2
+        behind = bytes(int(_ZEROS_A_LATENT * _LATENTS_A_CELL * self.network.M * cells))
+        self.watch.start(decoding=True)
+        made = self.network.decompress([[one + behind] for one in strings], shape)["x_hat"]
+        return Decompressed(made, self.watch.crc)

@@ -1,0 +1,131 @@
+"""CompressAI's baselines (Begaint et al., 2020) with its published weights, trained for mean squared error.
+
+The autoregressive ones (mbt2018, cheng2020) decode place by place: seconds to minutes an image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from harness.codecs._compressai import CompressAiCodec
+from harness.codecs._compressai_weights import Published, networks
+
+PLACE_BY_PLACE = 36.0
+"""Seconds a megapixel of the autoregressive ones: about 14 s for a Kodak image (768 x 512), encoded or decoded."""
+
+
+def _published(stem: str, widths: dict[tuple[int, ...], tuple[str, ...]]) -> list[Published]:
+    """Return checkpoints by quality: constructor widths -> the starts of their files' sha256, in order."""
+    both = [(start, width) for width, starts in widths.items() for start in starts]
+    return [Published(f"{stem}-{quality}", start, width) for quality, (start, width) in enumerate(both, 1)]
+
+
+class Factorized(CompressAiCodec):
+    """Balle et al., "Variational image compression with a scale hyperprior", ICLR 2018: without the hyperprior."""
+
+    name: ClassVar[str] = "bmshj2018-factorized"
+    least_ratio: ClassVar[float] = 24 / 1.8333
+    published: ClassVar[Sequence[Published]] = _published(
+        "bmshj2018-factorized-prior",
+        {
+            (128, 192): ("446d5c7f", "87279a02", "5c6f152b", "1ed4405a", "866ba797"),
+            (192, 320): ("9b02ea3a", "6dfd6734", "5232faa3"),
+        },
+    )
+
+    @staticmethod
+    def network(*widths: int) -> Any:
+        """Return a fresh network."""
+        return networks().FactorizedPrior(*widths)
+
+
+class Hyperprior(CompressAiCodec):
+    """The same paper, with the hyperprior."""
+
+    name: ClassVar[str] = "bmshj2018-hyperprior"
+    least_ratio: ClassVar[float] = 24 / 1.6602
+    published: ClassVar[Sequence[Published]] = _published(
+        "bmshj2018-hyperprior",
+        {
+            (128, 192): ("7eb97409", "93677231", "6d87be32", "de1b779c", "f8b614e1"),
+            (192, 320): ("1ab9c41e", "3804dcbd", "a583f0cf"),
+        },
+    )
+
+    @staticmethod
+    def network(*widths: int) -> Any:
+        """Return a fresh network."""
+        return networks().ScaleHyperprior(*widths)
+
+
+class MeanHyperprior(CompressAiCodec):
+    """Minnen et al., "Joint autoregressive and hierarchical priors", NeurIPS 2018: without the context model."""
+
+    name: ClassVar[str] = "mbt2018-mean"
+    least_ratio: ClassVar[float] = 24 / 1.6191
+    published: ClassVar[Sequence[Published]] = _published(
+        "mbt2018-mean",
+        {
+            (128, 192): ("e522738d", "e54a039d", "723404a8", "6dba02a3"),
+            (192, 320): ("d504e8eb", "a19628ab", "d5d441d1", "8089ae3e"),
+        },
+    )
+
+    @staticmethod
+    def network(*widths: int) -> Any:
+        """Return a fresh network."""
+        return networks().MeanScaleHyperprior(*widths)
+
+
+class Autoregressive(CompressAiCodec):
+    """The same paper, with the context model."""
+
+    name: ClassVar[str] = "mbt2018"
+    seconds_per_megapixel: ClassVar[float] = PLACE_BY_PLACE
+    least_ratio: ClassVar[float] = 24 / 1.5873
+    published: ClassVar[Sequence[Published]] = _published(
+        "mbt2018",
+        {
+            (192, 192): ("3f36cd77", "43b70cdd", "22901978", "456e2af9"),
+            (192, 320): ("b4a046dd", "7052e5ea", "8ba2bf82", "dd0097aa"),
+        },
+    )
+
+    @staticmethod
+    def network(*widths: int) -> Any:
+        """Return a fresh network."""
+        return networks().JointAutoregressiveHierarchicalPriors(*widths)
+
+
+class Cheng2020Anchor(CompressAiCodec):
+    """Cheng et al., "Learned image compression with discretized Gaussian mixtures", CVPR 2020: single Gaussians."""
+
+    name: ClassVar[str] = "cheng2020-anchor"
+    seconds_per_megapixel: ClassVar[float] = PLACE_BY_PLACE
+    least_ratio: ClassVar[float] = 24 / 0.8057
+    published: ClassVar[Sequence[Published]] = _published(
+        "cheng2020-anchor", {(128,): ("dad2ebff", "a29008eb", "e49be189"), (192,): ("98b0b468", "23852949", "4c052b1a")}
+    )
+
+    @staticmethod
+    def network(*widths: int) -> Any:
+        """Return a fresh network."""
+        return networks().Cheng2020Anchor(*widths)
+
+
+class Cheng2020Attention(CompressAiCodec):
+    """The same, with attention."""
+
+    name: ClassVar[str] = "cheng2020-attn"
+    seconds_per_megapixel: ClassVar[float] = PLACE_BY_PLACE
+    least_ratio: ClassVar[float] = 24 / 0.8057
+    published: ClassVar[Sequence[Published]] = _published(
+        "cheng2020_attn-mse",
+        {(128,): ("465f2b64", "e0805385", "2d07bbdf"), (192,): ("f7b0ccf2", "26c8920e", "730501f2")},
+    )
+
+    @staticmethod
+    def network(*widths: int) -> Any:
+        """Return a fresh network."""
+        return networks().Cheng2020Attention(*widths)
