@@ -185,7 +185,7 @@ def test_a_published_model_whose_weights_are_here_is_measured_at_the_quality_tha
     monkeypatch.setenv("HARNESS_DATA", str(tmp_path))
     shutil.copytree(desk / "crops", tmp_path / "crops")
     crops = [np.asarray(PIL.Image.open(path)) for path in sorted((desk / "crops").iterdir())]
-    mean = np.mean([psnr(crop, crop // 15 * 15) for crop in crops])
+    mean = np.mean([psnr(crop, (crop // 15 * 15).astype(np.uint8)) for crop in crops])
     bpp = np.mean([8 * (2 + crop.size) / crop[:, :, 0].size for crop in crops])
     folder = tmp_path / "published-compressai"
     theirs = folder / "8bit-decoded/kodak/compressai-planes_mse_ans_cuda.json"
