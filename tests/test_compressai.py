@@ -297,7 +297,7 @@ def test_a_published_file_that_would_run_code_is_not_loaded(tmp_path: Path) -> N
     import pickle
 
     evil = tmp_path / "evil"
-    evil.write_bytes(pickle.dumps({"weights": print}))
+    evil.write_bytes(pickle.dumps({"weights": print}, protocol=2))
     entry = Published("tiny", hashlib.sha256(evil.read_bytes()).hexdigest()[:8], (8, 12))
     with pytest.raises(DataError, match="holds more than tensors"):
         read_weights(evil, entry, tmp_path / "out")
