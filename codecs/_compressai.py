@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 MULTIPLE = 64
 """Images are continued, by mirroring, to multiples of this many pixels each way."""
 MOST_PIXELS = 2**22
-"""Pixels (height x width) of the greatest image: the networks take about 1.6 KB a pixel."""
+"""Pixels (height x width) of the greatest image: one layer of 192 channels at half its size is then 0.8 GB."""
 _COARSEST, _FINEST = 128, -96
 _SHAPE, _LENGTH = struct.Struct("<HH"), struct.Struct("<I")
 
@@ -116,7 +116,10 @@ class CompressAiCodec(LearnedCodec):
         return restored(made.image[..., : stream.height, : stream.width].numpy(), stream)
 
     def estimated_bits(self, image: Image, setting: Setting) -> float:
-        """Return the information in latents and hyper-latents under the network's own laws, in bits."""
+        """Return the information in latents and hyper-latents under the network's own laws, in bits.
+
+        For the autoregressive ones it is rough: CompressAI's estimate rounds their context otherwise than its coder.
+        """
         network, tensor = self._at(int(setting), image)
         with one_thread():
             return network.bits(tensor)

@@ -15,9 +15,10 @@ from harness.codecs._compressai_weights import DATA_SET, ROOT, Published, networ
 from harness.codecs.compressai import Factorized
 from harness.config import load
 from harness.errors import BadStreamError, DataError, UnsupportedImageError
+from harness.folders import weights_folder
 from harness.registry import BUILT_IN, build, get_codec
 from harness.stream import HEADER_BYTES, Stream
-from tests.images import make_image
+from tests.images import make_image, packaged_photograph
 
 NAMES = [name for name, target in BUILT_IN.items() if "compressai" in target]
 WIDTHS = {name: (8,) if name.startswith("cheng") else (8, 12) for name in NAMES}
@@ -65,7 +66,7 @@ def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def tensors(codec: CompressAiCodec) -> Any:
     """Return the network's weights as a state dict."""
-    return read_weights(codec._path(codec.checkpoint), codec.checkpoint, Path("unused")).tensors
+    return read_weights(codec._path(codec.checkpoint), codec.checkpoint, weights_folder()).tensors
 
 
 @pytest.mark.parametrize("kind", ["rgb8", "gray16"])
@@ -119,12 +120,15 @@ def test_step_one_is_as_published(name: str, tmp_path: Path) -> None:
     assert all(string[0] in data for string in made["strings"])
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [name for name in NAMES if not type(get_codec(name)).seconds_per_megapixel])
 def test_a_file_is_near_the_network_s_own_estimate(name: str, tmp_path: Path) -> None:
-    """Header and lengths are left out; CompressAI's coder ends each string with its state, up to 8 bytes."""
+    """Header and lengths are left out; CompressAI's coder ends each string with its state, up to 8 bytes.
+
+    The autoregressive ones are left out: CompressAI's estimate rounds what their context sees otherwise than its coder.
+    """
     codec = tiny(name, tmp_path)
-    image = make_image("noise", (64, 64), "rgb8")
-    for k in (-96, -64):
+    image = packaged_photograph()[:128, :192]
+    for k in (-32, 0):  # at finer steps the latents of an untrained network leave its laws
         strings = len(codec.encode(image, k)) - HEADER_BYTES - 12
         bits = codec.estimated_bits(image, k)
         assert -0.02 * bits <= 8 * strings - bits <= 0.02 * bits + 2 * 64
