@@ -28,7 +28,8 @@ class LeakVerdicts:
     def of(self, image: PlannedImage, training: Sequence[str]) -> str:
         """Return "leaked" or "clean" of an image and the tiles of what was trained on."""
         if id(training) not in self._digests:
-            self._digests[id(training)] = hashlib.sha256("".join(training).encode()).hexdigest()[:16]
+            told = f"{leaks.VERSION} {' '.join(training)}"
+            self._digests[id(training)] = hashlib.sha256(told.encode()).hexdigest()[:16]
         key = f"{image.pixels}-{self._digests[id(training)]}"
         if self._known.get(key) not in VERDICTS:
             self._known[key] = VERDICTS[leaks.leaked(self._tiles_of(image), training)]

@@ -32,7 +32,7 @@ from harness.isolation import CodecProcesses, codec_processes
 from harness.metric_plugins import table
 from harness.rate import Search, budget_bytes
 from harness.records import CSV_COLUMNS, Encode, Record
-from harness.tasks import Goal, Outcome, Shares, Task, blank_record, scores_key
+from harness.tasks import Goal, Outcome, Shares, Task, blank_record, scores_key, why_unspent
 
 _FILLED = 0.99
 """Where a codec's own rate control uses less of a budget, its top setting is tried too."""
@@ -119,7 +119,7 @@ class TaskRun:
             above = self._decoded(next_setting, image, ("psnr",))
             at_budget = _psnr_at(budget, found, above)
             extra |= {"next_setting": above.setting, "next_size_bytes": above.size_bytes}
-        return replace(record, psnr_at_budget=at_budget, extra=extra)
+        return replace(record, psnr_at_budget=at_budget, extra=extra, reason=why_unspent(record, extra))
 
     def _by_search(self, image: TestImage, budget: int) -> tuple[str, Setting, Setting | None]:
         """Return status, the setting that answers and the one above it, by searching the ladder."""

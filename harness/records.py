@@ -170,11 +170,14 @@ class Store:
             yield from (_record_of(found[key]) for key in chunk if key in found)
 
     def finished(self, fingerprints: Iterable[str]) -> set[str]:
-        """Return which records need not be measured again: those that are there and did not fail."""
+        """Return which records need not be measured again: those that are there, did not fail and were not refused."""
         asked = set(fingerprints)
         with self._explained():
             rows = self._db.execute("SELECT fingerprint FROM records INDEXED BY finished WHERE status != 'failed'")
-            return {key for (key,) in rows if key in asked}
+            done = {key for (key,) in rows if key in asked}
+            return done - {
+                key for (key,) in self._db.execute("SELECT fingerprint FROM records WHERE status = 'leaked'")
+            }
 
     def encodes(self, pixels: str, codec: str) -> tuple[Encode, ...]:
         """Return every file that a codec is known to have made of an image."""

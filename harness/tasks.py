@@ -18,6 +18,8 @@ from harness.records import Encode, Record
 from harness.registry import CodecSpec
 
 DEFAULT_LIMITS = Limits()
+ENOUGH = 0.97
+"""The share of a budget below which a record says why no more is used."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,22 @@ def failed_outcome(task: Task, reason: str) -> Outcome:
     return Outcome(
         task, tuple(blank_record(goal, task.image.name, task.codec.id, "failed", reason) for goal in task.goals)
     )
+
+
+def why_unspent(record: Record, extra: Mapping[str, Any]) -> str:
+    """Return why a file uses less than `ENOUGH` of its budget; empty where it uses more, or fits no budget.
+
+    Args:
+        record: an answer of the ratio protocol.
+        extra: `budget_bytes`, and `next_setting` and `next_size_bytes` where there is a next setting.
+    """
+    share = (record.size_bytes or 0) / extra["budget_bytes"]
+    if record.status != "reached" or share >= ENOUGH:
+        return ""
+    rest = "its own rate control leaves the rest."
+    if "next_setting" in extra:
+        rest = f"the next setting, {extra['next_setting']:g}, makes {extra['next_size_bytes']} bytes."
+    return f"it uses {100 * share:.1f} % of the budget: {rest}"
 
 
 @lru_cache(maxsize=16)

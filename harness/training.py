@@ -17,7 +17,7 @@ from harness.datasets import ImageSource, from_folder, from_set
 from harness.errors import ConfigError, DataError, HarnessError
 from harness.images import read_image
 from harness.models._codec import NetworkCodec
-from harness.models._data import TrainingImage, split
+from harness.models._data import TrainingImage, halved, split
 from harness.models._recipe import Recipe
 from harness.registry import CodecSpec, build, load_class
 
@@ -41,8 +41,9 @@ class TrainingSet:
     """One entry a source: name, licence."""
 
     def fingerprints(self) -> list[str]:
-        """Return the tiles of all images, which a checkpoint carries (harness/leaks.py)."""
-        return sorted({tile for image in self.images for tile in leaks.fingerprint(image.pixels)})
+        """Return the tiles of all images, also at half size, which a checkpoint carries (harness/leaks.py)."""
+        sizes = [pixels for image in self.images for pixels in (image.pixels, halved(image).pixels)]
+        return sorted(tile for number, pixels in enumerate(sizes) for tile in leaks.fingerprint(pixels, number))
 
 
 def read_training_set(folder: Path) -> TrainingSet:

@@ -6,8 +6,10 @@ Reading a card is light; only `load` reads tensors.
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -45,7 +47,7 @@ class Card(BaseModel):
     """Names of the images that were kept aside."""
     fingerprints: str
     """The file beside the card that holds the perceptual fingerprints of all training and validation images
-    (harness/leaks.py), one a line; cards of one training set share it."""
+    (harness/leaks.py), one a line, gzipped; cards of one training set share it."""
     seed: int
     steps: int
     """Optimiser steps, all phases."""
@@ -97,27 +99,42 @@ def save(arrays: Arrays, folder: Path, card: Mapping[str, Any], fingerprints: Se
 
     data = pack({name: np.ascontiguousarray(array) for name, array in sorted(arrays.items())})
     sha256 = hashlib.sha256(data).hexdigest()
-    lines = "".join(f"{one}\n" for one in sorted(set(fingerprints)))
-    name = f"{hashlib.sha256(lines.encode()).hexdigest()[:ID_DIGITS]}.fingerprints"
-    whole = Card(sha256=sha256, fingerprints=name, **card)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / name).write_text(lines)
+    whole = Card(sha256=sha256, fingerprints=write_fingerprints(fingerprints, folder), **card)
     path = folder / f"{whole.id}.safetensors"
     path.write_bytes(data)
-    path.with_suffix(".json").write_text(json.dumps(whole.model_dump(mode="json"), indent=1) + "\n")
+    write_card(whole, path.with_suffix(".json"))
     return path
+
+
+def write_card(card: Card, path: Path) -> None:
+    """Write a card, whole or not at all."""
+    partial = path.with_suffix(".part")
+    partial.write_text(json.dumps(card.model_dump(mode="json"), indent=1) + "\n")
+    partial.replace(path)
+
+
+def write_fingerprints(fingerprints: Sequence[str], folder: Path) -> str:
+    """Write fingerprints into a folder, named by their content; return the file's name."""
+    lines = "".join(f"{one}\n" for one in sorted(set(fingerprints))).encode()
+    name = f"{hashlib.sha256(lines).hexdigest()[:ID_DIGITS]}.fingerprints"
+    (folder / name).write_bytes(gzip.compress(lines, mtime=0))
+    return name
 
 
 def fingerprints(card: Card, path: Path) -> list[str]:
     """Return the fingerprints that stand beside weights at a path.
 
     Raises:
-        DataError: they are absent.
+        DataError: they are absent or damaged.
     """
     beside = path.with_name(card.fingerprints)
     if not beside.is_file():
         raise DataError(f"the fingerprints {beside} of training images are absent. Fetch or train the weights again.")
-    return beside.read_text().split()
+    try:
+        return gzip.decompress(beside.read_bytes()).decode().split()
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+        raise DataError(f"the fingerprints {beside} of training images are damaged: {error}.") from error
 
 
 def load(card: Card, path: Path) -> dict[str, NDArray[Any]]:

@@ -16,6 +16,7 @@ from harness.errors import DataError
 from harness.models._checkpoint import Card, cards, load, save
 from harness.models._coder import Coder
 from harness.models._context import ContextModel
+from harness.models._curve import PANELS, draw
 from harness.models._data import Crops, Split, TrainingImage, split
 from harness.models._export import fit_to_ratio, psnr_at_one
 from harness.models._law import DECISION_WEIGHT
@@ -96,7 +97,9 @@ def learn(order: Order, images: Sequence[TrainingImage], origin: Origin, job: Jo
         "curve": _validations(job.folder / CURVE),
         "validated": {"ratio": reached, "psnr": psnr_at_one(coder, law, parts.validation)},
     }
-    return save(packed(coder, law), weights, card, origin.fingerprints())
+    path = save(packed(coder, law), weights, card, origin.fingerprints())
+    draw(_steps(job.folder / CURVE), f"{order.name}: {reached:.2f}x on validation images", path.with_suffix(".png"))
+    return path
 
 
 def started(order: Order, parts: Split, weights: Path) -> TrainingModule:
@@ -163,6 +166,11 @@ def _hardware(machines: Machines) -> str:
     if machines.accelerator != "cpu" and torch.cuda.is_available():
         return f"{machines.devices * machines.nodes} x {torch.cuda.get_device_name()}"
     return f"{torch.get_num_threads()} thread(s) of {platform.processor() or platform.machine()}"
+
+
+def _steps(curve: Path) -> list[dict[str, float]]:
+    wanted = ("step", *PANELS)
+    return [{key: float(row[key]) for key in wanted if row[key]} for row in read_curve(curve)]
 
 
 def _validations(curve: Path) -> list[dict[str, float]]:

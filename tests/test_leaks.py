@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from numpy.typing import NDArray
 
 from harness.interface import Image
 from harness.leaks import MATCHES_NEEDED, fingerprint, leaked, overlap
+from harness.models._checkpoint import shipped_folder
 from tests.images import packaged_photograph
 
 PHOTOGRAPHS = ("astronaut.png", "chelsea.png", "coffee.png", "motorcycle_left.png")
@@ -54,7 +57,7 @@ def test_a_changed_copy_is_found(name: str, change: str) -> None:
 @pytest.mark.parametrize("name", PHOTOGRAPHS)
 def test_another_photograph_is_not_found(name: str) -> None:
     others = [tile for other in PHOTOGRAPHS if other != name for tile in fingerprint(packaged_photograph(other))]
-    assert overlap(fingerprint(packaged_photograph(name)), others) == 0
+    assert overlap(fingerprint(packaged_photograph(name)), others) <= 1
 
 
 @pytest.mark.parametrize("value", [0, 128, 255])
@@ -79,9 +82,23 @@ def test_few_matching_tiles_are_no_leak() -> None:
     assert not leaked(tiles[:2], tiles)
 
 
+def test_tiles_of_different_images_do_not_count_together() -> None:
+    tiles = fingerprint(packaged_photograph("coffee.png"))
+    scattered = [tile[:16] + f"{number:06x}" + tile[22:] for number, tile in enumerate(tiles)]
+    assert overlap(tiles, scattered) == 1
+
+
+def test_tiles_that_are_moved_differently_do_not_count_together() -> None:
+    tiles = fingerprint(packaged_photograph("coffee.png"))
+    elsewhere = [tile[:22] + f"{40 * number:04x}0000" for number, tile in enumerate(tiles)]
+    assert overlap(tiles, tiles) == len(tiles)
+    assert not leaked(tiles[:20], elsewhere[:20])
+
+
 def test_nothing_overlaps_with_nothing() -> None:
-    assert overlap([], ["0" * 16]) == 0
-    assert overlap(["0" * 16], []) == 0
+    tiles = fingerprint(packaged_photograph("coffee.png"))
+    assert overlap([], tiles) == 0
+    assert overlap(tiles, []) == 0
 
 
 def read(path: Path) -> Image:
@@ -89,20 +106,45 @@ def read(path: Path) -> Image:
         return np.asarray(picture.convert("RGB"))
 
 
+def test_a_crop_of_a_half_size_copy_is_found_because_training_sees_halves() -> None:
+    from harness.models._data import TrainingImage, halved
+    from harness.training import TrainingSet
+
+    whole = TrainingImage("coffee", "coffee", packaged_photograph("coffee.png"), lossless=True)
+    tiles = TrainingSet([whole], []).fingerprints()
+    assert leaked(fingerprint(crop(halved(whole).pixels, 160)), tiles)
+    assert leaked(fingerprint(whole.pixels), tiles)
+
+
 @pytest.mark.slow
-def test_no_kodak_image_counts_as_one_of_the_training_images(harness_data: Path) -> None:
-    paths = sorted((harness_data / "train").rglob("*.jpg")) + sorted((harness_data / "train").rglob("*.png"))
-    if not paths:
-        pytest.skip(f"{harness_data} holds no training images")
-    training = sorted({tile for path in paths for tile in fingerprint(read(path))})
+@pytest.mark.parametrize("tiles", sorted(shipped_folder().glob("*.fingerprints")), ids=lambda path: path.stem)
+def test_no_kodak_image_counts_as_one_of_the_images_that_shipped_weights_were_trained_on(
+    tiles: Path, harness_data: Path
+) -> None:
+    training = shipped_tiles(tiles)
     test_images = sorted((harness_data / "kodak").glob("*.png"))
     assert [path.name for path in test_images if leaked(fingerprint(read(path)), training)] == []
 
 
 @pytest.mark.slow
+def test_shipped_fingerprints_find_a_crop_of_an_image_that_was_trained_on(harness_data: Path) -> None:
+    original = min((harness_data / "train" / "originals").rglob("*.png"), default=None)
+    if original is None:
+        pytest.skip(f"{harness_data} holds no training originals")
+    crops = [saved_as_jpeg(crop(read(original), 256, 300, column), 75) for column in (200, 700, 1200)]
+    training = shipped_tiles(min(shipped_folder().glob("*.fingerprints")))
+    assert any(leaked(fingerprint(one), training) for one in crops)
+
+
+@cache
+def shipped_tiles(path: Path) -> tuple[str, ...]:
+    return tuple(gzip.decompress(path.read_bytes()).decode().split())
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "least"),
-    [("saved as a bad JPEG", 24), ("a quarter turn", 24), ("a crop", 21), ("a crop, mirrored and saved as a JPEG", 18)],
+    [("saved as a bad JPEG", 24), ("a quarter turn", 24), ("a crop", 24), ("a crop, mirrored and saved as a JPEG", 23)],
 )
 def test_changed_kodak_images_are_found(change: str, least: int, harness_data: Path) -> None:
     paths = sorted((harness_data / "kodak").glob("*.png"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -37,8 +38,13 @@ def tiny_shape(colours: Literal[1, 3], lapped: bool = False) -> Shape:
     return Shape(image_channels=colours, base_channels=8, latent_channels=6, stages=2, final="none")
 
 
-def tiny_weights(folder: Path, architecture: str, shape: Shape, ratio: float = 16, seed: int = 0) -> Path:
-    """Write weights of an untrained network, with a step of 8 gray levels where it is lapped."""
+def tiny_weights(
+    folder: Path, architecture: str, shape: Shape, ratio: float = 16, seed: int = 0, *, tiles: Sequence[str] = ()
+) -> Path:
+    """Write weights of an untrained network, with a step of 8 gray levels where it is lapped.
+
+    `tiles`: the fingerprints of what it is said to be trained on.
+    """
     import math
 
     import torch
@@ -68,4 +74,4 @@ def tiny_weights(folder: Path, architecture: str, shape: Shape, ratio: float = 1
         "curve": [],
         "validated": {},
     }
-    return save(packed(coder, context.law()), folder, card, [])
+    return save(packed(coder, context.law()), folder, card, tiles)
