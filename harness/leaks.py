@@ -23,7 +23,7 @@ TILE = 64
 """Height and width of a tile, in pixels."""
 MOST_TILES = 4096
 """Tiles of one image at most: those of the strongest points."""
-MOST_DIFFERENT = 5
+MOST_DIFFERENT = 4
 """Signs, of 63, in which matching tiles may differ."""
 MATCHES_NEEDED = 3
 """Matching tiles, all moved alike, from which on an image counts as trained on."""
