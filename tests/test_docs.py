@@ -91,6 +91,8 @@ def why_not(line: str) -> str | None:
     """Return why a command cannot be run on this machine, if it cannot."""
     if "kodak" in line and "HARNESS_DATA" not in os.environ:
         return "HARNESS_DATA is not set: Kodak is not here"
+    if line.startswith(("harness train", "python scripts/")) and "--dry-run" not in line:
+        return "it trains, or downloads what training needs (tests/test_training.py, tests/test_training_set.py)"
     if "data fetch" in line:
         return "downloading is tested against a server on this machine (tests/test_datasets.py)"
     if line.startswith("harness container"):
