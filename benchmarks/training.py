@@ -85,7 +85,7 @@ class Clocked(TrainingModule):
 def by_harness(order: Order, images: TrainingSet) -> float:
     """Return steps per second between the second step and the last, as `harness train` takes them."""
     made = fresh(order, images)
-    module = Clocked(made.coder, made.context, made.recipe, made.crops, made.batch)
+    module = Clocked(made.coder, made.context, made.recipe, made.crops, order.architecture)
     module.weight.copy_(made.weight)
     module.begun = []
     first = made.crops.images[0]
@@ -100,13 +100,7 @@ def by_harness(order: Order, images: TrainingSet) -> float:
 def by_loop(order: Order, images: TrainingSet) -> float:
     """Return steps per second of the same work in a plain loop."""
     module = fresh(order, images).train()
-    optimizer = torch.optim.AdamW(
-        [
-            {"params": list(module.coder.parameters()), "lr": order.recipe.learning_rate},
-            {"params": list(module.context.parameters()), "lr": order.recipe.law_learning_rate, "weight_decay": 0.0},
-        ],
-        weight_decay=order.recipe.weight_decay,
-    )
+    optimizer: torch.optim.Optimizer = module.configure_optimizers()["optimizer"]
     begun = []
     for step in range(order.recipe.steps):
         batch = torch.from_numpy(module.crops.batch(module.batch, step))
