@@ -14,8 +14,12 @@ from pathlib import Path
 import PIL.Image
 import pytest
 
+from harness.config import load
+from harness.errors import DataError
+from harness.models._curve import draw
 from harness.models._recipe import Recipe
 from harness.models._shape import Shape
+from harness.trainer import School
 from scripts.make_training_set import crop_of, crops, cut, fetch_blob, git_hash
 from tests.images import packaged_photograph
 
@@ -92,3 +96,34 @@ def test_crops_of_the_lossless_originals_are_those_of_the_pack(harness_data: Pat
 @pytest.mark.parametrize("key", [*Recipe.model_fields, *Shape.model_fields])
 def test_the_page_explains_every_key_of_a_recipe(key: str) -> None:
     assert f"`{key}`" in (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
+
+
+def test_training_images_come_from_a_data_set_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    images = School(load(), "demo").images
+    assert [image.source for image in images.images] == ["astronaut", "chelsea", "coffee", "motorcycle_left"]
+    assert all("CC0" in source["licence"] for source in images.sources)
+    assert all(image.lossless for image in images.images)
+
+
+@pytest.mark.parametrize(("data", "words"), [("nowhere", "no data set is called 'nowhere'"), (None, "HARNESS_DATA")])
+def test_training_without_images_says_what_to_name(
+    data: str | None, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("HARNESS_DATA", raising=False)
+    assert not School(load(), data).has_images()
+    with pytest.raises(DataError, match=words):
+        assert School(load(), data).images
+
+
+def test_a_curve_is_drawn_with_a_panel_for_each_column_that_it_has(tmp_path: Path) -> None:
+    rows = [{"step": float(step), "loss": 1 / step} for step in range(1, 11)]
+    rows[4] |= {"psnr": 30.0, "ratio": 15.0}
+    rows[9] |= {"psnr": 31.0, "ratio": 16.0}
+    heights = []
+    for count, kept in enumerate((["step", "loss"], ["step", "loss", "psnr", "ratio"])):
+        path = tmp_path / f"{count}.png"
+        draw([{key: row[key] for key in kept if key in row} for row in rows], "a curve", path)
+        with PIL.Image.open(path) as picture:
+            heights.append(picture.height)
+    assert heights[1] == 3 * heights[0]
