@@ -42,10 +42,10 @@ def main() -> None:
     asked = parser.parse_args()
     torch.set_num_threads(1)
     loaded = config.load()
-    images = School(loaded, asked.data).images
+    school = School(loaded, asked.data)
     for name in asked.models.split(","):
         order = short(order_for(find(name, {"recipe": "rate", "ratio": RATIO}), loaded.recipes), asked.steps)
-        compare(order, images, asked.rounds)
+        compare(order, school.images(order), asked.rounds)
     coding(RATIO)
 
 

@@ -17,9 +17,12 @@ import pytest
 from harness.config import load
 from harness.errors import DataError
 from harness.models._curve import draw
+from harness.models._learn import Order
 from harness.models._recipe import Recipe
 from harness.models._shape import Shape
+from harness.registry import find
 from harness.trainer import School
+from harness.training import order_for
 from scripts.make_training_set import crop_of, crops, cut, fetch_blob, git_hash
 from tests.images import packaged_photograph
 
@@ -98,9 +101,13 @@ def test_the_page_explains_every_key_of_a_recipe(key: str) -> None:
     assert f"`{key}`" in (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
 
 
+def order() -> Order:
+    return order_for(find("baseline", {"recipe": "rate", "ratio": 16.0}), load().recipes)
+
+
 def test_training_images_come_from_a_data_set_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    images = School(load(), "demo").images
+    images = School(load(), "demo").images(order())
     assert [image.source for image in images.images] == ["astronaut", "chelsea", "coffee", "motorcycle_left"]
     assert all("CC0" in source["licence"] for source in images.sources)
     assert all(image.lossless for image in images.images)
@@ -111,9 +118,9 @@ def test_training_without_images_says_what_to_name(
     data: str | None, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("HARNESS_DATA", raising=False)
-    assert not School(load(), data).has_images()
+    assert not School(load(), data).has_images(order())
     with pytest.raises(DataError, match=words):
-        assert School(load(), data).images
+        School(load(), data).images(order())
 
 
 def test_a_curve_is_drawn_with_a_panel_for_each_column_that_it_has(tmp_path: Path) -> None:
