@@ -34,6 +34,7 @@ class Command(Codec):
 
     name: ClassVar[str] = "command"
     formats: ClassVar[tuple[str, ...]] = FORMATS
+    starts_program: ClassVar[bool] = True
 
     def __init__(
         self,

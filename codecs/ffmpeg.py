@@ -79,6 +79,7 @@ class Ffmpeg(Codec):
 
     name: ClassVar[str] = "ffmpeg"
     formats: ClassVar[tuple[str, ...]] = ("rgb8",)
+    starts_program: ClassVar[bool] = True
 
     def __init__(
         self,

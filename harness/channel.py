@@ -66,6 +66,11 @@ class Channel:
             raise _error(answer)
         return answer, data
 
+    @property
+    def pid(self) -> int | None:
+        """The child's process id; None before the first call."""
+        return self._child.pid if self._child else None
+
     def _started(self) -> Connection:
         """Return the connection to a running child."""
         if self._connection is not None and self._child is not None and self._child.poll() is None:

@@ -106,6 +106,7 @@ def _describe(codec: Codec, header: Mapping[str, Any], payload: bytes) -> tuple[
         "ladder": ladder,
         "lossless": bool(codec.lossless),
         "seconds_per_megapixel": _number(codec.seconds_per_megapixel),
+        "program": bool(codec.starts_program),
         "budget": isinstance(codec, BudgetCodec),
         "learned": learned,
         "threaded": "threads" in inspect.signature(type(codec)).parameters,

@@ -79,6 +79,9 @@ class Codec(ABC):
     """About how long one encode, or one decode, takes on one processor, for a codec so slow (over ten seconds a
     megapixel) that a run should say so beforehand; 0 for any other."""
 
+    starts_program: ClassVar[bool] = False
+    """True for a codec whose every call starts a program: the timing pass shows what that start takes apart."""
+
     @property
     @abstractmethod
     def ladder(self) -> Sequence[Setting]:

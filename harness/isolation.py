@@ -40,6 +40,8 @@ class Description:
     provenance: Mapping[str, Any]
     seconds_per_megapixel: float = 0.0
     """What a slow codec says of its own speed."""
+    program: bool = False
+    """Each of its calls starts a program."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,8 @@ class CodecProcess:
     """How many threads the libraries below it may start (OpenMP, BLAS)."""
     seconds: float = 0.0
     """The time that codecs spent in encode and decode, as the child measured it."""
+    peak_rss_mb: float = 0.0
+    """The most memory that the child held until its last answer, in MB."""
     _channel: Channel = field(init=False)
 
     def __post_init__(self) -> None:
@@ -83,6 +87,7 @@ class CodecProcess:
             missing=answer["missing"],
             provenance=answer["provenance"],
             seconds_per_megapixel=answer["seconds_per_megapixel"],
+            program=answer["program"],
         )
 
     def training_fingerprints(self, spec: CodecSpec) -> tuple[str, ...] | None:
@@ -148,6 +153,11 @@ class CodecProcess:
         answer, _ = self._call(spec, {"call": "decode", "repeats": repeats}, data, like.nbytes)
         return _timed(answer)
 
+    @property
+    def pid(self) -> int | None:
+        """The child's process id; None before the first call."""
+        return self._channel.pid
+
     def close(self) -> None:
         """End the child and remove its folder."""
         self._channel.kill()
@@ -157,6 +167,7 @@ class CodecProcess:
     ) -> tuple[dict[str, Any], bytes]:
         answer, data = self._channel.call({**request, "spec": asdict(spec)}, payload, max_bytes)
         self.seconds += float(answer.get("seconds", 0))
+        self.peak_rss_mb = float(answer.get("peak_rss_mb", self.peak_rss_mb))
         return answer, data
 
 

@@ -1,7 +1,8 @@
 """The timing pass: apart from the bench, one codec call at a time, on a machine that is otherwise idle.
 
 Each record's file is made and decoded again at the setting that was chosen: once to warm up (the first call, shown
-apart), then several times. Medians and interquartile ranges; the cost of the rate search is not in them.
+apart), then several times. Medians and interquartile ranges; the cost of the rate search is not in them. What starting
+its program takes stands apart for a codec that does so in every call, and instructions where perf counts them.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import psutil
 from harness.benchmark import STORE_NAME, Run, bench, device_for, report_order, write_run
 from harness.errors import HarnessError, UsageError
 from harness.images import TestImage, read_image
+from harness.instructions import can_count, count
 from harness.isolation import CodecProcess, Timed
 from harness.plan import Plan, Request
 from harness.planner import make_plan
@@ -25,6 +27,8 @@ from harness.registry import CodecSpec
 from harness.tasks import Task
 
 REPEATS = 5
+CORNER = 16
+"""Height and width, in pixels, of what a program gets when its start is timed."""
 BUSY_PERCENT = 15.0
 """Above this much use of all processors, in percent, a machine is not idle."""
 
@@ -86,12 +90,28 @@ def _times(subject: Subject, threads: int, repeats: int, suffix: str) -> dict[st
     try:
         data, encode = encoder.time_encode(spec, pixels, setting, repeats)
         decode = decoder.time_decode(spec, data, pixels, repeats)
+        more = _start_up(subject, encoder, decoder, repeats) if subject.task.description.program else {}
+        if can_count():
+            encoding = count(encoder.pid or 0, lambda: encoder.encode(spec, pixels, setting))
+            decoding = count(decoder.pid or 0, lambda: decoder.decode(spec, data, pixels))
+            more |= {"encode_instructions": encoding, "decode_instructions": decoding}
     finally:
         encoder.close()
         decoder.close()
     megapixels = pixels.shape[0] * pixels.shape[1] / 1e6
-    found = {**_columns("encode", encode, megapixels), **_columns("decode", decode, megapixels)}
+    found = {**_columns("encode", encode, megapixels), **_columns("decode", decode, megapixels), **more}
     return {f"{name}{suffix}": value for name, value in {**found, "timing_threads": threads}.items()}
+
+
+def _start_up(subject: Subject, encoder: CodecProcess, decoder: CodecProcess, repeats: int) -> dict[str, Any]:
+    """Return the median seconds of the same calls on a corner of the image: what a program takes to start and end."""
+    spec, setting = subject.task.codec, subject.record.setting
+    assert setting is not None  # noqa: S101 - only records of files are timed
+    corner = subject.image.pixels[:CORNER, :CORNER]
+    data, encode = encoder.time_encode(spec, corner, setting, repeats)
+    decode = decoder.time_decode(spec, data, corner, repeats)
+    pairs = (("encode", encode), ("decode", decode))
+    return {f"{name}_seconds_start_up": round(statistics.median(timed.seconds[1:]), 6) for name, timed in pairs}
 
 
 def _with_threads(spec: CodecSpec, threads: int) -> CodecSpec:

@@ -111,12 +111,21 @@ class Totals:
     endings: Counter[str] = field(default_factory=Counter)
     """"an image", "a BadStreamError", "a limit", or another error with its text: that is a fault."""
     slowest_seconds: float = 0.0
+    peak_rss_mb: float = 0.0
+    """The most memory that the decoding process held, in MB."""
     faults: list[tuple[str, bytes]] = field(default_factory=list)
 
     @property
     def count(self) -> int:
         """How many there were."""
         return sum(self.endings.values())
+
+    def add(self, other: Totals) -> None:
+        """Count others too."""
+        self.endings += other.endings
+        self.slowest_seconds = max(self.slowest_seconds, other.slowest_seconds)
+        self.peak_rss_mb = max(self.peak_rss_mb, other.peak_rss_mb)
+        self.faults += other.faults
 
 
 def fuzz_codec(spec: CodecSpec, process: CodecProcess, count: int, seed: int) -> Totals:
@@ -133,6 +142,7 @@ def fuzz_codec(spec: CodecSpec, process: CodecProcess, count: int, seed: int) ->
         ending = _ending(spec, process, data)
         totals.endings[ending] += 1
         totals.slowest_seconds = max(totals.slowest_seconds, process.seconds - before)
+        totals.peak_rss_mb = max(totals.peak_rss_mb, process.peak_rss_mb)
         if ending not in ("an image", "a BadStreamError"):
             totals.faults.append((ending, data))
     return totals

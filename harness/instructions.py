@@ -1,0 +1,69 @@
+"""How many instructions a call takes, where `perf stat` can count them: the same on an idle and on a busy machine."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Callable
+from functools import cache
+
+INSTRUCTIONS = "instructions:u"
+"""The event: instructions in user mode, of the process and all that it starts."""
+_PATIENCE_SECONDS = 10
+
+
+@cache
+def can_count(event: str = INSTRUCTIONS) -> bool:
+    """Tell whether perf is here and this machine counts an event; virtual machines often do not."""
+    if shutil.which("perf") is None:
+        return False
+    done = subprocess.run(["perf", "stat", "-x,", "-e", event, "true"], capture_output=True, text=True, check=False)
+    return _counted(done.stderr, event) is not None
+
+
+def count(pid: int, call: Callable[[], object], event: str = INSTRUCTIONS) -> float | None:
+    """Call, and return how often an event happened in a process meanwhile; None where it was not counted.
+
+    What `call` raises passes through.
+    """
+    orders, order = os.pipe()
+    answer, answers = os.pipe()
+    words = ["perf", "stat", "-x,", "-e", event, "-p", str(pid), "-D", "-1", "--control", f"fd:{orders},{answers}"]
+    with contextlib.ExitStack() as files:
+        for descriptor in (order, answer):
+            files.callback(os.close, descriptor)
+        perf = subprocess.Popen(
+            words, pass_fds=(orders, answers), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        )
+        os.close(orders)
+        os.close(answers)
+        try:
+            started = _tell(order, answer, b"enable\n")
+            call()
+            if started:
+                _tell(order, answer, b"disable\n")
+        finally:
+            perf.send_signal(signal.SIGINT)
+            said = perf.communicate(timeout=_PATIENCE_SECONDS)[1]
+    return _counted(said, event)
+
+
+def _tell(order: int, answer: int, words: bytes) -> bool:
+    """Tell perf what to do and wait until it has; false when it has ended."""
+    with contextlib.suppress(BrokenPipeError):
+        os.write(order, words)
+        return bool(os.read(answer, 16))
+    return False
+
+
+def _counted(said: str, event: str) -> float | None:
+    """Return the count in a line of `perf stat -x,`: "12345,,instructions:u,..."; None where it says it has none."""
+    for line in said.splitlines():
+        value, _, rest = line.partition(",")
+        if f",{event}," in f",{rest}":
+            with contextlib.suppress(ValueError):
+                return float(value)
+    return None
