@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,12 +13,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from harness.errors import MissingDependencyError
+from harness.errors import LimitError, MissingDependencyError
 from harness.isolation import CodecProcess
 from harness.registry import CodecSpec, build
 from tests.codec_cases import codec_ids, specs
 from tests.command import environment
 from tests.fuzzing import LIMITS, TARGETS, Totals, fuzz_codec, mutated, with_weights
+from tests.fuzzing import LIMITS, TARGETS, Totals, fuzz_codec, mutated, sound_files, with_weights
 
 SEED = 20240703
 SAMPLE = 15
@@ -83,6 +85,19 @@ def test_no_bytes_upset_a_decoder_of_ours(name: str, data: bytes, seed: int) -> 
     target = TARGETS[name]
     target.run(data)
     target.run(mutated(target.sound(), np.random.default_rng(seed)))
+
+
+def test_a_small_file_that_claims_to_be_a_large_image_ends_by_the_time_limit() -> None:
+    spec = with_weights(specs()["residual"])
+    data = bytearray(sound_files(spec)[0])
+    data[14:22] = (4096).to_bytes(4, "little") * 2
+    claim = bytes(data[:36]) + zlib.crc32(data[40:], zlib.crc32(data[:36])).to_bytes(4, "little") + bytes(data[40:])
+    process = CodecProcess(LIMITS.model_copy(update={"seconds": 2.0}))
+    try:
+        with pytest.raises(LimitError, match="took longer than its limit of 2 s"):
+            process.decode_any(spec, claim, 2**30)
+    finally:
+        process.close()
 
 
 @pytest.mark.parametrize("name", TARGETS)
