@@ -18,7 +18,6 @@ from harness.isolation import CodecProcess
 from harness.registry import CodecSpec, build
 from tests.codec_cases import codec_ids, specs
 from tests.command import environment
-from tests.fuzzing import LIMITS, TARGETS, Totals, fuzz_codec, mutated, with_weights
 from tests.fuzzing import LIMITS, TARGETS, Totals, fuzz_codec, mutated, sound_files, with_weights
 
 SEED = 20240703
