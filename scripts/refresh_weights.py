@@ -1,28 +1,32 @@
 """Write again what stands beside trained weights: `python scripts/refresh_weights.py WEIGHTS DATA`.
 
 Makes the fingerprints of the training images anew, for when harness/leaks.py changed, and the picture of each
-card's curve where it is absent. DATA is the folder that the weights of WEIGHTS were trained on: a card whose sources
-are not those of the folder is left alone and named. The weights are not touched.
+card's curve where it is absent. DATA is the data set, by name or folder, that the weights of WEIGHTS were trained on: a
+card whose sources are not those of DATA is left alone and named. The weights are not touched.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
+from harness.config import load
 from harness.models._checkpoint import Card, cards, write_card, write_fingerprints
 from harness.models._curve import draw
-from harness.training import read_training_set
+from harness.training import read_training_set, training_set_of
 
 
-def refresh(weights: Path, data: Path) -> None:
-    """Refresh every card of a folder that was made from the images of another."""
-    images = read_training_set(data)
-    sources = {str(source["name"]) for source in images.sources}
+def refresh(weights: Path, data: str) -> None:
+    """Refresh every card of a folder that was made from the images of a data set or of another folder."""
+    sets = load().data
+    images = training_set_of(data, sets[data]) if data in sets else read_training_set(Path(data))
+    sources = names(images.sources)
     name = write_fingerprints(images.fingerprints(), weights)
     kept = {name}
     for card, path in list(cards([weights])):
-        if {str(source["name"]) for source in card.data} != sources:
+        if names(card.data) != sources:
             print(f"{path.name}: trained on other images than those of {data}; left as it is")
             kept.add(card.fingerprints)
             continue
@@ -35,6 +39,11 @@ def refresh(weights: Path, data: Path) -> None:
     print(f"fingerprints: {name}")
 
 
+def names(sources: Iterable[Mapping[str, Any]]) -> set[str]:
+    """Return the names of sources, without the suffix of a file."""
+    return {Path(str(source["name"])).stem for source in sources}
+
+
 def title(card: Card) -> str:
     """Return what stands above the picture of a card's curve."""
     reached = card.validated["ratio"]
@@ -42,4 +51,4 @@ def title(card: Card) -> str:
 
 
 if __name__ == "__main__":
-    refresh(Path(sys.argv[1]), Path(sys.argv[2]))
+    refresh(Path(sys.argv[1]), sys.argv[2])
