@@ -44,14 +44,14 @@ class Drawn:
 
 @contextmanager
 def style() -> Iterator[None]:
-    """Draw without a screen, in small type, and with nothing in the files that changes between two runs.
+    """Draw in small type, and with nothing in the files that changes between two runs.
 
-    What a notebook or script has set for its own figures is as it was afterwards.
+    What a notebook or script has set for its own figures is as it was afterwards: no figure here is pyplot's, so
+    that no backend is chosen.
     """
     import matplotlib as mpl
     import seaborn as sns
 
-    screen = mpl.get_backend(auto_select=False)
     fixed: dict[Any, Any] = {
         **dict.fromkeys(("font.size", "axes.labelsize", "axes.titlesize"), 7.5),
         **dict.fromkeys(("legend.fontsize", "xtick.labelsize", "ytick.labelsize"), 6.5),
@@ -64,20 +64,16 @@ def style() -> Iterator[None]:
     }
     with mpl.rc_context():
         mpl.rcdefaults()
-        mpl.use("Agg")
-        try:
-            with sns.axes_style("whitegrid"), mpl.rc_context(fixed):
-                yield
-        finally:
-            mpl.use(screen or "Agg")
+        with sns.axes_style("whitegrid"), mpl.rc_context(fixed):
+            yield
 
 
 def new_axes(codecs: int) -> tuple[Figure, Axes]:
     """Return a figure with room for a legend of so many codecs, in two columns, under the axes."""
-    import matplotlib.pyplot as plt
+    from matplotlib.figure import Figure
 
-    height = 2.7 + LEGEND_ROW * np.ceil(codecs / 2)
-    return plt.subplots(figsize=(COLUMN_WIDTH, height), layout="constrained")
+    figure = Figure(figsize=(COLUMN_WIDTH, 2.7 + LEGEND_ROW * np.ceil(codecs / 2)), layout="constrained")
+    return figure, figure.subplots()
 
 
 def draw_lines(axes: Axes, run: Run, points: pd.DataFrame, x: str, y: str) -> None:
@@ -180,13 +176,10 @@ def slug(metric: Metric) -> str:
 
 
 def save(folder: Path, figure: Figure, name: str, caption: str) -> Drawn:
-    """Save a figure as PNG and SVG, without a date, and close it."""
-    import matplotlib.pyplot as plt
-
+    """Save a figure as PNG and SVG, without a date."""
     folder.mkdir(parents=True, exist_ok=True)
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
     figure.savefig(folder / f"{name}.png", dpi=DOTS_PER_INCH, metadata={"Software": None})
     figure.savefig(folder / f"{name}.svg", metadata={"Date": None, "Creator": None})
-    plt.close(figure)
     return Drawn(name, caption)

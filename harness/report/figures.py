@@ -92,18 +92,13 @@ def _ratio_figure(folder: Path, run: Run, used: pd.DataFrame, metric: Metric) ->
 
 def _difference_figure(folder: Path, run: Run, table: pd.DataFrame, metric: Metric) -> Drawn:
     """One panel a ratio, one row a codec, best at the top: its paired difference to the anchor."""
-    import matplotlib.pyplot as plt
+    from matplotlib.figure import Figure
 
     shown = table[table[f"{metric.column}_difference"].notna()]
     order = by_quality(shown.rename(columns={f"{metric.column}_difference": "value"}), metric, "value")
     ratios = sorted(shown["target_ratio"].unique())
-    figure, panels = plt.subplots(
-        ncols=len(ratios),
-        figsize=(COLUMN_WIDTH, 0.75 + 0.14 * len(order)),
-        sharey=True,
-        layout="constrained",
-        squeeze=False,
-    )
+    figure = Figure(figsize=(COLUMN_WIDTH, 0.75 + 0.14 * len(order)), layout="constrained")
+    panels = figure.subplots(ncols=len(ratios), sharey=True, squeeze=False)
     styles = styles_of(run.codecs)
     for axes, ratio in zip(panels[0], ratios, strict=True):
         draw_dots(axes, shown[shown["target_ratio"] == ratio], f"{metric.column}_difference", order, styles)
