@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 from harness import engine, manifest, pictures, provenance
 from harness.errors import StoreError, UsageError
 from harness.isolation import CodecProcess
+from harness.kept import FOLDER as FILES
+from harness.kept import kept_file
 from harness.manifest import Tally
-from harness.measure import kept_file
 from harness.plan import Plan, Request
 from harness.planner import make_plan
 from harness.records import Record, Store, read_frame, to_frame
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
 STORE_NAME = "store.sqlite"
 CALLS_A_TARGET = 7
 """About how many encodes and decodes the search for one image's file at one ratio takes."""
-FILES = "files"
-"""The folder of bitstreams that are kept, below that of a run."""
 
 
 @dataclass(frozen=True)
@@ -192,11 +191,13 @@ def report_order(plan: Plan) -> list[str]:
 
 def _keeping(plan: Plan, folder: Path, files: bool) -> Plan:
     """Return the plan whose tasks keep pictures of the first images and, where that was asked for, bitstreams."""
+    kept = tuple(sorted(folder.parent.glob(f"*/{FILES}")))
     pictured = {image.pixels for image in plan.images[: pictures.PICTURED]}
     tasks = (
         replace(
             task,
             keep_files=str(folder / FILES) if files else None,
+            kept=kept,
             keep_pictures=str(folder / pictures.FOLDER) if task.pixels in pictured else None,
         )
         for task in plan.tasks

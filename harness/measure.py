@@ -29,6 +29,7 @@ from harness.errors import (
 from harness.images import TestImage, pixels_sha256, read_image
 from harness.interface import Setting, raw_bytes
 from harness.isolation import CodecProcesses, codec_processes
+from harness.kept import kept_file, read_kept
 from harness.metric_plugins import table
 from harness.rate import Search, budget_bytes
 from harness.records import CSV_COLUMNS, Encode, Record
@@ -172,7 +173,10 @@ class TaskRun:
         return replace(record, status="failed", reason=f"null test: {', '.join(wrong)} differ.") if wrong else record
 
     def _encode(self, setting: Setting, image: TestImage) -> int:
-        """Encode at a setting unless its file is here; return the file's bytes."""
+        """Encode at a setting unless its file is here, or kept by an earlier run; return the file's bytes."""
+        known = self.encodes.get(setting)
+        if known and setting not in self._files and (kept := read_kept(self.task.kept, known.file_sha256)):
+            self._files[setting] = kept
         if setting not in self._files:
             encoder = self.processes.encoder(self.task.codec)
             before = encoder.seconds
@@ -266,11 +270,6 @@ class TaskRun:
             partial.rename(path)
         except OSError as error:
             raise UsageError(f"the file {path} cannot be kept: {error.strerror}.") from error
-
-
-def kept_file(folder: Path, file_sha256: str) -> Path:
-    """Return where --keep-files keeps a bitstream."""
-    return folder / f"{file_sha256}.bin"
 
 
 def _setting(goal: Goal) -> Setting:

@@ -24,6 +24,7 @@ class Request:
     ratios: tuple[float, ...] = ()
     protocol: str = ""
     codecs: tuple[str, ...] = ()
+    metrics: tuple[str, ...] = ()
     images: Path | None = None
     limit: int | None = None
     jobs: int | None = None

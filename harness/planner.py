@@ -62,13 +62,14 @@ def _ratios(request: Request, suite: SuiteConfig) -> tuple[float, ...]:
 
 
 def _chosen_metrics(request: Request, suite: SuiteConfig) -> tuple[tuple[str, ...], Targets]:
-    """Return the metrics to compute, and where those of others are; the suite's, else defaults and all of others."""
+    """Return the metrics that were asked for, else the suite's, else defaults and all of others; and where those are."""
     others = registry.metric_targets(request.config.plugins)
-    if not suite.metrics:
+    asked = request.metrics or suite.metrics
+    if not asked:
         known = table(tuple(others.items()))
         names = tuple(name for name, metric in known.items() if metric.default or name in others)
     else:
-        names = suite.metrics
+        names = asked
         for name in names:
             if name not in metrics.METRICS and name not in others:
                 raise UnknownNameError("metric", name, {*metrics.METRICS, *others})

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from harness.config import Limits
@@ -56,6 +57,8 @@ class Task:
     limits: Limits = DEFAULT_LIMITS
     device: str = "cpu"
     keep_files: str | None = None
+    kept: tuple[Path, ...] = ()
+    """The folders of bitstreams that earlier runs have kept: a metric added later needs no encode."""
     keep_pictures: str | None = None
     """The folder for the image and what the codec makes of it, as PNG; None: they are not kept."""
     facts: Mapping[str, Any] = field(default_factory=dict)

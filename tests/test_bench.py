@@ -121,6 +121,29 @@ def test_every_kept_file_has_its_digest_and_decodes_to_the_recorded_pixels(base:
         assert pixels_sha256(read_image(tmp_path / f"{row.Index}.png").pixels) == row.pixels_sha256
 
 
+def test_a_metric_added_later_is_computed_from_kept_files_without_encoding(
+    tmp_path: Path, images: Path, config: Path
+) -> None:
+    asked = ("--images", images, "--codecs", "jpeg-444,webp,png", "--ratios", "4,8", "--jobs", "1")
+    first = bench(tmp_path, *asked, "--keep-files", config=config)
+    later = bench(tmp_path, *asked, "--metrics", "psnr,psnr_y", config=config)
+    assert first.manifest["encodes"]["count"] > 0
+    assert (later.manifest["measured_now"], later.manifest["encodes"]["count"]) == (10, 0)
+    assert first.frame["psnr_y"].isna().all()
+    assert later.frame["psnr_y"].notna().all()
+    assert list(later.frame["file_sha256"]) == list(first.frame["file_sha256"])
+
+
+def test_a_kept_file_that_was_damaged_is_made_again(tmp_path: Path, images: Path, config: Path) -> None:
+    asked = ("--images", images, "--codecs", "jpeg-444", "--ratios", "4", "--limit", "1", "--jobs", "1")
+    first = bench(tmp_path, *asked, "--keep-files", config=config)
+    digest = str(first.frame["file_sha256"].iloc[0])
+    (first.folder / "files" / f"{digest}.bin").write_bytes(b"damaged")
+    later = bench(tmp_path, *asked, "--metrics", "psnr,psnr_y", config=config)
+    assert later.manifest["encodes"]["count"] == 1
+    assert later.frame["file_sha256"].tolist() == [digest]
+
+
 def test_the_same_command_again_measures_nothing(base: BenchRun, images: Path) -> None:
     again = bench(
         base.folder.parent, "--images", images, "--codecs", CODECS, "--ratios", "4,8", "--keep-files", "--jobs", "2"
@@ -290,6 +313,7 @@ WRONG = {
     "an empty folder": (("--images", "empty"), "holds no image"),
     "a damaged image": (("--images", "damaged"), "bad.png is no image that can be read"),
     "an unknown codec": (("--codecs", "jpg-444"), "no codec is called 'jpg-444'. Did you mean 'jpeg-444'?"),
+    "an unknown metric": (("--metrics", "pnsr"), "no metric is called 'pnsr'. Did you mean 'psnr'?"),
     "an unknown suite": (("--suite", "kodac"), "no suite is called 'kodac'. Did you mean 'kodak'?"),
     "a ratio of 1": (("--ratios", "4,1"), "a ratio is raw bytes / file bytes and above 1"),
     "results in a file": (("--results", "taken/results"), "taken/results cannot be written"),

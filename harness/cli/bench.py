@@ -27,6 +27,7 @@ _SELECTION = (
         "--protocol", type=click.Choice(["ratio", "sweep", "both"]), help="Fixed ratios, fixed settings, or both."
     ),
     click.option("--codecs", type=NameList(), help="Codec ids, as in jpeg-444,webp; all defaults unless said."),
+    click.option("--metrics", type=NameList("metrics"), help="As in psnr,ms_ssim,lpips; the suite's own unless said."),
     click.option("--images", type=click.Path(path_type=Path), help="A folder of your own images instead."),
     click.option("--limit", type=click.IntRange(min=1), help="Only the first so many images."),
     click.option("--jobs", type=click.IntRange(min=1), help="Worker processes; one a processor unless said."),

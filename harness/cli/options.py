@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 from click.shell_completion import CompletionItem
@@ -51,9 +51,12 @@ class RatioList(click.ParamType[tuple[float, ...]]):
 
 
 class NameList(click.ParamType[tuple[str, ...]]):
-    """Comma-separated names, completed from the configuration."""
+    """Comma-separated names, of codecs or of metrics."""
 
     name = "names"
+
+    def __init__(self, of: Literal["codecs", "metrics"] = "codecs") -> None:
+        self._complete = {"codecs": complete_codecs, "metrics": complete_metrics}[of]
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
         """Return the names."""
@@ -62,7 +65,7 @@ class NameList(click.ParamType[tuple[str, ...]]):
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         """Complete the last name of the list."""
         done, comma, start = incomplete.rpartition(",")
-        return [CompletionItem(done + comma + name) for name in complete_codecs(ctx, param, start)]
+        return [CompletionItem(done + comma + name) for name in self._complete(ctx, param, start)]
 
 
 def _names(ctx: click.Context, table: str, start: str) -> list[str]:
@@ -90,6 +93,13 @@ def complete_suites(ctx: click.Context, param: click.Parameter, incomplete: str)
 def complete_data(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     """Complete a data set's name."""
     return _names(ctx, "data", incomplete)
+
+
+def complete_metrics(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Complete a metric's name."""
+    from harness.metrics import METRICS
+
+    return [name for name in METRICS if name.startswith(incomplete)]
 
 
 def complete_figures(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:

@@ -101,7 +101,7 @@
       : { font: { size: 12 }, itemwidth: 40 };
     Plotly.react(id, traces, {
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: shade("--ink"), size: 13 },
-      margin: { l: 55, r: 15, t: 15, b: 50 }, legend, hovermode: "closest",
+      margin: { l: 55, r: 15, t: 32, b: 55 }, legend, hovermode: "closest",
       modebar: { bgcolor: "rgba(0,0,0,0)", color: shade("--quiet"), activecolor: shade("--ink") },
       hoverlabel: { bgcolor: shade("--panel"), font: { color: shade("--ink") } }, uirevision: id, ...layout,
       xaxis: { ...axis, ...layout.xaxis }, yaxis: { ...axis, ...layout.yaxis },

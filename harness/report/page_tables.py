@@ -43,7 +43,6 @@ def _ratio_grid(run: Run, table: pd.DataFrame) -> Grid:
 
 def _ratio_row(metrics: Sequence[Metric], row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> Row:
     ratio = f"{row['target_ratio']:g}"
-    notes = [text for text in (str(row["status"]), words.rank_change(row)) if text]
     first, *others = metrics
     cells = [
         Cell(row["codec"], words.leak_note(row)),
@@ -55,7 +54,7 @@ def _ratio_row(metrics: Sequence[Metric], row: Mapping[str, Any], rows: Sequence
         number_cell(row["ratio"], 2),
         share_cell(row["budget_used"]),
         Cell(str(row["n"]), value=row["n"]),
-        Cell("; ".join(notes)),
+        Cell(str(row["status"]), words.rank_change(row)),
         *(_metric_cell(metric, row, rows) for metric in others),
     ]
     return Row(cells, ratio, "" if row["compared"] else "apart")
