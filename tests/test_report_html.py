@@ -186,6 +186,7 @@ def test_charts_are_printed_in_black_from_a_dark_window(browser: Browser, page: 
 
 
 def test_the_page_prints_to_paper(opened: Browser) -> None:
+    opened.show(media="print")
     paper = base64.b64decode(opened.call("Page.printToPDF", printBackground=True)["data"])
     assert paper.startswith(b"%PDF")
     assert len(paper) > 50_000
