@@ -87,7 +87,8 @@ def _table(table: pd.DataFrame) -> Any:
     for row in rows_of(table):
         changes = []
         for column, places in (("psnr_difference", 3), ("size_difference", 2), ("bd_rate", 2)):
-            limits = interval(row, column, places)
+            same = row[f"{column}_low"] == row[f"{column}_high"]
+            limits = "" if same else interval(row, column, places)
             text = "" if missing(row[column]) else signed(row[column], places)
             changes.append(f"{text} ({limits})" if limits and text else text)
         lost = f", {row['lost']:.0f} lost" if not missing(row["lost"]) and row["lost"] else ""

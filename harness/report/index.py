@@ -9,7 +9,7 @@ from typing import Any
 
 from harness.report import words
 
-COLUMNS = ("run", "suite", "state", "codecs", "images", "records", "null test", "report")
+COLUMNS = ("run", "suite", "state", "codecs", "images", "records", "null test", "as files")
 
 
 def index_text(runs: Mapping[str, Mapping[str, Any]]) -> str:
