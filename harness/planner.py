@@ -62,7 +62,7 @@ def _ratios(request: Request, suite: SuiteConfig) -> tuple[float, ...]:
 
 
 def _chosen_metrics(request: Request, suite: SuiteConfig) -> tuple[tuple[str, ...], Targets]:
-    """Return the metrics that were asked for, else the suite's, else defaults and all of others; and where those are."""
+    """Return the metrics asked for, else the suite's, else defaults and all of others; and where those are."""
     others = registry.metric_targets(request.config.plugins)
     asked = request.metrics or suite.metrics
     if not asked:
