@@ -27,7 +27,7 @@ from skimage import data
 from tabulate import tabulate
 
 from harness import benchmark, manifest, pictures, reports
-from harness.records import CSV_COLUMNS, Record, Store, read_frame
+from harness.records import CSV_COLUMNS, Record, Store, read_frame, to_frame
 
 REFERENCE = Path(__file__).parents[1] / "results" / "reference-kodak"
 CODECS, RATIOS, IMAGES = 20, 4, 24
@@ -77,9 +77,9 @@ def finish_run(results: Path) -> None:
     about = manifest.read(results / "manifest.json")
     keys = (results / "keys.txt").read_text(encoding="utf-8").split()
     with Store(results / benchmark.STORE_NAME) as store:
-        records = list(store.records(keys))
+        frame = to_frame(store.records(keys))
     (results / "run").mkdir()
-    benchmark.write_run(results / "run", records, about)
+    benchmark.write_run(results / "run", frame, about)
 
 
 def scaled(images: int) -> pd.DataFrame:

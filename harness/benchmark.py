@@ -76,12 +76,12 @@ def bench(request: Request) -> Run:
         work = _Work(plan, tasks, store, request.ship_images)
         tally, seconds, jobs = _measure(work, jobs, request.scheduler)
         store.save("", "", plan.blanks, ())
-        records = list(store.records(report_order(plan)))
+        frame = to_frame(store.records(report_order(plan)))
     if not tally.measured and previous:
         about = previous  # nothing was measured now: the run's own account of itself stands
     else:
-        about |= {"jobs": jobs, **manifest.describe_results(records, tally, seconds, jobs)}
-    return write_run(folder, records, {**about, "state": "done"})
+        about |= {"jobs": jobs, **manifest.describe_results(frame, tally, seconds, jobs)}
+    return write_run(folder, frame, {**about, "state": "done"})
 
 
 def _train_missing(plan: Plan, request: Request) -> bool:
@@ -234,12 +234,11 @@ def _previous(folder: Path) -> dict[str, Any]:
         return {}
 
 
-def write_run(folder: Path, records: list[Record], about: dict[str, Any]) -> Run:
+def write_run(folder: Path, frame: pd.DataFrame, about: dict[str, Any]) -> Run:
     """Write records, manifest and report into a run's folder, and the index of the results."""
     from harness.report import write_report
     from harness.report.index import write_index
 
-    frame = to_frame(records)
     partial = folder / "records.csv.part"
     frame.to_csv(partial, index=False)
     partial.rename(folder / "records.csv")

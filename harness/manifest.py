@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.errors import StoreError
 from harness.metric_plugins import table
 from harness.plan import Plan
-from harness.records import Record
 from harness.tasks import Outcome
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass
@@ -95,13 +97,13 @@ def _leaks(plan: Plan) -> dict[str, str]:
     return {codec: leak for leak in ("clean", "unknown", "leaked") for codec, said in sorted(found) if said == leak}
 
 
-def describe_results(records: Iterable[Record], tally: Tally, seconds: float, jobs: int) -> dict[str, Any]:
+def describe_results(records: pd.DataFrame, tally: Tally, seconds: float, jobs: int) -> dict[str, Any]:
     """Return what came of a run: statuses, encodes per target, where the time went, the null test."""
-    records = list(records)
-    riders = [record for record in records if record.protocol == "null"]
-    wrong = [f"{record.codec} on {record.image}: {record.reason}" for record in riders if record.status == "failed"]
+    riders = records[records["protocol"] == "null"]
+    failed = riders.loc[riders["status"] == "failed", ["codec", "image", "reason"]]
+    wrong = [f"{codec} on {image}: {reason}" for codec, image, reason in failed.itertuples(index=False)]
     return {
-        "statuses": dict(Counter(record.status for record in records)),
+        "statuses": dict(Counter(records["status"].tolist())),
         "measured_now": tally.measured,
         "reused": len(records) - tally.measured,
         "encodes": {
@@ -113,7 +115,7 @@ def describe_results(records: Iterable[Record], tally: Tally, seconds: float, jo
         },
         "seconds": round(seconds, 2),
         "shares": _shares(tally, seconds, jobs),
-        "null_test": {"records": len(riders), "valid": bool(riders) and not wrong, "wrong": wrong},
+        "null_test": {"records": len(riders), "valid": len(riders) > 0 and not wrong, "wrong": wrong},
     }
 
 

@@ -11,8 +11,9 @@ import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from harness.errors import StoreError
 
@@ -32,7 +33,8 @@ STATUSES = (
 )
 """What a record can say (sweep and null say "measured")."""
 STORE_VERSION = 2
-_BUSY_SECONDS, _CHUNK = 60, 500
+_BUSY_SECONDS, _CHUNK, _FRAME_ROWS = 60, 500, 20_000
+_Item = TypeVar("_Item")
 _NETWORK_FILE_SYSTEMS = ("nfs", "nfs4", "cifs", "smb3", "smbfs", "fuse.sshfs", "lustre", "beegfs", "gpfs", "9p")
 
 
@@ -227,15 +229,9 @@ def _advice(error: sqlite3.Error) -> str:
     return "It is damaged or no store: move it away, or name another folder with --results."
 
 
-def _chunks(keys: Iterable[str]) -> Iterator[list[str]]:
-    chunk: list[str] = []
-    for key in keys:
-        chunk.append(key)
-        if len(chunk) == _CHUNK:
-            yield chunk
-            chunk = []
-    if chunk:
-        yield chunk
+def _chunks(items: Iterable[_Item], size: int = _CHUNK) -> Iterator[list[_Item]]:
+    stream = iter(items)
+    return iter(lambda: list(islice(stream, size)), [])
 
 
 def _record_row(record: Record) -> list[Any]:
@@ -275,8 +271,9 @@ def to_frame(records: Iterable[Record]) -> pd.DataFrame:
     """Return records as a table: the columns of records.csv, then one for each further metric or fact."""
     import pandas as pd
 
-    rows = [{**{name: getattr(record, name) for name in CSV_COLUMNS}, **record.extra} for record in records]
-    frame = pd.DataFrame(rows)
+    rows = ({**{name: getattr(record, name) for name in CSV_COLUMNS}, **record.extra} for record in records)
+    parts = [pd.DataFrame(part) for part in _chunks(rows, _FRAME_ROWS)]  # a million records are never held at once
+    frame = pd.concat(parts, ignore_index=True).infer_objects() if parts else pd.DataFrame()
     return frame.reindex(columns=list(dict.fromkeys([*CSV_COLUMNS, *frame.columns])))
 
 

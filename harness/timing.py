@@ -22,7 +22,7 @@ from harness.instructions import can_count, count
 from harness.isolation import CodecProcess, Timed
 from harness.plan import Plan, Request
 from harness.planner import make_plan
-from harness.records import Record, Store
+from harness.records import Record, Store, to_frame
 from harness.registry import CodecSpec
 from harness.tasks import Task
 
@@ -147,8 +147,8 @@ def time_run(request: Request, repeats: int, allow_busy: bool) -> Run:
         subjects = list(_subjects(plan, store))
         for record in tqdm(time_subjects(subjects, repeats, busy), total=len(subjects), unit="record"):
             store.save("", "", [record], ())
-        records = list(store.records(report_order(plan)))
-    return write_run(run.folder, records, run.manifest)
+        frame = to_frame(store.records(report_order(plan)))
+    return write_run(run.folder, frame, run.manifest)
 
 
 def _subjects(plan: Plan, store: Store) -> Iterator[Subject]:

@@ -342,3 +342,10 @@ def test_what_is_no_table_of_records_is_refused(tmp_path: Path, text: str | None
     with pytest.raises(StoreError, match=r"records\.csv") as refusal:
         read_frame(tmp_path)
     assert words in str(refusal.value)
+
+
+def test_a_table_made_in_parts_is_the_table_made_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = [replace(full(), fingerprint=str(at), psnr_y=None if at < 4 else 40.5) for at in range(7)]
+    whole = to_frame(kept)
+    monkeypatch.setattr("harness.records._FRAME_ROWS", 2)
+    pd.testing.assert_frame_equal(to_frame(kept), whole)
