@@ -104,8 +104,7 @@ def learn(order: Order, images: Sequence[TrainingImage], origin: Origin, job: Jo
 
 def started(order: Order, parts: Split, weights: Path) -> TrainingModule:
     """Return a module at its first step: a fresh network, or one that starts from a neighbour ratio's weights."""
-    ratio = order.ratio
-    recipe = order.recipe.model_copy(update={"rate_gradient": order.recipe.rate_gradient_for(order.ratio)})
+    recipe, ratio = order.recipe, order.ratio
     shape = recipe.shape(order.architecture, ratio)
     neighbour = recipe.start_from.get(f"{ratio:g}")
     found = _weights_at(order, neighbour, shape, weights) if neighbour else None

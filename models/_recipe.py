@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
 
 from harness.errors import ConfigError
 from harness.models._shape import Shape
-
-_Number = TypeVar("_Number", int, float)
-Gradient = Literal["rounded", "noise"]
 
 
 class Recipe(BaseModel):
@@ -27,10 +23,9 @@ class Recipe(BaseModel):
     """The data set to train on unless another is named; empty: the images below $HARNESS_DATA/train."""
     shapes: Mapping[str, Mapping[str, Any]]
     """Architecture -> its `Shape`; `latent_channels` may be a table from ratio to channels."""
-    rate_gradient: Gradient | Mapping[str, Gradient] = "rounded"
+    rate_gradient: Literal["rounded", "noise"] = "rounded"
     """How the analysis learns what latents cost: by the rounded ones, or with uniform noise in place of rounding. Where
-    most latents are 0, rounded ones tell it nothing of what those nearly cost, and they grow. For all target ratios or
-    by ratio."""
+    most latents are 0, rounded ones tell it nothing of what those nearly cost, and they grow."""
     mse_weight: Annotated[float, Field(ge=0)] = 0.5
     ssim_weight: Annotated[float, Field(ge=0)] = 0.5
 
@@ -102,17 +97,11 @@ class Recipe(BaseModel):
 
     def batch_for(self, architecture: str) -> int:
         """Return how many crops one step takes."""
-        return _for("batch", self.batch, architecture)
+        return int(_for("batch", self.batch, architecture))
 
     def learning_rate_for(self, architecture: str) -> float:
         """Return the peak learning rate of the networks."""
         return _for("learning_rate", self.learning_rate, architecture)
-
-    def rate_gradient_for(self, ratio: float) -> Gradient:
-        """Return how the analysis learns what latents cost, at a target ratio: as at the nearest one that is named."""
-        if not isinstance(self.rate_gradient, Mapping):
-            return self.rate_gradient
-        return self.rate_gradient[min(self.rate_gradient, key=lambda known: abs(math.log(float(known) / ratio)))]
 
     def first_step_for(self, ratio: float) -> float:
         """Return the quantisation step to start from, in gray levels of 8 bits."""
@@ -143,7 +132,7 @@ class Recipe(BaseModel):
         return recipe
 
 
-def _for(key: str, value: _Number | Mapping[str, _Number], architecture: str) -> _Number:
+def _for(key: str, value: float | Mapping[str, float], architecture: str) -> float:
     """Return a number that a recipe has for all architectures or by architecture.
 
     Raises:

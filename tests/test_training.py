@@ -313,11 +313,6 @@ def test_crops_are_the_same_for_the_same_step_and_differ_between_steps_and_proce
     assert not np.array_equal(batch, crops.batch(3, 7, rank=1))
 
 
-def test_a_gradient_by_ratio_is_that_of_the_nearest_ratio() -> None:
-    recipe = Recipe.from_table("rate", {**RATE, "rate_gradient": {"16": "noise", "4": "rounded"}})
-    assert [recipe.rate_gradient_for(ratio) for ratio in (3, 4, 7.9, 8.1, 16, 30)] == ["rounded"] * 3 + ["noise"] * 3
-
-
 def test_what_must_be_trained_is_listed_with_the_neighbour_first(trained: Path) -> None:
     specs = [find("baseline", {"weights": str(trained)}), find("jpeg")]
     names = [one.name for one in training.missing_orders(specs, [3, 10, 16], RECIPES)]  # 4x and 12x are shipped
