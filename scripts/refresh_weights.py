@@ -1,8 +1,9 @@
 """Write again what stands beside trained weights: `python scripts/refresh_weights.py WEIGHTS DATA`.
 
-Makes the fingerprints of the training images anew, for when harness/leaks.py changed, and the picture of each
-card's curve where it is absent. DATA is the data set, by name or folder, that the weights of WEIGHTS were trained on: a
-card whose sources are not those of DATA is left alone and named. The weights are not touched.
+Makes the fingerprints of the training images anew, for when harness/leaks.py changed, and the picture of each card's
+curve where it is absent, and states licences that a configured data set knows. DATA is the data set, by name or
+folder, that the weights of WEIGHTS were trained on: a card whose sources are not those of DATA is left alone and named.
+The weights are not touched.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from harness.config import load
+from harness.config import DataConfig, load
 from harness.models._checkpoint import Card, cards, write_card, write_fingerprints
 from harness.models._curve import draw
 from harness.training import read_training_set, training_set_of
@@ -30,7 +31,8 @@ def refresh(weights: Path, data: str) -> None:
             print(f"{path.name}: trained on other images than those of {data}; left as it is")
             kept.add(card.fingerprints)
             continue
-        write_card(card.model_copy(update={"fingerprints": name}), path.with_suffix(".json"))
+        stated = [licensed(source, sets) for source in card.data]
+        write_card(card.model_copy(update={"fingerprints": name, "data": stated}), path.with_suffix(".json"))
         if not path.with_suffix(".png").is_file():
             draw(card.curve, title(card), path.with_suffix(".png"))
     for old in weights.glob("*.fingerprints"):
@@ -42,6 +44,14 @@ def refresh(weights: Path, data: str) -> None:
 def names(sources: Iterable[Mapping[str, Any]]) -> set[str]:
     """Return the names of sources, without the suffix of a file."""
     return {Path(str(source["name"])).stem for source in sources}
+
+
+def licensed(source: Mapping[str, Any], sets: Mapping[str, DataConfig]) -> Mapping[str, Any]:
+    """Return a source with the licence of the configured data set that holds its file, where it has none of its own."""
+    for name, about in sets.items():
+        if source["licence"] == "not stated" and any(Path(file).stem == source["name"] for file in about.files):
+            return {**source, "from": name, "licence": about.licence}
+    return source
 
 
 def title(card: Card) -> str:
