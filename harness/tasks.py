@@ -105,8 +105,10 @@ def why_unspent(record: Record, extra: Mapping[str, Any]) -> str:
         record: an answer of the ratio protocol.
         extra: `budget_bytes`, and `next_setting` and `next_size_bytes` where there is a next setting.
     """
+    if record.status != "reached":  # a budget may be 0 bytes, which no file reaches
+        return ""
     share = (record.size_bytes or 0) / extra["budget_bytes"]
-    if record.status != "reached" or share >= ENOUGH:
+    if share >= ENOUGH:
         return ""
     rest = "its own rate control leaves the rest."
     if "next_setting" in extra:

@@ -298,6 +298,19 @@ def test_a_full_disk_ends_in_one_line_and_the_same_command_goes_on(tmp_path: Pat
     assert (again.folder / "report.html").is_file()
 
 
+def test_an_image_of_fewer_bytes_than_the_ratio_is_measured_and_no_ratio_is_reached(
+    tmp_path: Path, config: Path
+) -> None:
+    (tmp_path / "images").mkdir()
+    write(tmp_path / "images" / "point.png", make_image("photograph", (1, 1), "gray8"))
+    asked = ("--images", tmp_path / "images", "--codecs", "jpeg-444", "--ratios", "4,16", "--jobs", "1")
+    measured = bench(tmp_path / "results", *asked, config=config)
+    assert measured.ended.status == 0, measured.ended.err
+    assert set(measured.frame["status"]) == {"unreachable"}
+    assert set(measured.frame["budget_bytes"]) == {0}
+    assert (measured.folder / "report.md").is_file()
+
+
 def test_a_dry_run_counts_and_writes_nothing(tmp_path: Path, images: Path, config: Path) -> None:
     asked = ("--images", images, "--codecs", "jpeg-444,png", "--ratios", "4,8", "--results", tmp_path / "results")
     ended = run("--config", config, "bench", "--suite", "tiny", *asked, "--dry-run")

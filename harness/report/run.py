@@ -81,7 +81,8 @@ def prepare(records: pd.DataFrame, manifest: Mapping[str, Any]) -> Run:
     # One order for all: sums of numbers depend on theirs.
     frame = frame.sort_values(["protocol", "codec", "image", "target_ratio", "setting"], ignore_index=True)
     frame["ms_ssim_db"] = decibels(frame["ms_ssim"])
-    frame["budget_used"] = frame["size_bytes"] / np.floor(frame["raw_bytes"] / frame["target_ratio"])
+    budget = frame["raw_bytes"] // frame["target_ratio"]
+    frame["budget_used"] = frame["size_bytes"] / budget.where(budget > 0)  # of 0 bytes no share is used
     return Run(frame, manifest, _codec_order(frame, manifest), metrics_in(frame, manifest))
 
 

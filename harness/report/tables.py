@@ -132,7 +132,7 @@ def status_text(counts: Mapping[str, Any]) -> str:
 
 def _difference(values: pd.DataFrame, metric: str, codec: str, anchor: str | None) -> dict[str, Any]:
     """Return the paired difference of a metric; `values` has a row an image and columns (metric, codec)."""
-    if anchor is None or codec == anchor or codec not in values[metric] or anchor not in values[metric]:
+    if anchor is None or codec == anchor or not {(metric, codec), (metric, anchor)} <= set(values.columns):
         return {f"{metric}_difference_n": 0}
     both = values[metric][[codec, anchor]].replace(np.inf, np.nan).dropna()
     if not len(both):
