@@ -27,6 +27,7 @@ _ELSEWHERE = (
     "make",
     "git",
     "cd",
+    "export",
     "apptainer",
     "podman",
     "srun",
