@@ -1,6 +1,6 @@
 """How a run scales with workers, and what a million images would take.
 
-    python benchmarks/scaling.py --limit 8
+    python benchmarks/scaling.py --images photos --limit 8
 
 The same images are measured by one worker and by two, in turns, each time from an empty store; only the measuring
 counts, not the start. The codecs sleep instead of computing where --sleep is given: then a machine that is busy with

@@ -14,7 +14,7 @@ from tabulate import tabulate
 from harness.errors import MissingDependencyError
 from harness.isolation import CodecProcess
 from tests.codec_cases import specs
-from tests.fuzzing import LIMITS, Totals, fuzz_codec
+from tests.fuzzing import LIMITS, Totals, fuzz_codec, unready
 
 TURN = 250
 TURN_OF_PROGRAMS = 10
@@ -34,6 +34,8 @@ def main() -> None:
         turn = 0
         while sum(found.count for found in totals.values()) < asked.streams and time.monotonic() < end:
             for codec_id, spec in specs().items():
+                if unready(spec):
+                    continue
                 program = spec.target.endswith((":Ffmpeg", ":Command"))
                 try:
                     made = fuzz_codec(spec, process, TURN_OF_PROGRAMS if program else TURN, turn)

@@ -94,6 +94,15 @@ def weights_of(architecture: str) -> str:
 _KEPT: list[tempfile.TemporaryDirectory[str]] = []
 
 
+def unready(spec: CodecSpec) -> str | None:
+    """Return what keeps a codec from being fuzzed here: its library, or weights that nobody here can make."""
+    try:
+        missing: str | None = getattr(build(with_weights(spec)), "missing", lambda: None)()
+    except MissingDependencyError as error:
+        return str(error)
+    return missing
+
+
 def with_weights(spec: CodecSpec) -> CodecSpec:
     """Return the spec of a learned codec that has none with weights of a tiny network; any other as it is."""
     name = load_class(spec.target).name
