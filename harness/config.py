@@ -26,7 +26,7 @@ PACKAGED = Path(__file__).with_name("benchmarks.toml")
 Ratio: TypeAlias = Annotated[float, Field(gt=1, lt=1e6)]
 Protocol: TypeAlias = Literal["ratio", "sweep", "both"]
 Sha256: TypeAlias = Annotated[str, Field(pattern=r"^[0-9a-f]{8}([0-9a-f]{56})?$")]
-"""64 hexadecimal digits, or the first 8 where a publisher names no more: enough against damage, not against malice."""
+"""64 hexadecimal digits, or, with `hash_start`, the first 8: enough against damage, not against malice."""
 SampleBits: TypeAlias = Annotated[int, Field(ge=2, le=16)]
 
 
@@ -82,7 +82,16 @@ class DataConfig(_Table):
     """What a sample stands for, where these are radar images."""
     generator: SceneTable | None = None
     """Which radar scenes to make, where the files are made here: file n of `files` is scene n."""
+    hash_start: bool = False
+    """Whether a hash may be its first 8 digits alone, because the publisher of the files names no more."""
     files: Mapping[str, Sha256]
+
+    @model_validator(mode="after")
+    def _check_hashes(self) -> DataConfig:
+        short = [file for file, sha256 in self.files.items() if len(sha256) < 64]
+        if short and not self.hash_start:
+            raise ValueError(f"the sha256 of {short[0]!r} has 8 digits of 64; give all, or say hash_start = true")
+        return self
 
     @model_validator(mode="after")
     def _check_generator(self) -> DataConfig:

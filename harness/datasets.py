@@ -132,6 +132,11 @@ def state(name: str, data: DataConfig) -> str:
     return "complete" if here == len(data.files) else f"{here} of {len(data.files)} files"
 
 
+def as_hashed(data: DataConfig) -> str:
+    """Return what a check of the files of a set has shown."""
+    return f"all as {'the first 8 digits of ' if data.hash_start else ''}their hashes say"
+
+
 def is_here(name: str, data: DataConfig) -> bool:
     """Tell whether a set can be used without a download."""
     return data.generator is not None or state(name, data) == "complete"

@@ -70,7 +70,7 @@ def _data(name: str, about: DataConfig) -> Check:
         count = len(datasets.from_set(name, about))
     except DataError as error:
         return Check(title, "fail", str(error))
-    return Check(title, "pass", f"{count} files, all as their hashes say")
+    return Check(title, "pass", f"{count} files, {datasets.as_hashed(about)}")
 
 
 def _null_test(config: Config, extent: Extent, results: Path) -> Check:

@@ -41,6 +41,10 @@ WRONG = {
     "variant of nothing": ('[codecs.mine]\ncodec = "jpgg"', "codecs.mine: no registered codec is called 'jpgg'"),
     "sweep of words": ('[codecs.mine]\ncodec = "jpeg"\nsweep = ["low"]', "codecs.mine.sweep.0: input should be a"),
     "no hash": (DATA + 'files = { "a.png" = "12" }', "data.mine.files.a.png: string should match pattern"),
+    "short hash": (
+        DATA + 'files = { "a.png" = "12345678" }',
+        "the sha256 of 'a.png' has 8 digits of 64; give all, or say hash_start = true",
+    ),
     "17 bits": (DATA + "files = {}\nsample_bits = 17", "data.mine.sample_bits: input should be less than or"),
     "plugins": ('plugins = ["x.py"]', "plugins"),
     "no TOML": ("[suites", "this is not TOML: Expected ']'"),

@@ -182,6 +182,7 @@ def short(folder: Path, site: Site) -> DataConfig:
     for body in FILES.values():
         digest = hashlib.sha256(body).hexdigest()
         text = text.replace(digest, digest[:8])
+    text = text.replace("[data.mine]", "[data.mine]\nhash_start = true")
     return config.load(written(folder, text)).data_set("mine")
 
 
@@ -192,6 +193,8 @@ def test_a_hash_of_eight_digits_is_held_to(tmp_path: Path, site: Site) -> None:
     with pytest.raises(DataError, match=r"one\.png .* has sha256"):
         datasets.from_set("mine", about)
     datasets.fetch("mine", about)
+    verified = call("--config", tmp_path / "mine.toml", "data", "verify", "mine").out
+    assert "2 files, all as the first 8 digits of their hashes say" in verified
     assert {source.name: source.path.read_bytes() for source in datasets.from_set("mine", about)} == FILES
 
 

@@ -60,5 +60,5 @@ def verify(settings: Settings, /, name: str) -> None:
     """
     from harness import datasets
 
-    sources = datasets.from_set(name, settings.load().data_set(name))
-    click.echo(f"{name}: {len(sources)} files, all as their hashes say")
+    about = settings.load().data_set(name)
+    click.echo(f"{name}: {len(datasets.from_set(name, about))} files, {datasets.as_hashed(about)}")
