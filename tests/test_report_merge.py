@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -34,6 +35,14 @@ def test_a_result_that_two_runs_have_alike_is_kept_once() -> None:
     merged = merge([run_of("a", ["one"]), run_of("b", ["one"])])
     assert len(merged.records) == len(run_of("a", ["one"]).records)
     assert set(merged.records["codec"]) == {"one"}
+
+
+def test_a_metric_that_only_one_of_two_runs_has_is_kept() -> None:
+    first, second = run_of("a", ["one"]), run_of("b", ["one"])
+    lacking = NamedRun("a", first.records.drop(columns="ssimulacra2").assign(ssim=np.nan), first.manifest)
+    for runs in ([lacking, second], [second, lacking]):
+        kept = merge(runs).records
+        pd.testing.assert_frame_equal(kept[second.records.columns], second.records)
 
 
 def test_a_codec_with_different_results_is_kept_as_two() -> None:

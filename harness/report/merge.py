@@ -42,7 +42,8 @@ class Merged:
 def merge(runs: Sequence[NamedRun]) -> Merged:
     """Return the runs as one.
 
-    A record that two runs have alike is kept once. A codec of which two runs have different results is kept as two,
+    A record that two runs have alike is kept once, with the values of both: one may have a metric that the other
+    lacks, and where both have a value the first stays. A codec of which two runs have different results is kept as two,
     each with its run's name: "webp (20250301T120000Z-kodak)".
 
     Raises:
@@ -59,11 +60,17 @@ def merge(runs: Sequence[NamedRun]) -> Merged:
         for entry in run.manifest.get("codecs") or ():
             named = names.get(str(entry.get("id")), str(entry.get("id")))
             codecs.setdefault(named, {**entry, "id": named})
-    records = pd.concat(frames, ignore_index=True)
-    setting = records["setting"].where(records["protocol"] != "ratio")
-    records = records[~records[list(KEY)].assign(setting=setting).duplicated()].reset_index(drop=True)
+    records = _once(pd.concat(frames, ignore_index=True))
     statuses = {str(status): int(count) for status, count in records["status"].value_counts().sort_index().items()}
     return Merged(records, {**_manifest(runs, list(codecs.values())), "statuses": statuses})
+
+
+def _once(records: pd.DataFrame) -> pd.DataFrame:
+    """Return one record a key, in order: of each column the first value that is not empty."""
+    setting = records["setting"].where(records["protocol"] != "ratio")
+    keys = records[list(KEY)].assign(setting=setting)
+    number = keys.groupby(list(keys.columns), dropna=False, sort=False).ngroup()
+    return records.groupby(number.to_numpy(), sort=False).first().reset_index(drop=True)
 
 
 def _check_images(runs: Sequence[NamedRun]) -> None:
