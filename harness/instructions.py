@@ -46,9 +46,19 @@ def count(pid: int, call: Callable[[], object], event: str = INSTRUCTIONS) -> fl
             if started:
                 _tell(order, answer, b"disable\n")
         finally:
-            perf.send_signal(signal.SIGINT)
-            said = perf.communicate(timeout=_PATIENCE_SECONDS)[1]
+            said = _ended(perf)
     return _counted(said, event)
+
+
+def _ended(perf: subprocess.Popen[str]) -> str:
+    """End perf and return what it said; nothing where it does not end by itself in time."""
+    perf.send_signal(signal.SIGINT)
+    try:
+        return perf.communicate(timeout=_PATIENCE_SECONDS)[1]
+    except subprocess.TimeoutExpired:
+        perf.kill()
+        perf.communicate()
+        return ""
 
 
 def _tell(order: int, answer: int, words: bytes) -> bool:

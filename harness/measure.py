@@ -251,11 +251,15 @@ class TaskRun:
             extra={**further, **self.task.facts, **self._estimate(found, image)},
         )
 
-    def _estimate(self, found: Encode, image: TestImage) -> dict[str, float]:
-        """Return a learned codec's own estimate of the file, to stand beside its true size."""
+    def _estimate(self, found: Encode, image: TestImage) -> dict[str, float | str]:
+        """Return a learned codec's own estimate of the file, to stand beside its true size, or why there is none."""
         if not self.task.description.learned:
             return {}
-        bits = self.processes.encoder(self.task.codec).estimated_bits(self.task.codec, image.pixels, found.setting)
+        encoder = self.processes.encoder(self.task.codec)
+        try:
+            bits = encoder.estimated_bits(self.task.codec, image.pixels, found.setting)
+        except HarnessError as error:  # the file and its scores stand without it
+            return {"estimate_reason": str(error)}
         return {} if bits is None else {"estimated_bytes": round(bits / 8, 1)}
 
     def _write(self, found: Encode, image: TestImage) -> None:

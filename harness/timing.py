@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import os
 import statistics
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import Any
 
 import psutil
@@ -62,7 +63,7 @@ def require_idle(allow_busy: bool) -> float:
     return busy
 
 
-def time_subjects(subjects: list[Subject], repeats: int, busy: float) -> Iterator[Record]:
+def time_subjects(subjects: Iterable[Subject], repeats: int, busy: float) -> Iterator[Record]:
     """Yield each record with the columns of its times; a codec that fails now keeps its record without them."""
     for subject in subjects:
         columns: dict[str, Any] = {"timing_repeats": repeats, "timing_busy_percent": round(busy, 1)}
@@ -92,9 +93,8 @@ def _times(subject: Subject, threads: int, repeats: int, suffix: str) -> dict[st
         decode = decoder.time_decode(spec, data, pixels, repeats)
         more = _start_up(subject, encoder, decoder, repeats) if subject.task.description.program else {}
         if can_count():
-            encoding = count(encoder.pid or 0, lambda: encoder.encode(spec, pixels, setting))
-            decoding = count(decoder.pid or 0, lambda: decoder.decode(spec, data, pixels))
-            more |= {"encode_instructions": encoding, "decode_instructions": decoding}
+            more |= _instructions("encode", encoder, lambda: encoder.encode(spec, pixels, setting))
+            more |= _instructions("decode", decoder, lambda: decoder.decode(spec, data, pixels))
     finally:
         encoder.close()
         decoder.close()
@@ -104,14 +104,28 @@ def _times(subject: Subject, threads: int, repeats: int, suffix: str) -> dict[st
 
 
 def _start_up(subject: Subject, encoder: CodecProcess, decoder: CodecProcess, repeats: int) -> dict[str, Any]:
-    """Return the median seconds of the same calls on a corner of the image: what a program takes to start and end."""
+    """Return the median seconds of the same calls on a corner of the image: what a program takes to start and end.
+
+    A codec that fails on a corner keeps its other times: the reason stands in place of these.
+    """
     spec, setting = subject.task.codec, subject.record.setting
     assert setting is not None  # noqa: S101 - only records of files are timed
     corner = subject.image.pixels[:CORNER, :CORNER]
-    data, encode = encoder.time_encode(spec, corner, setting, repeats)
-    decode = decoder.time_decode(spec, data, corner, repeats)
+    try:
+        data, encode = encoder.time_encode(spec, corner, setting, repeats)
+        decode = decoder.time_decode(spec, data, corner, repeats)
+    except HarnessError as error:
+        return {"timing_reason_start_up": str(error)}
     pairs = (("encode", encode), ("decode", decode))
     return {f"{name}_seconds_start_up": round(statistics.median(timed.seconds[1:]), 6) for name, timed in pairs}
+
+
+def _instructions(direction: str, process: CodecProcess, call: Callable[[], object]) -> dict[str, Any]:
+    """Return how many instructions a call takes; None where it failed or was not counted."""
+    try:
+        return {f"{direction}_instructions": count(process.pid or 0, call)}
+    except HarnessError:
+        return {f"{direction}_instructions": None}
 
 
 def _with_threads(spec: CodecSpec, threads: int) -> CodecSpec:
@@ -144,17 +158,22 @@ def time_run(request: Request, repeats: int, allow_busy: bool) -> Run:
     busy = require_idle(allow_busy)
     plan = make_plan(request, device_for(request.device, request.scheduler))
     with Store(request.results / STORE_NAME) as store:
-        subjects = list(_subjects(plan, store))
-        for record in tqdm(time_subjects(subjects, repeats, busy), total=len(subjects), unit="record"):
+        total = sum(len(_files(task, store)) for task in plan.tasks)
+        for record in tqdm(time_subjects(_subjects(plan, store), repeats, busy), total=total, unit="record"):
             store.save("", "", [record], ())
         frame = to_frame(store.records(report_order(plan)))
     return write_run(run.folder, frame, run.manifest)
 
 
 def _subjects(plan: Plan, store: Store) -> Iterator[Subject]:
-    """Yield every record of the run that has a file, with its task."""
-    for task in plan.tasks:
-        image = read_image(task.image.path, task.image.name, task.image.sample_bits)
-        for record in store.records(goal.fingerprint for goal in task.goals):
-            if record.size_bytes is not None and record.setting is not None:
-                yield Subject(record, task, image)
+    """Yield every record of the run that has a file, with its task; each image is read once, when its turn comes."""
+    for source, tasks in groupby(plan.tasks, key=lambda task: task.image):
+        image = read_image(source.path, source.name, source.sample_bits)
+        for task in tasks:
+            yield from (Subject(record, task, image) for record in _files(task, store))
+
+
+def _files(task: Task, store: Store) -> list[Record]:
+    """Return the records of a task that have a file."""
+    records = store.records(goal.fingerprint for goal in task.goals)
+    return [record for record in records if record.size_bytes is not None and record.setting is not None]

@@ -13,10 +13,14 @@ import numpy as np
 import PIL.Image
 import pytest
 
+from harness.config import load
 from harness.leaks import fingerprint
+from harness.measure import run_task
+from harness.plan import Request
+from harness.planner import make_plan
 from harness.records import Record
 from harness.tasks import why_unspent
-from tests.bench_runs import PLUGINS, BenchRun, write
+from tests.bench_runs import PLUGINS, BenchRun, crops, tiny_config, write
 from tests.command import PROGRAM, Ended, environment, run
 from tests.images import packaged_photograph
 from tests.tiny_model import tiny_shape, tiny_weights
@@ -185,3 +189,18 @@ def test_a_file_that_uses_little_of_its_budget_says_why() -> None:
     assert why_unspent(record, told) == "it uses 90.0 % of the budget: the next setting, 3, makes 1010 bytes."
     assert why_unspent(record, {"budget_bytes": 1000}).endswith("its own rate control leaves the rest.")
     assert why_unspent(record, {"budget_bytes": 920}) == ""
+
+
+def test_a_codec_that_cannot_estimate_its_file_keeps_its_record(tmp_path: Path) -> None:
+    sound = (PLUGINS / "of_unknown_training.py").read_text().replace('"stranger"', '"shy"')
+    sound = sound.replace("class Stranger", "class Shy")
+    sound = sound.replace("{Path(__file__).with_name('sound.py')}", str(PLUGINS / "sound.py"))
+    sound = sound.replace('"""It cannot say."""', 'raise ArithmeticError("no estimate")')
+    (tmp_path / "shy.py").write_text(sound)
+    config = load(tiny_config(tmp_path), [tmp_path / "shy.py"])
+    images = crops(tmp_path / "images", 1)
+    (task,) = make_plan(Request(config, "tiny", (3.0,), codecs=("shy",), images=images), "cpu").tasks
+    (record,) = run_task(task).records
+    assert record.status == "reached", record.reason
+    assert "no estimate" in record.extra["estimate_reason"]
+    assert "estimated_bytes" not in record.extra

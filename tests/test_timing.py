@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
-from harness import timing
+from harness import instructions, timing
 from harness.config import load
 from harness.errors import UsageError
 from harness.images import read_image
@@ -17,6 +20,7 @@ from harness.instructions import can_count, count
 from harness.measure import run_task
 from harness.plan import Request
 from harness.planner import make_plan
+from harness.records import Store
 from tests.bench_runs import crops, tiny_config
 from tests.command import call, complaint
 
@@ -25,6 +29,19 @@ COPIER = """
 encode = ["cp", "{input}", "{output}"]
 decode = ["cp", "{input}", "{output}"]
 image = "ppm"
+"""
+PICKY = """
+from harness.codecs.raw import Raw
+from harness.errors import UnsupportedImageError
+
+class Picky(Raw):
+    name = "picky"
+    starts_program = True
+
+    def encode(self, image, setting):
+        if min(image.shape[:2]) < 32:
+            raise UnsupportedImageError("too small")
+        return super().encode(image, setting)
 """
 SPIN = "import sys\nfor line in sys.stdin:\n    sum(range(int(line)))\n    print(flush=True)"
 
@@ -109,6 +126,49 @@ def test_perf_counts_what_one_call_takes(event: str, spinner: subprocess.Popen[s
     much = count(spinner.pid, lambda: spin(spinner, 10_000_000), event)
     assert little is not None and much is not None
     assert much > 3 * little
+
+
+STUBBORN = """#!{python}
+import os, signal, sys, time
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+orders, answers = (int(number) for number in sys.argv[-1].removeprefix("fd:").split(","))
+while os.read(orders, 100):
+    os.write(answers, b"ack\\n")
+time.sleep(600)
+"""
+"""A perf that obeys and never ends."""
+
+
+def test_a_perf_that_does_not_end_is_ended_and_has_counted_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "perf"
+    path.write_text(STUBBORN.replace("{python}", sys.executable))
+    path.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setattr(instructions, "_PATIENCE_SECONDS", 0.2)
+    calls: list[int] = []
+    assert count(os.getpid(), lambda: calls.append(1)) is None
+    assert calls == [1]
+    assert not [child for child in psutil.Process().children() if str(path) in child.cmdline()]
+
+
+def test_a_codec_that_fails_on_a_corner_keeps_its_times(tmp_path: Path) -> None:
+    (tmp_path / "picky.py").write_text(PICKY)
+    images = crops(tmp_path / "images", 2)
+    loaded = load(tiny_config(tmp_path), [tmp_path / "picky.py"])
+    with Store(tmp_path / "store.sqlite") as store:
+        plan = make_plan(Request(loaded, "tiny", (1.0001,), codecs=("picky",), images=images), "cpu")
+        for task in plan.tasks:
+            outcome = run_task(task)
+            assert {record.status for record in outcome.records} == {"measured"}, outcome.records
+            store.save("", "", outcome.records, ())
+        found = list(timing.time_subjects(timing._subjects(plan, store), 5, 0.0))
+    assert len(found) == 2
+    for record in found:
+        assert record.extra["encode_seconds"] > 0
+        assert "too small" in str(record.extra["timing_reason_start_up"])
+        assert "timing_reason" not in record.extra
 
 
 def test_an_event_that_is_not_counted_is_unknown_and_not_zero(spinner: subprocess.Popen[str]) -> None:
