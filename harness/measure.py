@@ -6,7 +6,6 @@ The codec encodes in one child process and decodes in another; metrics are compu
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import os
 import time
@@ -33,7 +32,7 @@ from harness.kept import kept_file, read_kept
 from harness.metric_plugins import table
 from harness.rate import Search, budget_bytes
 from harness.records import CSV_COLUMNS, Encode, Record
-from harness.tasks import Goal, Outcome, Shares, Task, blank_record, scores_key, why_unspent
+from harness.tasks import Goal, Outcome, Shares, Task, answers, blank_record, scores_key, why_unspent
 
 _FILLED = 0.99
 """Where a codec's own rate control uses less of a budget, its top setting is tried too."""
@@ -197,9 +196,10 @@ class TaskRun:
 
     def _decoded(self, setting: Setting, image: TestImage, names: tuple[str, ...]) -> Encode:
         """Return the encode at a setting with these metrics of its decode."""
-        key = scores_key(names, self.task.metric_targets, image.sample_bits, self.task.image.radar)
+        task = self.task
+        key = scores_key(names, task.metric_targets, image.sample_bits, task.image.radar, task.device)
         known = self.encodes.get(setting)
-        if known and json.loads(key).items() <= json.loads(known.metrics_key or "{}").items():
+        if known and answers(known.metrics_key, key):
             return known
         self._encode(setting, image)
         decoder = self.processes.decoder(self.task.codec)

@@ -212,6 +212,7 @@ class _Builder:
             codec.key,
             metrics_key(self.metric_names, self.metric_targets),
             *([image.source.radar.model_dump_json()] if image.source.radar else []),
+            *([self.device] if self.device != "cpu" else []),
         )
         asked, bits = "\n".join(parts), float(image.sample_bits)
 

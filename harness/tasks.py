@@ -123,7 +123,20 @@ def metrics_key(names: tuple[str, ...], targets: Targets = ()) -> str:
 
 
 @lru_cache(maxsize=16)
-def scores_key(names: tuple[str, ...], targets: Targets, sample_bits: int, radar: RadarScale | None) -> str:
-    """Return the same with what else decides a score: the bits of the image's samples, and what those stand for."""
-    meaning = {"radar": radar.model_dump_json()} if radar else {}
-    return json.dumps({**json.loads(metrics_key(names, targets)), "sample_bits": sample_bits, **meaning})
+def scores_key(
+    names: tuple[str, ...], targets: Targets, sample_bits: int, radar: RadarScale | None, device: str = "cpu"
+) -> str:
+    """Return the same with what else decides a score: the image's sample bits, what those stand for, and the device.
+
+    The CPU goes without saying.
+    """
+    further = {"radar": radar.model_dump_json()} if radar else {}
+    further |= {} if device == "cpu" else {"device": device}
+    return json.dumps({**json.loads(metrics_key(names, targets)), "sample_bits": sample_bits, **further})
+
+
+def answers(known: str, asked: str) -> bool:
+    """Tell whether scores of one key answer another: the metrics asked for, of the same versions, made the same way."""
+    there, wanted = json.loads(known or "{}"), json.loads(asked)
+    alike = all(there.get(name) == wanted.get(name) for name in ("radar", "device"))
+    return alike and wanted.items() <= there.items()

@@ -21,6 +21,7 @@ from harness.measure import run_task
 from harness.plan import Request
 from harness.planner import make_plan
 from harness.records import CSV_COLUMNS
+from harness.tasks import answers, scores_key
 from tests.bench_runs import PLUGINS, BenchRun, assert_same, bench, crops, facts, tiny_config, write
 from tests.command import PROGRAM, call, complaint, environment, run
 from tests.images import make_image
@@ -273,6 +274,19 @@ def test_the_stated_bits_of_a_sample_decide_the_score_even_of_a_known_file(tmp_p
     assert first.records[0].psnr is not None
     assert fresh.records[0].psnr is not None
     assert first.records[0].psnr - fresh.records[0].psnr == pytest.approx(20 * np.log10(65535 / 1023))
+
+
+def test_scores_of_a_gpu_are_no_answer_for_the_cpu_nor_the_other_way(tmp_path: Path, config: Path) -> None:
+    names = ("psnr", "ssim")
+    cpu, gpu = (scores_key(names, (), 8, None, device) for device in ("cpu", "cuda"))
+    assert cpu == scores_key(names, (), 8, None)
+    assert answers(cpu, scores_key(("psnr",), (), 8, None))
+    assert answers(gpu, gpu)
+    assert not answers(cpu, gpu)
+    assert not answers(gpu, cpu)
+    asked = Request(load(config), "tiny", codecs=("jpeg-444",), images=crops(tmp_path / "images", 1))
+    plans = [make_plan(asked, device) for device in ("cpu", "cuda")]
+    assert not set(plans[0].fingerprints) & set(plans[1].fingerprints)
 
 
 def test_a_full_disk_ends_in_one_line_and_the_same_command_goes_on(tmp_path: Path, images: Path, config: Path) -> None:
