@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import lru_cache
+from importlib.metadata import entry_points
 from pathlib import Path
 
 from harness import registry
@@ -34,9 +35,17 @@ def _loaded(name: str, target: str) -> Metric:
         raise UsageError(f"{target} is not the metric {name!r}: it must be a harness.metrics.Metric of that name.")
     if name in METRICS:
         raise UsageError(f"the metric {target} is called {name!r}, as is one of harness. Rename it.")
+    return replace(metric, source=_source(target), compute=_guarded(name, metric.compute))
+
+
+def _source(target: str) -> str:
+    """Return the start of the sha256 of a plugin file, or name and version of the package of an entry point."""
     where = target.rpartition(":")[0]
-    source = hashlib.sha256(Path(where).read_bytes()).hexdigest()[:16] if where.endswith(".py") else ""
-    return replace(metric, source=source, compute=_guarded(name, metric.compute))
+    if where.endswith(".py"):
+        return hashlib.sha256(Path(where).read_bytes()).hexdigest()[:16]
+    points = entry_points(group=registry.METRIC_ENTRY_POINT_GROUP)
+    owners = {f"{point.dist.name} {point.dist.version}" for point in points if point.value == target and point.dist}
+    return ", ".join(sorted(owners))
 
 
 def _guarded(name: str, compute: Callable[[Pair], float | None]) -> Callable[[Pair], float | None]:

@@ -51,7 +51,7 @@ class Metric:
     revision: int = 1
     """Raised whenever a change of this project's own code changes its values."""
     source: str = ""
-    """The start of the sha256 of the plugin file that it comes from."""
+    """Where it comes from: the start of the sha256 of a plugin file, or a package and its version."""
 
     @property
     def version(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -91,6 +92,16 @@ def test_an_installed_packages_codec_and_metric_are_measured(site: Path, tmp_pat
     assert values["status"] == "reached"
     assert 0 < float(values["mae"]) < 60
     assert "mae" in next((tmp_path / "r").glob("*/report.md")).read_text()
+
+
+def test_an_installed_metric_has_its_packages_version_in_its_own(site: Path) -> None:
+    script = (
+        "from harness.metric_plugins import table; from harness.registry import metric_targets; "
+        "print(table(tuple(metric_targets().items()))['mae'].version)"
+    )
+    own = {**os.environ, "PYTHONPATH": str(site)}
+    shown = subprocess.run([sys.executable, "-c", script], env=own, capture_output=True, text=True, check=True)
+    assert shown.stdout.strip() == "1; somebodys-codecs 1.2.3"
 
 
 def test_without_the_package_its_codec_is_unknown() -> None:
