@@ -47,21 +47,19 @@ class CompressAiCodec(LearnedCodec):
     formats: ClassVar[tuple[str, ...]] = FORMATS
     published: ClassVar[Sequence[Published]]
     """By quality, from 1 on."""
-    least_ratio: ClassVar[float]
-    """24 / published bits per pixel of the highest quality, mean over Kodak: nothing published reaches lower ratios."""
 
-    def __init__(self, ratio: float = 16, quality: int | None = None, weights: str | None = None) -> None:
+    def __init__(self, ratio: float | None = None, quality: int | None = None, weights: str | None = None) -> None:
         """Choose weights.
 
         Args:
-            ratio: the target, raw bytes / file bytes.
+            ratio: the target, raw bytes / file bytes; absent: only settings are asked for, which every quality serves.
             quality: which published checkpoint encodes, from 1 on; absent: the highest.
             weights: a folder that is looked into first.
         """
         quality = len(self.published) if quality is None else quality
         if not 1 <= quality <= len(self.published):
             raise ValueError(f"quality is {quality}; {self.name} has 1 to {len(self.published)}")
-        self._ratio, self._quality = float(ratio), quality
+        self._ratio, self._quality = ratio, quality
         self._folders = [*([Path(weights)] if weights else []), *folders()]
         self._loaded: dict[str, SteppedNetwork] = {}
 
@@ -126,10 +124,13 @@ class CompressAiCodec(LearnedCodec):
 
     def missing(self) -> str | None:
         """Return None when published weights reach the ratio and are here, else what to do."""
-        if self._ratio < self.least_ratio:
+        bpp = self.checkpoint.bpp
+        if self._ratio is not None and self._ratio < 24 / bpp:
+            higher = self._quality < len(self.published)
+            advice = "Ask for a higher quality." if higher else "No higher quality is published."
             return (
-                f"the published weights of {self.name} end at {24 / self.least_ratio:.2f} bits per pixel of 24 "
-                f"({self.least_ratio:.1f}x); none is for {self._ratio:g}x."
+                f"the published weights of {self.name} at quality {self._quality} end at {bpp:.2f} bits per pixel "
+                f"of 24 ({24 / bpp:.1f}x), above {self._ratio:g}x. {advice}"
             )
         try:
             self._path(self.checkpoint)

@@ -35,6 +35,8 @@ class Published:
     """The first 8 hexadecimal digits of its sha256, which are part of its name."""
     widths: tuple[int, ...]
     """What the network's constructor takes: channels, and latent channels where they differ."""
+    bpp: float
+    """Published bits per pixel, mean over Kodak (24 bits per pixel): what this checkpoint is made for."""
 
     @property
     def file(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -32,7 +33,7 @@ def published_like(real: type[CompressAiCodec], folder: Path, seed: int = 0) -> 
     folder.mkdir(exist_ok=True)
     pickled = folder / "tiny"
     torch.save(real.network(*WIDTHS[real.name]).state_dict(), pickled)
-    entry = Published("tiny", hashlib.sha256(pickled.read_bytes()).hexdigest()[:8], WIDTHS[real.name])
+    entry = Published("tiny", hashlib.sha256(pickled.read_bytes()).hexdigest()[:8], WIDTHS[real.name], 24.0)
     pickled.rename(folder / entry.file)
     return entry
 
@@ -45,7 +46,6 @@ def tiny(real_name: str, folder: Path, seeds: tuple[int, ...] = (0,), quality: i
 
     class Tiny(CompressAiCodec):
         name: ClassVar[str] = real.name
-        least_ratio: ClassVar[float] = 1
         published: ClassVar[list[Published]] = entries
 
         @staticmethod
@@ -246,7 +246,23 @@ def test_without_weights_the_codec_names_file_and_address(
 def test_a_ratio_below_all_published_ones_is_missing_whatever_is_there() -> None:
     reason = Factorized(ratio=8).missing()
     assert reason is not None
-    assert "end at 1.83 bits per pixel" in reason
+    assert "at quality 8 end at 1.83 bits per pixel of 24 (13.1x), above 8x. No higher quality is published." in reason
+
+
+@pytest.mark.parametrize(("quality", "refused"), [(5, True), (6, False), (None, False)])
+def test_a_checkpoint_is_judged_by_its_own_published_rate(quality: int | None, refused: bool) -> None:
+    reason = Factorized(ratio=25, quality=quality).missing() or ""
+    assert ("Ask for a higher quality." in reason) == refused
+    assert "higher quality" not in (Factorized(quality=quality).missing() or "")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_rates_of_the_checkpoints_are_those_published(name: str, harness_data: Path) -> None:
+    path = f"published/compressai/8bit-decoded/kodak/compressai-{name}_mse_ans_cuda.json"
+    theirs = json.loads((harness_data / path).read_text())["results"]["bpp"]
+    codec = get_codec(name)
+    assert isinstance(codec, CompressAiCodec)
+    assert [checkpoint.bpp for checkpoint in codec.published] == pytest.approx(theirs, abs=5e-5)
 
 
 def test_a_published_file_is_checked_and_converted_once(tmp_path: Path) -> None:
@@ -302,7 +318,7 @@ def test_a_published_file_that_would_run_code_is_not_loaded(tmp_path: Path) -> N
 
     evil = tmp_path / "evil"
     evil.write_bytes(pickle.dumps({"weights": print}, protocol=2))
-    entry = Published("tiny", hashlib.sha256(evil.read_bytes()).hexdigest()[:8], (8, 12))
+    entry = Published("tiny", hashlib.sha256(evil.read_bytes()).hexdigest()[:8], (8, 12), 24.0)
     with pytest.raises(DataError, match="holds more than tensors"):
         read_weights(evil, entry, tmp_path / "out")
 
