@@ -20,6 +20,7 @@ from harness.manifest import Tally
 from harness.plan import Plan, Request
 from harness.planner import make_plan
 from harness.records import Record, Store, read_frame, to_frame
+from harness.registry import CodecSpec
 from harness.tasks import Outcome, Task
 from harness.trainer import School, is_trained_here
 
@@ -84,14 +85,19 @@ def bench(request: Request) -> Run:
     return write_run(folder, frame, {**about, "state": "done"})
 
 
+def to_train(plan: Plan, school: School) -> list[CodecSpec]:
+    """Return the codecs of a plan that lack weights, and have images to train them on."""
+    lacking = [codec.spec for codec in plan.codecs if codec.learned and codec.reason and is_trained_here(codec.spec)]
+    return [spec for spec in lacking if all(school.has_images(order) for order in school.orders([spec]))]
+
+
 def _train_missing(plan: Plan, request: Request) -> bool:
     """Train what learned codecs of a plan lack, telling before what and how not to; return whether any was trained.
 
     Without training images nothing is trained: those codecs are `missing`, and their records say what to do.
     """
-    lacking = [codec.spec for codec in plan.codecs if codec.learned and codec.reason and is_trained_here(codec.spec)]
     school = School(request.config)
-    orders = [order for order in school.orders(lacking) if school.has_images(order)]
+    orders = school.orders(to_train(plan, school))
     if not orders:
         return False
     log = logging.getLogger("harness")

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from harness import engine
-from harness.benchmark import STORE_NAME, device_for, unfinished
+from harness.benchmark import STORE_NAME, device_for, to_train, unfinished
 from harness.measure import run_task
 from harness.plan import Plan, Request
 from harness.planner import make_plan
 from harness.records import Store
+from harness.trainer import School
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,9 @@ class Estimate:
     records: int
     reused: int
     seconds: float
-    """An estimate of the wall time, from one task of each codec on the smallest image."""
+    """An estimate of the wall time, from one task of each codec on the smallest image; without training."""
+    trained: frozenset[str]
+    """The ids of codecs whose weights would be trained first."""
 
 
 def estimate(request: Request) -> Estimate:
@@ -40,4 +43,5 @@ def estimate(request: Request) -> Estimate:
     work = sum(seconds_per_goal_pixel[task.codec_key] * len(task.goals) * sizes[task.pixels] for task in tasks)
     todo = sum(len(task.goals) for task in tasks)
     jobs = request.jobs or engine.default_jobs()
-    return Estimate(plan, todo, len(plan.fingerprints) - len(plan.blanks) - todo, work / jobs)
+    trained = frozenset(spec.id for spec in to_train(plan, School(request.config)) if request.train)
+    return Estimate(plan, todo, len(plan.fingerprints) - len(plan.blanks) - todo, work / jobs, trained)

@@ -21,7 +21,7 @@ from harness.planner import make_plan
 from harness.records import Record
 from harness.tasks import why_unspent
 from tests.bench_runs import PLUGINS, BenchRun, crops, tiny_config, write
-from tests.command import PROGRAM, Ended, environment, run
+from tests.command import PROGRAM, Ended, call, environment, run
 from tests.images import packaged_photograph
 from tests.tiny_model import tiny_shape, tiny_weights
 
@@ -204,3 +204,16 @@ def test_a_codec_that_cannot_estimate_its_file_keeps_its_record(tmp_path: Path) 
     assert record.status == "reached", record.reason
     assert "no estimate" in record.extra["estimate_reason"]
     assert "estimated_bytes" not in record.extra
+
+
+@pytest.mark.parametrize(("more", "state"), [((), "would be trained"), (("--no-train",), "missing")])
+def test_a_dry_run_says_what_a_run_would_train(
+    more: tuple[str, ...], state: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine.toml").write_text(LEARNED)
+    monkeypatch.setenv("HARNESS_DATA", str(tmp_path))
+    monkeypatch.setenv("HARNESS_WEIGHTS", str(tmp_path / "weights"))
+    asked = ("--suite", "learned", "--images", crops(tmp_path / "train", 1), "--results", tmp_path / "results")
+    chosen = ("--codecs", "tiny-baseline", "--ratios", "8", "--dry-run")
+    said = call("--config", tmp_path / "mine.toml", "bench", *asked, *chosen, *more)
+    assert f"{state}: tiny-baseline: " in said.out, said.err

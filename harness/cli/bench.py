@@ -128,7 +128,8 @@ def _print_estimate(found: Estimate) -> None:
     click.echo(f"{len(plan.images)} images x {len(codecs)} codecs: {', '.join(codecs)}")
     click.echo(f"{found.records} records to measure, {found.reused} in the store already")
     for record in {record.codec: record for record in plan.blanks}.values():
-        click.echo(f"{record.status}: {record.codec}: {record.reason}")
+        trained = record.status == "missing" and record.codec in found.trained
+        click.echo(f"{'would be trained' if trained else record.status}: {record.codec}: {record.reason}")
     click.echo(f"about {found.seconds / 60:.1f} minutes, from one task of each codec")
 
 

@@ -124,7 +124,7 @@ def plugin_option(command: _Command) -> _Command:
         "plugins",
         multiple=True,
         type=click.Path(dir_okay=False),
-        help="A Python file with a codec; may be given again.",
+        help="A Python file with codecs, metrics or models; may be given again.",
     )(command)
 
 

@@ -13,7 +13,9 @@ from harness.errors import UsageError
 @click.command()
 @click.option("--models", type=NameList(), required=True, help="Learned codecs, as in baseline,resnet.")
 @click.option("--ratios", type=RatioList(), default="4,8,12,16", show_default=True, help="Raw bytes / file bytes.")
-@click.option("--data", metavar="NAME|FOLDER", help="Training images; $HARNESS_DATA/train unless said.")
+@click.option(
+    "--data", metavar="NAME|FOLDER", help="Training images; unless said, the recipe's own, else $HARNESS_DATA/train."
+)
 @click.option("--weights", type=click.Path(path_type=Path), help="Where weights go; $HARNESS_WEIGHTS unless said.")
 @click.option("--accelerator", default="auto", show_default=True, help="In lightning's words: cpu, gpu, auto.")
 @click.option("--devices", type=click.IntRange(min=1), default=1, show_default=True, help="Processes a node.")

@@ -108,7 +108,7 @@ def _check_once(frame: pd.DataFrame) -> None:
         raise UsageError(
             f"{len(twice)} records are there twice, the first for image {first['image']!r}, codec "
             f"{first['codec']!r}, protocol {first['protocol']!r}, ratio {first['target_ratio']:g}. "
-            "Merge runs with harness.report.compare.merge."
+            "One report of several runs: `harness report A B`."
         )
 
 
