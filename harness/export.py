@@ -19,7 +19,8 @@ _ROWS = 20_000
 def export(results: Path, target: Path) -> int:
     """Write every record of a results folder's store as CSV or Parquet, by the file's ending; return how many.
 
-    The columns are those of records.csv. A run may write to the store meanwhile.
+    The columns are those of records.csv, and `fingerprint`, which tells records of two versions apart. A run may
+    write to the store meanwhile.
 
     Raises:
         UsageError: there is no store, the ending is another, or the file cannot be written.
@@ -48,10 +49,12 @@ def export(results: Path, target: Path) -> int:
 def _frames(store: Store) -> Iterator[pd.DataFrame]:
     """Yield tables of equal columns and types; the last has no rows."""
     further = store.further_columns()
-    names = [*CSV_COLUMNS, *(name for name in further if name not in CSV_COLUMNS)]
-    types = {name: "string" if name in TEXT_COLUMNS or further.get(name) else "float64" for name in names}
+    names = [*CSV_COLUMNS, "fingerprint", *(name for name in further if name not in CSV_COLUMNS)]
+    texts = {*TEXT_COLUMNS, "fingerprint", *(name for name, is_text in further.items() if is_text)}
+    types = {name: "string" if name in texts else "float64" for name in names}
     for records in store.every_record(_ROWS):
-        yield to_frame(records).reindex(columns=names).astype(types)
+        keys = [record.fingerprint for record in records]
+        yield to_frame(records).assign(fingerprint=keys).reindex(columns=names).astype(types)
 
 
 def _write_csv(frames: Iterator[pd.DataFrame], path: Path) -> int:

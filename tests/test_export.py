@@ -52,7 +52,8 @@ def test_every_record_comes_back_from_the_table(
     assert export(results, results / name) == 3
     frame = read(results / name)
     assert list(frame.columns[: len(CSV_COLUMNS)]) == CSV_COLUMNS
-    assert set(frame.columns[len(CSV_COLUMNS) :]) == {"ssimulacra2", "leak", "encodes"}
+    assert set(frame.columns[len(CSV_COLUMNS) :]) == {"fingerprint", "ssimulacra2", "leak", "encodes"}
+    assert sorted(frame["fingerprint"]) == ["f0", "f1", "f2"]
     assert frame["image"].tolist() == ["NA", "a.png", "a.png"]
     assert frame["codec"].tolist() == ["123", "webp", "webp"]
     assert sorted(frame["psnr"].dropna()) == [36.5, math.inf]
@@ -66,7 +67,7 @@ def test_every_record_comes_back_from_the_table(
 def test_an_empty_store_is_a_table_without_rows(name: str, tmp_path: Path) -> None:
     Store(tmp_path / "store.sqlite").__exit__()
     assert export(tmp_path, tmp_path / name) == 0
-    assert list(read(tmp_path / name).columns) == CSV_COLUMNS
+    assert list(read(tmp_path / name).columns) == [*CSV_COLUMNS, "fingerprint"]
 
 
 def test_a_table_is_whole_while_another_process_writes(
