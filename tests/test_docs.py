@@ -126,15 +126,41 @@ def test_every_link_of_a_page_leads_to_a_file(page: Path) -> None:
     assert not broken
 
 
-def test_pages_show_only_commands_that_exist() -> None:
+def shown() -> Iterator[tuple[str, str]]:
+    """Yield (page, command) of every harness command that a page shows."""
+    for page in PAGES:
+        for line in lines_of(page):
+            for part in re.split(r"\s(?:&&|\|\|?|;)\s", line):
+                if part.startswith("harness "):
+                    yield page.name, part
+
+
+@pytest.mark.parametrize(("page", "line"), dict.fromkeys(shown()))
+def test_pages_show_only_commands_and_options_that_exist(page: str, line: str) -> None:
     import click
 
     from harness.cli import harness
 
-    for page in PAGES:
-        for line in lines_of(page):
-            words = [word for word in shlex.split(line, comments=True) if not word.startswith("-")]
-            if words[0] != "harness" or len(words) < 2:
-                continue
-            name = next(word for word in words[1:] if not word.endswith(".toml"))
-            assert harness.get_command(click.Context(harness), name), f"{page.name}: {line}"
+    command: click.Command = harness
+    words, context = shlex.split(line, comments=True)[1:], None
+    while True:
+        try:
+            context = command.make_context(command.name, list(words), parent=context)
+        except click.NoSuchOption as error:
+            pytest.fail(f"{page}: {line}: {error.format_message()}")
+        except click.exceptions.Exit:  # --help and --version
+            return
+        except click.BadParameter as error:
+            assert "does not exist" in error.format_message(), f"{page}: {line}: {error.format_message()}"
+            return
+        if not isinstance(command, click.Group):
+            return
+        _, found, words = command.resolve_command(context, [*context._protected_args, *context.args])
+        assert found is not None, f"{page}: {line}"
+        command = found
+
+
+def test_the_readme_names_every_page() -> None:
+    more = (ROOT / "README.md").read_text(encoding="utf-8").partition("\n## More\n")[2]
+    linked = {link for link in _LINK.findall(more) if link.startswith("docs/") and link.count("/") == 1}
+    assert linked == {f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md")}
