@@ -7,7 +7,6 @@ BD-rate and BD-PSNR are in `harness.bd_rate`.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
@@ -24,7 +23,7 @@ RESAMPLES = 10_000
 
 _MAX_DRAWS = 5_000_000
 """With very many images fewer resamples are drawn, though never fewer than 1000: their means scatter less."""
-_DECIMALS_OF_RANK = 9
+DECIMALS_OF_RANK = 9
 """Means are rounded to this many decimals before they are ranked: the order of a sum breaks no tie."""
 
 
@@ -195,7 +194,7 @@ def rank_stability(table: ArrayLike, seed: int, resamples: int = RESAMPLES) -> R
     count, codecs = values.shape
     resamples = min(resamples, max(1000, _MAX_DRAWS // count))
     means = _resampling(count, seed, resamples) @ values / count
-    means = np.round(means, _DECIMALS_OF_RANK)
+    means = np.round(means, DECIMALS_OF_RANK)
     probability = np.zeros((codecs, codecs))
     for codec in range(codecs):
         better = (means > means[:, codec : codec + 1]).sum(axis=1)
@@ -209,13 +208,3 @@ def rank_stability(table: ArrayLike, seed: int, resamples: int = RESAMPLES) -> R
 def similarity_db(similarity: float) -> float:
     """Return -10 log10(1 - x): SSIM or MS-SSIM in decibels; infinite at 1."""
     return math.inf if similarity == 1 else -10 * math.log10(1 - similarity)
-
-
-def mean_of_db(similarities: Sequence[float]) -> float:
-    """Return the mean over images of each one's SSIM or MS-SSIM in dB: what this project reports."""
-    return float(np.mean([similarity_db(each) for each in similarities]))
-
-
-def db_of_mean(similarities: Sequence[float]) -> float:
-    """Return the mean SSIM or MS-SSIM in dB: what many papers report; never above `mean_of_db`."""
-    return similarity_db(float(np.mean(similarities)))

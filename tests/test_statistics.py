@@ -31,8 +31,6 @@ from harness.errors import UsageError
 from harness.statistics import (
     MIN_IMAGES_FOR_INTERVAL,
     bootstrap_mean,
-    db_of_mean,
-    mean_of_db,
     paired_difference,
     rank_stability,
     similarity_db,
@@ -211,16 +209,6 @@ def test_every_codec_has_a_rank_and_every_rank_a_codec(images: int, codecs: int,
 
 
 # --- decibels ----------------------------------------------------------------------------------------------------
-
-
-def test_the_mean_of_db_is_not_the_db_of_the_mean() -> None:
-    assert mean_of_db([0.9, 0.999]) == pytest.approx(20)
-    assert db_of_mean([0.9, 0.999]) == pytest.approx(-10 * math.log10(0.0505))
-
-
-@given(st.lists(st.floats(0, 0.9999), min_size=1, max_size=20))
-def test_the_db_of_a_mean_is_never_above_the_mean_of_db(similarities: list[float]) -> None:
-    assert db_of_mean(similarities) <= mean_of_db(similarities) + 1e-9
 
 
 def test_identical_images_are_infinitely_many_db_apart_from_any_loss() -> None:

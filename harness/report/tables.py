@@ -11,6 +11,7 @@ import pandas as pd
 from harness.report.compared import Comparison, anchor_of, comparison, reached
 from harness.report.run import MEASURED, PROBLEMS, SEED, Run
 from harness.statistics import (
+    DECIMALS_OF_RANK,
     MIN_IMAGES_FOR_INTERVAL,
     PairedDifference,
     bootstrap_mean,
@@ -22,9 +23,6 @@ STATUSES = ("reached", "capped", "unreachable", "lossless", *PROBLEMS)
 
 PAIRED = ("psnr", "ms_ssim_db")
 """The metrics (in dB) whose paired differences to the anchor are shown."""
-
-DECIMALS_OF_RANK = 9
-"""Means are rounded to this many decimals before they are ranked, so that the order of a sum decides nothing."""
 
 
 def ratio_rows(run: Run) -> pd.DataFrame:
