@@ -87,13 +87,14 @@ def measured(tasks: list[Task], jobs: int) -> float:
 def a_million(task_seconds: float) -> None:
     """Print what a million images with one codec and four ratios take, by the measured rates, and what bounds it."""
     store, scheduler = store_rate(), scheduler_rate()
+    least = min(store, scheduler)
+    rates = {n: min(n / task_seconds, least) for n in (1, 16, 128, 1024)}
     rows = [
         ("the store, one process", store, MILLION / store / 3600),
         ("the scheduler, one process", scheduler, MILLION / scheduler / 3600),
-        *((f"{n} workers", n / task_seconds, MILLION * task_seconds / n / 3600) for n in (1, 16, 128, 1024)),
+        *((f"{n} worker{'s' * (n > 1)}", rate, MILLION / rate / 3600) for n, rate in rates.items()),
     ]
     print(tabulate(rows, ["part", "tasks a second", "hours for a million"], floatfmt=".1f", tablefmt="github"))
-    least = min(store, scheduler)
     name = "store" if store < scheduler else "scheduler"
     print(f"the {name} is the bottleneck from {least * task_seconds:.0f} workers on")
 
