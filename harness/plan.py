@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from harness.config import Config, SuiteConfig
@@ -13,6 +14,9 @@ from harness.metric_plugins import Targets
 from harness.records import Record
 from harness.registry import CodecSpec
 from harness.tasks import Task
+
+DIGITS = 32
+"""How many digits of a sha256 a fingerprint has."""
 
 
 @dataclass(frozen=True)
@@ -88,18 +92,18 @@ class Plan:
     tasks: tuple[Task, ...]
     blanks: tuple[Record, ...]
 
-    @property
+    @cached_property
     def key(self) -> str:
         """The same command on the same images with the same software has the same key."""
         return digest(self.suite_name, self.protocol, *self.fingerprints)
 
-    @property
-    def fingerprints(self) -> list[str]:
+    @cached_property
+    def fingerprints(self) -> tuple[str, ...]:
         """The keys of all records, in the order of the report."""
         asked = [goal.fingerprint for task in self.tasks for goal in task.goals]
-        return [*asked, *(record.fingerprint for record in self.blanks)]
+        return (*asked, *(record.fingerprint for record in self.blanks))
 
 
 def digest(*parts: str) -> str:
-    """Return a fingerprint of some texts: 32 digits of their sha256."""
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
+    """Return a fingerprint of some texts: digits of their sha256."""
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:DIGITS]

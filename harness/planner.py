@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness import datasets, metrics, registry
-from harness.config import CodecConfig, Config, SuiteConfig
+from harness.config import CodecConfig, SuiteConfig
 from harness.datasets import ImageSource
 from harness.errors import ConfigError, HarnessError, ImageError, MissingDependencyError, UnknownNameError, UsageError
+from harness.goals import Asker, questions
 from harness.images import read_image
-from harness.interface import Setting, image_format
+from harness.interface import image_format
 from harness.isolation import CodecProcesses, Description
 from harness.leak_verdicts import LeakVerdicts
 from harness.metric_plugins import Targets, table
@@ -20,9 +23,6 @@ from harness.plan import Plan, PlannedCodec, PlannedImage, Request, digest
 from harness.records import Record
 from harness.registry import CodecSpec
 from harness.tasks import Goal, Task, blank_record, metrics_key
-
-SWEEP_POINTS = 16
-"""How many settings a sweep uses where benchmarks.toml does not list them."""
 
 
 def make_plan(request: Request, device: str) -> Plan:
@@ -45,10 +45,18 @@ def plan_of(request: Request, device: str, images: tuple[PlannedImage, ...], cod
     ratios, (names, others) = _ratios(request, suite), _chosen_metrics(request, suite)
     protocol = request.protocol or suite.protocol
     verdicts = LeakVerdicts()
-    builder = _Builder(config, suite, ratios, protocol, names, others, device, verdicts, request.allow_leaks)
-    pairs = [(image, codec) for image in images for codec in codecs]
-    tasks = tuple(task for image, codec in pairs if (task := builder.task(image, codec)))
-    blanks = tuple(record for image, codec in pairs for record in builder.blanks(image, codec))
+    builder = _Builder(suite, names, others, device, verdicts, request.allow_leaks)
+    metrics_of_run = metrics_key(names, others)
+    askers = [
+        Asker(
+            codec,
+            metrics_of_run,
+            tuple(questions(codec, protocol, ratios, config.codecs.get(codec.spec.id, CodecConfig()))),
+        )
+        for codec in codecs
+    ]
+    with _no_search_for_cycles():
+        tasks, blanks = builder.tasks_and_blanks(images, askers)
     verdicts.save()
     name = suite_name if request.images is None else request.images.resolve().name or "images"
     return Plan(name, suite, ratios, protocol, names, others, images, codecs, tasks, blanks)
@@ -147,32 +155,54 @@ def _json(value: object) -> str:
     return json.dumps(value, sort_keys=True, default=dict)
 
 
+@contextlib.contextmanager
+def _no_search_for_cycles() -> Iterator[None]:
+    """Pause Python's garbage collector: a million goals hold no cycles, and the search for them doubles the time."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
 @dataclass(frozen=True)
 class _Builder:
     """Makes the tasks of a run, and the records that say why there is none."""
 
-    config: Config
     suite: SuiteConfig
-    ratios: tuple[float, ...]
-    protocol: str
     metric_names: tuple[str, ...]
     metric_targets: Targets
     device: str
-
     verdicts: LeakVerdicts
     allow_leaks: bool
 
-    def task(self, image: PlannedImage, codec: PlannedCodec) -> Task | None:
-        """Return the task of a codec on an image, unless it is known to have no answer."""
-        if codec.description is None or self._obstacle(image, codec):
-            return None
+    def tasks_and_blanks(
+        self, images: Sequence[PlannedImage], askers: Sequence[Asker]
+    ) -> tuple[tuple[Task, ...], tuple[Record, ...]]:
+        """Return a task for each codec and image, and a record for each goal that is known to have no answer."""
+        tasks: list[Task] = []
+        blanks: list[Record] = []
+        for image in images:
+            for asker in askers:
+                codec = asker.codec
+                goals = asker.goals(image, self._circumstances(image, codec))
+                if obstacle := self._obstacle(image, codec):
+                    blanks += (blank_record(goal, image.source.name, codec.spec.id, *obstacle) for goal in goals)
+                else:
+                    tasks.append(self._task(image, codec, goals))
+        return tuple(tasks), tuple(blanks)
+
+    def _task(self, image: PlannedImage, codec: PlannedCodec, goals: tuple[Goal, ...]) -> Task:
+        assert codec.description  # noqa: S101 - else there is an obstacle
         return Task(
             image=image.source,
             pixels=image.pixels,
             codec=codec.spec,
             codec_key=codec.key,
             description=codec.description,
-            goals=tuple(self._goals(image, codec)),
+            goals=goals,
             metric_names=self.metric_names,
             metric_targets=self.metric_targets,
             limits=self.suite.limits,
@@ -180,11 +210,10 @@ class _Builder:
             facts={"leak": self._leak(image, codec)} if codec.learned else {},
         )
 
-    def blanks(self, image: PlannedImage, codec: PlannedCodec) -> Iterator[Record]:
-        """Yield a record for each goal that is known beforehand to have no answer."""
-        if obstacle := self._obstacle(image, codec):
-            for goal in self._goals(image, codec):
-                yield blank_record(goal, image.source.name, codec.spec.id, *obstacle)
+    def _circumstances(self, image: PlannedImage, codec: PlannedCodec) -> list[str]:
+        """Return what else decides a record: the verdict on a training image, and a GPU that scores."""
+        leak = [f"leak={self._leak(image, codec)}"] if codec.learned else []
+        return [*leak, *([self.device] if self.device != "cpu" else [])]
 
     def _obstacle(self, image: PlannedImage, codec: PlannedCodec) -> tuple[str, str] | None:
         """Return status and reason when a codec cannot take part with an image."""
@@ -202,40 +231,3 @@ class _Builder:
         if codec.fingerprints is None:
             return "unknown"
         return self.verdicts.of(image, codec.fingerprints)
-
-    def _goals(self, image: PlannedImage, codec: PlannedCodec) -> Iterator[Goal]:
-        """Yield what is asked of a codec: riders the null test, others the protocols of the run."""
-        parts = (
-            image.pixels,
-            image.source.name,
-            codec.spec.id,
-            codec.key,
-            metrics_key(self.metric_names, self.metric_targets),
-            *([image.source.radar.model_dump_json()] if image.source.radar else []),
-            *([self.device] if self.device != "cpu" else []),
-        )
-        asked, bits = "\n".join(parts), float(image.sample_bits)
-
-        def goal(protocol: str, ratio: float | None, setting: Setting | None) -> Goal:
-            numbers = [None if number is None else float(number) for number in (bits, ratio, setting)]
-            return Goal(digest(asked, protocol, repr(numbers)), protocol, ratio, setting)
-
-        if codec.description and codec.description.lossless:
-            yield goal("null", None, codec.description.ladder[0])
-            return
-        if self.protocol in ("ratio", "both"):
-            for ratio in self.ratios if codec.ratio is None else (codec.ratio,):
-                yield goal("ratio", ratio, None)
-        if self.protocol in ("sweep", "both") and codec.description:
-            for setting in self._sweep_settings(codec):
-                yield goal("sweep", codec.ratio, setting)
-
-    def _sweep_settings(self, codec: PlannedCodec) -> list[Setting]:
-        """Return the settings of benchmarks.toml, else some spread evenly over the ladder, ends included."""
-        listed = self.config.codecs.get(codec.spec.id, CodecConfig()).sweep
-        if listed or codec.description is None:
-            return list(listed)
-        ladder = codec.description.ladder
-        last = len(ladder) - 1
-        points = min(SWEEP_POINTS, len(ladder))
-        return [ladder[round(place * last / max(points - 1, 1))] for place in range(points)]

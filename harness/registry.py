@@ -14,7 +14,8 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import entry_points
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -91,7 +92,7 @@ def known_targets(plugins: Iterable[Path] = ()) -> dict[str, tuple[str, str]]:
         UsageError: a plugin has a name that is taken, or its file cannot be read.
     """
     table = {name: (target, "built-in") for name, target in BUILT_IN.items()}
-    for point in entry_points(group=ENTRY_POINT_GROUP):
+    for point in _installed(ENTRY_POINT_GROUP):
         _add(table, point.name, point.value, "entry point")
     for path in plugin_files(plugins):
         for name, cls in _defined_in(path).codecs:
@@ -106,12 +107,18 @@ def metric_targets(plugins: Iterable[Path] = ()) -> dict[str, str]:
         UsageError: two have one name, or a plugin file cannot be read.
     """
     table: dict[str, tuple[str, str]] = {}
-    for point in entry_points(group=METRIC_ENTRY_POINT_GROUP):
+    for point in _installed(METRIC_ENTRY_POINT_GROUP):
         _add(table, point.name, point.value, "entry point")
     for path in plugin_files(plugins):
         for name, attribute in _defined_in(path).metrics:
             _add(table, name, f"{path}:{attribute}", "plugin file")
     return {name: target for name, (target, _) in table.items()}
+
+
+@cache
+def _installed(group: str) -> tuple[EntryPoint, ...]:
+    """Return what installed packages offer to a group; their files are read once a process."""
+    return tuple(entry_points(group=group))
 
 
 def _add(table: dict[str, tuple[str, str]], name: str, target: str, origin: str) -> None:
