@@ -6,7 +6,7 @@ import logging
 import os
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,15 +14,14 @@ from typing import TYPE_CHECKING, Any
 from harness import engine, manifest, pictures, provenance
 from harness.errors import StoreError, UsageError
 from harness.isolation import CodecProcess
-from harness.kept import FOLDER as FILES
-from harness.kept import kept_file
 from harness.manifest import Tally
 from harness.plan import Plan, Request
 from harness.planner import make_plan
-from harness.records import Record, Store, read_frame, to_frame
+from harness.records import Store, read_frame, to_frame
 from harness.registry import CodecSpec
 from harness.tasks import Outcome, Task
 from harness.trainer import School, is_trained_here
+from harness.work import Work, keeping_in, unfinished
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,7 +54,7 @@ def bench(request: Request) -> Run:
     jobs = request.jobs or engine.default_jobs()
     with Store(request.results / STORE_NAME) as store:
         folder = _folder(request.results, plan)
-        plan = _keeping(plan, folder.resolve(), request.keep_files)
+        keeping = keeping_in(plan, folder.resolve(), request.keep_files)
         about: dict[str, Any] = {
             "state": "running",
             "started": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -68,13 +67,13 @@ def bench(request: Request) -> Run:
             "versions": provenance.describe_software(),
             "machine": provenance.describe_machine(),
         }
-        tasks = list(unfinished(plan, store))
+        tasks = list(unfinished(plan, store, keeping.files))
         previous = _previous(folder) if _previous(folder).get("state") == "done" else {}
         for line in slow_codecs(tasks, plan, jobs):
             logging.getLogger("harness").warning(line)
         if tasks or not previous:
             manifest.write(folder / "manifest.json", about)
-        work = _Work(plan, tasks, store, request.ship_images)
+        work = Work(plan, tasks, store, keeping, request.ship_images)
         tally, seconds, jobs = _measure(work, jobs, request.scheduler)
         store.save("", "", plan.blanks, ())
         frame = to_frame(store.records(report_order(plan)))
@@ -127,33 +126,7 @@ def slow_codecs(tasks: Sequence[Task], plan: Plan, jobs: int) -> Iterator[str]:
         )
 
 
-@dataclass(frozen=True)
-class _Work:
-    """The tasks that are left of a plan, handed out with what the store knows by then."""
-
-    plan: Plan
-    tasks: list[Task]
-    store: Store
-    ship_images: bool = False
-
-    def batches(self) -> Iterator[Iterator[Task]]:
-        """Yield the first image's tasks, then all others: the first image's file sizes speed up their searches."""
-        first = self.plan.images[0]
-        yield (self._known(task) for task in self.tasks if task.pixels == first.pixels)
-        yield (self._hinted(self._known(task)) for task in self.tasks if task.pixels != first.pixels)
-
-    def _known(self, task: Task) -> Task:
-        image = replace(task.image, data=task.image.path.read_bytes()) if self.ship_images else task.image
-        return replace(task, image=image, known=self.store.encodes(task.pixels, task.codec_key))
-
-    def _hinted(self, task: Task) -> Task:
-        first = self.plan.images[0]
-        encodes = self.store.encodes(first.pixels, task.codec_key)
-        pixels = first.width * first.height
-        return replace(task, hint=tuple((encode.setting, encode.size_bytes / pixels) for encode in encodes))
-
-
-def _measure(work: _Work, jobs: int, scheduler: str | None) -> tuple[Tally, float, int]:
+def _measure(work: Work, jobs: int, scheduler: str | None) -> tuple[Tally, float, int]:
     """Run tasks and store each outcome as it arrives; return the tally, the wall time in seconds, and the workers."""
     from tqdm.auto import tqdm
 
@@ -175,40 +148,9 @@ def _measure(work: _Work, jobs: int, scheduler: str | None) -> tuple[Tally, floa
     return tally, time.perf_counter() - start, workers
 
 
-def unfinished(plan: Plan, store: Store) -> Iterator[Task]:
-    """Yield each task with the goals that the store has no answer to."""
-    done = store.finished(plan.fingerprints)
-    if files := next((task.keep_files for task in plan.tasks), None):
-        done = {record.fingerprint for record in store.records(done) if _is_kept(record, Path(files))}
-    for task in plan.tasks:
-        goals = tuple(goal for goal in task.goals if goal.fingerprint not in done)
-        if goals:
-            yield replace(task, goals=goals)
-
-
-def _is_kept(record: Record, files: Path) -> bool:
-    return record.file_sha256 is None or kept_file(files, record.file_sha256).is_file()
-
-
 def report_order(plan: Plan) -> list[str]:
     """Return the keys of a plan's records in the order in which they are reported."""
     return list(dict.fromkeys(plan.fingerprints))
-
-
-def _keeping(plan: Plan, folder: Path, files: bool) -> Plan:
-    """Return the plan whose tasks keep pictures of the first images and, where that was asked for, bitstreams."""
-    kept = tuple(sorted(folder.parent.glob(f"*/{FILES}")))
-    pictured = {image.pixels for image in plan.images[: pictures.PICTURED]}
-    tasks = (
-        replace(
-            task,
-            keep_files=str(folder / FILES) if files else None,
-            kept=kept,
-            keep_pictures=str(folder / pictures.FOLDER) if task.pixels in pictured else None,
-        )
-        for task in plan.tasks
-    )
-    return replace(plan, tasks=tuple(tasks))
 
 
 def _folder(results: Path, plan: Plan) -> Path:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from harness import engine
-from harness.benchmark import STORE_NAME, device_for, to_train, unfinished
+from harness.benchmark import STORE_NAME, device_for, to_train
 from harness.measure import run_task
 from harness.plan import Plan, Request
 from harness.planner import make_plan
 from harness.records import Store
 from harness.trainer import School
+from harness.work import unfinished
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import contextlib
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -82,6 +82,7 @@ class Encode:
 
 
 _RECORD_COLUMNS = [column.name for column in fields(Record)]
+_ENCODE_COLUMNS = [column.name for column in fields(Encode)]
 TEXT_COLUMNS = ("image", "codec", "protocol", "status", "reason", "file_sha256", "pixels_sha256")
 CSV_COLUMNS = [name for name in _RECORD_COLUMNS if name not in ("fingerprint", "extra")]
 """The columns that every records.csv begins with."""
@@ -91,6 +92,8 @@ _TABLES = (
     "CREATE TABLE encodes (pixels, codec, setting REAL, size_bytes, file_sha256, pixels_sha256, metrics_key, metrics, "
     "PRIMARY KEY (pixels, codec, setting)) WITHOUT ROWID",
 )
+_INSERT_RECORD = f"INSERT OR REPLACE INTO records VALUES ({', '.join('?' * len(_RECORD_COLUMNS))})"  # noqa: S608
+_INSERT_ENCODE = f"INSERT OR REPLACE INTO encodes VALUES ({', '.join('?' * (2 + len(_ENCODE_COLUMNS)))})"  # noqa: S608
 _DONE = "status NOT IN ('failed', 'leaked')"  # another run may end otherwise, or allow it
 _INDEX = f"CREATE INDEX finished ON records (fingerprint) WHERE {_DONE}"
 """Which records are done, without their rows; new in version 2."""
@@ -157,12 +160,8 @@ class Store:
     def save(self, pixels: str, codec: str, records: Sequence[Record], encodes: Sequence[Encode]) -> None:
         """Keep what one task found, all of it or nothing."""
         with self._explained(), self._transaction():
-            self._insert("records", [_record_row(record) for record in records])
-            self._insert("encodes", [[pixels, codec, *_encode_row(encode)] for encode in encodes])
-
-    def _insert(self, table: str, rows: Sequence[Sequence[Any]]) -> None:
-        for row in rows:
-            self._db.execute(f"INSERT OR REPLACE INTO {table} VALUES ({', '.join('?' * len(row))})", row)  # noqa: S608
+            self._db.executemany(_INSERT_RECORD, map(_record_row, records))
+            self._db.executemany(_INSERT_ENCODE, ([pixels, codec, *_encode_row(encode)] for encode in encodes))
 
     def records(self, fingerprints: Iterable[str]) -> Iterator[Record]:
         """Yield the records that are there, in the order asked for."""
@@ -244,7 +243,7 @@ def _record_of(row: Sequence[Any]) -> Record:
 
 
 def _encode_row(encode: Encode) -> list[Any]:
-    return [json.dumps(value) if name == "metrics" else value for name, value in asdict(encode).items()]
+    return [json.dumps(encode.metrics) if name == "metrics" else getattr(encode, name) for name in _ENCODE_COLUMNS]
 
 
 def _encode_of(row: Sequence[Any]) -> Encode:

@@ -20,13 +20,13 @@ FOLDERS = {"harness": ROOT / "harness", "harness.codecs": ROOT / "codecs", "harn
 MEASURING = {
     *("benchmark", "channel", "child", "engine", "isolation", "measure", "plan", "planner", "single", "tasks"),
     *("timing", "watch", "registry", "laws", "cli", "report", "records", "manifest", "rate", "api"),
-    *("cluster", "export", "goals", "metric_plugins"),
+    *("cluster", "export", "goals", "metric_plugins", "work"),
 }
 """The parts that measure, and those above them: no codec and no model knows them."""
 RUNS_CODECS = {
     *("benchmark", "channel", "child", "engine", "isolation", "measure", "planner", "single", "tasks", "timing"),
     *("watch", "registry", "laws", "rate", "codecs", "models", "cluster", "export", "goals"),
-    "metric_plugins",
+    *("metric_plugins", "work"),
 }
 """What the report, which only reads records, may not touch."""
 CLOCKS = {
