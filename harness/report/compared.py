@@ -49,18 +49,19 @@ def comparison(run: Run, ratio: float) -> Comparison:
     """Apply the rule at the top of this file to one ratio."""
     frame = run.at_ratio(ratio)
     every_image = sorted(frame["image"].unique())
-    codecs = [codec for codec in run.codecs if codec in set(frame["codec"])]
+    present = set(frame["codec"].unique())
+    codecs = [codec for codec in run.codecs if codec in present]
     values = frame[reached(frame)].pivot(index="image", columns="codec", values="psnr")
     values = values.reindex(sorted(values.index))
     shared = values[values.notna().mean(axis=1) >= 0.5]
     means = shared.loc[:, shared.notna().all()].mean() if len(shared) else pd.Series(dtype=float)
     ranked = sorted((codec for codec in codecs if codec in means), key=lambda codec: -float(means[codec]))
-    images = tuple(str(image) for image in shared.index) if ranked else ()
+    images = dict.fromkeys(str(image) for image in shared.index) if ranked else {}
     return Comparison(
         ratio=ratio,
         codecs=tuple(ranked),
         apart=tuple(codec for codec in codecs if codec not in ranked),
-        images=images,
+        images=tuple(images),
         left_out=tuple(image for image in every_image if image not in images),
     )
 

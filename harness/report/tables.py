@@ -43,8 +43,9 @@ def ratio_rows(run: Run) -> pd.DataFrame:
 
 
 def _rows_of(run: Run, found: Comparison, frame: pd.DataFrame, anchor: str | None) -> list[dict[str, Any]]:
-    ranks, shares = _ranks_at_budget(found, frame), _rank_shares(found, frame)
-    by_codec = dict(list(frame.groupby("codec", sort=False)))
+    used = frame[frame["image"].isin(found.images)]
+    ranks, shares = _ranks_at_budget(found, used), _rank_shares(found, used)
+    by_codec, used_by_codec = dict(list(frame.groupby("codec", sort=False))), dict(list(used.groupby("codec")))
     total = frame["image"].nunique()
     paired = [metric.column for metric in run.metrics if metric.column in PAIRED]
     values = frame[reached(frame)].pivot(index="image", columns="codec", values=paired).sort_index()
@@ -59,7 +60,7 @@ def _rows_of(run: Run, found: Comparison, frame: pd.DataFrame, anchor: str | Non
                 "rank": position + 1 if compared else None,
                 "rank_share": shares.get(codec),
                 "rank_at_budget": ranks.get(codec),
-                **_means(run, by_codec[codec], found.images if compared else None),
+                **_means(run, used_by_codec[codec] if compared else by_codec[codec], compared),
                 **_counts(by_codec[codec], total),
                 "leak": run.leak(codec),
                 "anchor": anchor,
@@ -69,18 +70,18 @@ def _rows_of(run: Run, found: Comparison, frame: pd.DataFrame, anchor: str | Non
     return rows
 
 
-def _rank_shares(found: Comparison, frame: pd.DataFrame) -> dict[str, float]:
+def _rank_shares(found: Comparison, used: pd.DataFrame) -> dict[str, float]:
     """Return how often each compared codec keeps its rank by mean PSNR under resampling of the images."""
     if len(found.images) < MIN_IMAGES_FOR_INTERVAL:
         return {}
-    used = frame[frame["image"].isin(found.images)].pivot(index="image", columns="codec", values="psnr").sort_index()
-    stability = rank_stability(used[list(found.codecs)].to_numpy(), SEED)
+    values = used.pivot(index="image", columns="codec", values="psnr").sort_index()
+    stability = rank_stability(values[list(found.codecs)].to_numpy(), SEED)
     return {codec: float(stability.probability[place, place]) for place, codec in enumerate(found.codecs)}
 
 
-def _ranks_at_budget(found: Comparison, frame: pd.DataFrame) -> dict[str, int]:
+def _ranks_at_budget(found: Comparison, used: pd.DataFrame) -> dict[str, int]:
     """Return each compared codec's rank by mean `psnr_at_budget`; empty where one of them lacks a value."""
-    used = frame[frame["image"].isin(found.images) & frame["codec"].isin(found.codecs)]
+    used = used[used["codec"].isin(found.codecs)]
     if not len(used) or used["psnr_at_budget"].isna().any():
         return {}
     means = used.groupby("codec")["psnr_at_budget"].mean().round(DECIMALS_OF_RANK)
@@ -88,22 +89,20 @@ def _ranks_at_budget(found: Comparison, frame: pd.DataFrame) -> dict[str, int]:
     return {codec: place + 1 for place, codec in enumerate(ordered)}
 
 
-def _means(run: Run, frame: pd.DataFrame, images: tuple[str, ...] | None) -> dict[str, Any]:
-    """Return means and intervals over `images`; for a codec apart (None) only sizes, over all with a file."""
-    if images is None:
-        used = frame[frame["status"].isin(MEASURED) & frame["size_bytes"].notna()]
-    else:
-        used = frame[frame["image"].isin(images)]
-    row: dict[str, Any] = {"n": 0 if images is None else len(used)}
+def _means(run: Run, used: pd.DataFrame, compared: bool) -> dict[str, Any]:
+    """Return means and intervals over records; for a codec apart only sizes, over those with a file."""
+    if not compared:
+        used = used[used["status"].isin(MEASURED) & used["size_bytes"].notna()]
+    row: dict[str, Any] = {"n": len(used) if compared else 0}
     for metric in run.metrics:
         values = used[metric.column].to_numpy(float)
-        known = images is not None and len(values) > 0 and bool(np.isfinite(values).all())
+        known = compared and len(values) > 0 and bool(np.isfinite(values).all())
         interval = bootstrap_mean(values, SEED) if known else None
         row[metric.column] = interval.mean if interval else None
         row[f"{metric.column}_low"] = interval.low if interval else None
         row[f"{metric.column}_high"] = interval.high if interval else None
     at_budget = used["psnr_at_budget"]
-    row["psnr_at_budget"] = at_budget.mean() if images and at_budget.notna().all() else None
+    row["psnr_at_budget"] = at_budget.mean() if compared and at_budget.notna().all() else None
     for column in ("ratio", "bpp", "budget_used"):
         row[column] = used[column].mean() if len(used) else None
     return row
