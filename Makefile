@@ -10,6 +10,8 @@ LOCK := $(shell sha256sum requirements.lock requirements-extras.lock pyproject.t
 STAMP := .venv/.installed-$(LOCK)
 RATIOS := 4,8,12,16
 TEST_JOBS := 2
+# Tests and benches start many short processes: let them find compiled modules.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup bench test lint types check image docker-test lock pins clean
