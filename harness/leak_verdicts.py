@@ -59,5 +59,5 @@ class LeakVerdicts:
         if image.pixels not in self._tiles:
             source = image.source
             read = read_image(source.path, source.name, source.sample_bits)
-            self._tiles[image.pixels] = leaks.fingerprint(read.pixels)
+            self._tiles[image.pixels] = leaks.fingerprint(read.pixels, read.peak)
         return self._tiles[image.pixels]

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from harness.interface import Image
 
-VERSION = 2
+VERSION = 3
 """Of the tiles and of how they are compared; a verdict of another version says nothing."""
 TILE = 64
 """Height and width of a tile, in pixels."""
@@ -54,16 +54,17 @@ class _Tiles(NamedTuple):
     """(tiles, 2): row and column."""
 
 
-def fingerprint(image: Image, number: int = 0) -> list[str]:
+def fingerprint(image: Image, peak: int, number: int = 0) -> list[str]:
     """Return an image's tiles as hexadecimal numbers, sorted; none for a picture without structure.
 
     Args:
         image: 8 or 16 bits, gray or RGB.
+        peak: 2^sample_bits - 1, the largest value that a sample can have: files of 16 bits often hold 10 or 12.
         number: which image of a training set it is: tiles of different images never count together.
     """
     from scipy.ndimage import gaussian_filter
 
-    gray = image.astype(np.float64) / np.iinfo(image.dtype).max
+    gray = image.astype(np.float64) / peak
     gray = gray @ _LUMA if gray.shape[2] == 3 else gray[:, :, 0]
     if min(gray.shape) < TILE:
         return []

@@ -42,8 +42,9 @@ class TrainingSet:
 
     def fingerprints(self) -> list[str]:
         """Return the tiles of all images, also at half size, which a checkpoint carries (harness/leaks.py)."""
-        sizes = [pixels for image in self.images for pixels in (image.pixels, halved(image).pixels)]
-        return sorted(tile for number, pixels in enumerate(sizes) for tile in leaks.fingerprint(pixels, number))
+        sizes = [size for image in self.images for size in (image, halved(image))]
+        tiles = (leaks.fingerprint(size.pixels, size.peak, number) for number, size in enumerate(sizes))
+        return sorted(tile for some in tiles for tile in some)
 
 
 def read_training_set(folder: Path) -> TrainingSet:
@@ -80,7 +81,7 @@ def _read(
         source = Path(entry.get("source", file.path.name)).stem
         read = read_image(file.path, file.name, file.sample_bits)
         lossless = not any("already lossy" in note for note in read.notes)
-        images.append(TrainingImage(file.name, source, read.pixels, lossless))
+        images.append(TrainingImage(file.name, source, read.pixels, lossless, read.sample_bits))
         named = {"name": source, "from": entry.get("source", unless["from"])}
         sources.setdefault(source, {**named, "licence": entry.get("licence", unless.get("licence", "not stated"))})
     return TrainingSet(images, [sources[name] for name in sorted(sources)])

@@ -29,6 +29,13 @@ class TrainingImage:
     pixels: Image
     lossless: bool
     """False when a lossy file (a JPEG) held it."""
+    sample_bits: int
+    """How many bits of each sample carry the image."""
+
+    @property
+    def peak(self) -> int:
+        """The largest value that a sample can have."""
+        return int(2**self.sample_bits - 1)
 
 
 @dataclass(frozen=True)
@@ -81,7 +88,7 @@ def _coloured(image: TrainingImage, colours: int) -> TrainingImage:
         pixels = np.repeat(pixels, colours, axis=2)
     if pixels.dtype == np.uint16:
         pixels = np.rint(normalised(pixels)[0] * 65535).astype(np.uint16)
-    return replace(image, pixels=np.ascontiguousarray(pixels))
+    return replace(image, pixels=np.ascontiguousarray(pixels), sample_bits=8 * pixels.dtype.itemsize)
 
 
 def halved(image: TrainingImage) -> TrainingImage:

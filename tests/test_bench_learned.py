@@ -80,7 +80,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     known = packaged_photograph("coffee.png")[60:260, 80:340]
     write(folder / "images" / "another.png", packaged_photograph("chelsea.png")[40:168, 90:282])
     write(folder / "images" / "known.png", known)
-    tiles = fingerprint(np.ascontiguousarray(known[:, ::-1]))
+    tiles = fingerprint(np.ascontiguousarray(known[:, ::-1]), 255)
     tiny_weights(folder / "weights", "baseline", tiny_shape(3, lapped=True), ratio=8, tiles=tiles)
     return folder
 

@@ -17,9 +17,15 @@ from numpy.typing import NDArray
 from harness.interface import Image
 from harness.leaks import MATCHES_NEEDED, fingerprint, leaked, overlap
 from harness.models._checkpoint import shipped_folder
+from harness.models._data import TrainingImage, halved
+from harness.training import TrainingSet
 from tests.images import packaged_photograph
 
 PHOTOGRAPHS = ("astronaut.png", "chelsea.png", "coffee.png", "motorcycle_left.png")
+
+
+def tiles_of(image: Image) -> list[str]:
+    return fingerprint(image, int(np.iinfo(image.dtype).max))
 
 
 def saved_as_jpeg(image: Image, quality: int) -> Image:
@@ -51,52 +57,62 @@ CHANGES: dict[str, Callable[[Image], NDArray[Any]]] = {
 @pytest.mark.parametrize("name", PHOTOGRAPHS)
 def test_a_changed_copy_is_found(name: str, change: str) -> None:
     image = packaged_photograph(name)
-    assert leaked(fingerprint(CHANGES[change](image)), fingerprint(image))
+    assert leaked(tiles_of(CHANGES[change](image)), tiles_of(image))
 
 
 @pytest.mark.parametrize("name", PHOTOGRAPHS)
 def test_another_photograph_is_not_found(name: str) -> None:
-    others = [tile for other in PHOTOGRAPHS if other != name for tile in fingerprint(packaged_photograph(other))]
-    assert overlap(fingerprint(packaged_photograph(name)), others) <= 1
+    others = [tile for other in PHOTOGRAPHS if other != name for tile in tiles_of(packaged_photograph(other))]
+    assert overlap(tiles_of(packaged_photograph(name)), others) <= 1
 
 
 @pytest.mark.parametrize("value", [0, 128, 255])
 def test_a_picture_without_structure_has_no_tiles(value: int) -> None:
-    assert fingerprint(np.full((200, 300, 3), value, np.uint8)) == []
+    assert tiles_of(np.full((200, 300, 3), value, np.uint8)) == []
 
 
 def test_a_picture_smaller_than_a_tile_has_no_tiles() -> None:
-    assert fingerprint(crop(packaged_photograph(), 63)) == []
+    assert tiles_of(crop(packaged_photograph(), 63)) == []
 
 
 def test_gray_and_colour_versions_of_one_picture_match() -> None:
     image = packaged_photograph("astronaut.png")
     gray = np.rint(image @ np.array([0.299, 0.587, 0.114])).astype(np.uint8)[:, :, None]
-    assert leaked(fingerprint(gray), fingerprint(image))
-    assert leaked(fingerprint(gray.astype(np.uint16) * 257), fingerprint(image))
+    assert leaked(tiles_of(gray), tiles_of(image))
+    assert leaked(tiles_of(gray.astype(np.uint16) * 257), tiles_of(image))
+
+
+@pytest.mark.parametrize("sample_bits", [10, 12])
+def test_an_image_of_fewer_bits_than_its_file_is_found(sample_bits: int) -> None:
+    gray = np.rint(packaged_photograph("astronaut.png") @ np.array([0.299, 0.587, 0.114]))[:, :, None]
+    peak = 2**sample_bits - 1
+    held = np.rint(gray / 255 * peak).astype(np.uint16)
+    training = tiles_of(gray.astype(np.uint8))
+    assert leaked(fingerprint(held, peak), training)
+    assert leaked(training, TrainingSet([TrainingImage("one", "one", held, True, sample_bits)], []).fingerprints())
 
 
 def test_few_matching_tiles_are_no_leak() -> None:
-    tiles = fingerprint(packaged_photograph("coffee.png"))
+    tiles = tiles_of(packaged_photograph("coffee.png"))
     assert overlap(tiles[:2], tiles) == 2 < MATCHES_NEEDED
     assert not leaked(tiles[:2], tiles)
 
 
 def test_tiles_of_different_images_do_not_count_together() -> None:
-    tiles = fingerprint(packaged_photograph("coffee.png"))
+    tiles = tiles_of(packaged_photograph("coffee.png"))
     scattered = [tile[:16] + f"{number:06x}" + tile[22:] for number, tile in enumerate(tiles)]
     assert overlap(tiles, scattered) == 1
 
 
 def test_tiles_that_are_moved_differently_do_not_count_together() -> None:
-    tiles = fingerprint(packaged_photograph("coffee.png"))
+    tiles = tiles_of(packaged_photograph("coffee.png"))
     elsewhere = [tile[:22] + f"{40 * number:04x}0000" for number, tile in enumerate(tiles)]
     assert overlap(tiles, tiles) == len(tiles)
     assert not leaked(tiles[:20], elsewhere[:20])
 
 
 def test_nothing_overlaps_with_nothing() -> None:
-    tiles = fingerprint(packaged_photograph("coffee.png"))
+    tiles = tiles_of(packaged_photograph("coffee.png"))
     assert overlap([], tiles) == 0
     assert overlap(tiles, []) == 0
 
@@ -107,13 +123,10 @@ def read(path: Path) -> Image:
 
 
 def test_a_crop_of_a_half_size_copy_is_found_because_training_sees_halves() -> None:
-    from harness.models._data import TrainingImage, halved
-    from harness.training import TrainingSet
-
-    whole = TrainingImage("coffee", "coffee", packaged_photograph("coffee.png"), lossless=True)
+    whole = TrainingImage("coffee", "coffee", packaged_photograph("coffee.png"), lossless=True, sample_bits=8)
     tiles = TrainingSet([whole], []).fingerprints()
-    assert leaked(fingerprint(crop(halved(whole).pixels, 160)), tiles)
-    assert leaked(fingerprint(whole.pixels), tiles)
+    assert leaked(tiles_of(crop(halved(whole).pixels, 160)), tiles)
+    assert leaked(tiles_of(whole.pixels), tiles)
 
 
 @pytest.mark.slow
@@ -123,7 +136,7 @@ def test_no_kodak_image_counts_as_one_of_the_images_that_shipped_weights_were_tr
 ) -> None:
     training = shipped_tiles(tiles)
     test_images = sorted((harness_data / "kodak").glob("*.png"))
-    assert [path.name for path in test_images if leaked(fingerprint(read(path)), training)] == []
+    assert [path.name for path in test_images if leaked(tiles_of(read(path)), training)] == []
 
 
 @pytest.mark.slow
@@ -133,7 +146,7 @@ def test_shipped_fingerprints_find_a_crop_of_an_image_that_was_trained_on(harnes
         pytest.skip(f"{harness_data} holds no training originals")
     crops = [saved_as_jpeg(crop(read(original), 256, 300, column), 75) for column in (200, 700, 1200)]
     training = shipped_tiles(min(shipped_folder().glob("*.fingerprints")))
-    assert any(leaked(fingerprint(one), training) for one in crops)
+    assert any(leaked(tiles_of(one), training) for one in crops)
 
 
 @cache
@@ -149,5 +162,5 @@ def shipped_tiles(path: Path) -> tuple[str, ...]:
 def test_changed_kodak_images_are_found(change: str, least: int, harness_data: Path) -> None:
     paths = sorted((harness_data / "kodak").glob("*.png"))
     images = [read(path) for path in paths]
-    found = [leaked(fingerprint(CHANGES[change](image)), fingerprint(image)) for image in images]
+    found = [leaked(tiles_of(CHANGES[change](image)), tiles_of(image)) for image in images]
     assert sum(found) >= least

@@ -278,7 +278,7 @@ def train_distributed(folder: Path, pictures: Path) -> Path:
 
 def picture(name: str, source: str, lossless: bool = True) -> TrainingImage:
     rng = np.random.default_rng(len(name))
-    return TrainingImage(name, source, rng.integers(0, 256, (40, 50, 3), dtype=np.uint8), lossless)
+    return TrainingImage(name, source, rng.integers(0, 256, (40, 50, 3), dtype=np.uint8), lossless, 8)
 
 
 def test_no_source_is_on_both_sides_of_the_split() -> None:
