@@ -15,7 +15,7 @@ from harness.folders import cache_folder
 from harness.images import read_image
 from harness.plan import PlannedImage
 
-VERDICTS = ("clean", "leaked")
+VERDICTS = ("clean", "leaked", "unknown")
 
 
 @dataclass
@@ -26,13 +26,13 @@ class LeakVerdicts:
     _digests: dict[int, str] = field(default_factory=dict, init=False)
 
     def of(self, image: PlannedImage, training: Sequence[str]) -> str:
-        """Return "leaked" or "clean" of an image and the tiles of what was trained on."""
+        """Return the verdict (harness/leaks.py) on an image and the tiles of what was trained on."""
         if id(training) not in self._digests:
             told = f"{leaks.VERSION} {' '.join(training)}"
             self._digests[id(training)] = hashlib.sha256(told.encode()).hexdigest()[:16]
         key = f"{image.pixels}-{self._digests[id(training)]}"
         if self._known.get(key) not in VERDICTS:
-            self._known[key] = VERDICTS[leaks.leaked(self._tiles_of(image), training)]
+            self._known[key] = leaks.verdict(self._tiles_of(image), training)
         return self._known[key]
 
     def save(self) -> None:

@@ -9,6 +9,7 @@ lie in one training image as they lie in the test image are no chance (docs/fair
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -40,6 +41,8 @@ _AT_ONCE = 2**15
 """Training tiles that are compared in one go."""
 _DIGITS = 30
 """Hexadecimal digits of a tile: 16 of its signs, 6 of its image's number, 4 of its row, 4 of its column."""
+NUMBER = slice(16, 22)
+"""Where among those digits its image's number stands."""
 
 _Signs = NDArray[np.bool_]
 
@@ -99,6 +102,17 @@ def overlap(test: Sequence[str], training: Sequence[str]) -> int:
 def leaked(test: Sequence[str], training: Sequence[str]) -> bool:
     """Tell whether a test image was trained on: `MATCHES_NEEDED` tiles match and are moved alike."""
     return overlap(test, training) >= MATCHES_NEEDED
+
+
+def verdict(test: Sequence[str], training: Sequence[str]) -> str:
+    """Return "leaked", "clean", or "unknown" where no number of matches could tell.
+
+    Unknown: the test image, or every training image, has fewer than `MATCHES_NEEDED` tiles.
+    """
+    most = max(Counter(tile[NUMBER] for tile in training).values(), default=0)
+    if min(len(test), most) < MATCHES_NEEDED:
+        return "unknown"
+    return "leaked" if leaked(test, training) else "clean"
 
 
 def _points(gray: NDArray[np.float64]) -> list[tuple[int, int]]:

@@ -15,7 +15,7 @@ import pytest
 from numpy.typing import NDArray
 
 from harness.interface import Image
-from harness.leaks import MATCHES_NEEDED, fingerprint, leaked, overlap
+from harness.leaks import MATCHES_NEEDED, fingerprint, leaked, overlap, verdict
 from harness.models._checkpoint import shipped_folder
 from harness.models._data import TrainingImage, halved
 from harness.training import TrainingSet
@@ -109,6 +109,30 @@ def test_tiles_that_are_moved_differently_do_not_count_together() -> None:
     elsewhere = [tile[:22] + f"{40 * number:04x}0000" for number, tile in enumerate(tiles)]
     assert overlap(tiles, tiles) == len(tiles)
     assert not leaked(tiles[:20], elsewhere[:20])
+
+
+def test_a_verdict_is_leaked_or_clean_where_there_are_tiles_enough() -> None:
+    tiles = tiles_of(packaged_photograph("coffee.png"))
+    assert verdict(tiles, tiles) == "leaked"
+    assert verdict(tiles, tiles_of(packaged_photograph("chelsea.png"))) == "clean"
+
+
+@pytest.mark.parametrize("test", ["flat", "smaller than a tile", "two tiles"])
+def test_an_image_of_too_few_tiles_is_unknown_even_among_its_own(test: str) -> None:
+    tiles = tiles_of(packaged_photograph("coffee.png"))
+    few = {
+        "flat": tiles_of(np.full((200, 300, 3), 128, np.uint8)),
+        "smaller than a tile": tiles_of(crop(packaged_photograph("coffee.png"), 63)),
+        "two tiles": tiles[: MATCHES_NEEDED - 1],
+    }
+    assert verdict(few[test], tiles) == "unknown"
+
+
+@pytest.mark.parametrize("training", ["no image", "images of one tile each"])
+def test_training_images_of_too_few_tiles_leave_a_test_image_unknown(training: str) -> None:
+    tiles = tiles_of(packaged_photograph("coffee.png"))
+    scattered = [tile[:16] + f"{number:06x}" + tile[22:] for number, tile in enumerate(tiles)]
+    assert verdict(tiles, {"no image": [], "images of one tile each": scattered}[training]) == "unknown"
 
 
 def test_nothing_overlaps_with_nothing() -> None:
