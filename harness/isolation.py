@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from harness import leaks
 from harness.channel import Channel
 from harness.child import image_of
 from harness.config import Limits
@@ -91,9 +92,13 @@ class CodecProcess:
         )
 
     def training_fingerprints(self, spec: CodecSpec) -> tuple[str, ...] | None:
-        """Return the fingerprints of what a learned codec was trained on; None when nobody knows."""
+        """Return the fingerprints of what a learned codec was trained on; None when nobody knows.
+
+        Raises:
+            HarnessError: the codec failed, or these are no fingerprints.
+        """
         answer, data = self._call(spec, {"call": "fingerprints"}, b"", _MAX_FINGERPRINT_BYTES)
-        return tuple(data.decode().split()) if answer["known"] else None
+        return leaks.checked(data.decode().split("\n") if data else ()) if answer["known"] else None
 
     def estimated_bits(self, spec: CodecSpec, image: Image, setting: Setting) -> float | None:
         """Return a learned codec's own estimate of a file, in bits."""

@@ -9,6 +9,7 @@ lie in one training image as they lie in the test image are no chance (docs/fair
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -16,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.errors import LawError
 from harness.interface import Image
 
 VERSION = 3
@@ -43,6 +45,7 @@ _DIGITS = 30
 """Hexadecimal digits of a tile: 16 of its signs, 6 of its image's number, 4 of its row, 4 of its column."""
 NUMBER = slice(16, 22)
 """Where among those digits its image's number stands."""
+_TILE = re.compile(f"[0-9a-f]{{{_DIGITS}}}")
 
 _Signs = NDArray[np.bool_]
 
@@ -78,6 +81,21 @@ def fingerprint(image: Image, peak: int, number: int = 0) -> list[str]:
         if tile.std() >= _LEAST_SPREAD:
             found.append(f"{_packed(_signs(tile))}{number:06x}{row // _UNIT:04x}{column // _UNIT:04x}")
     return sorted(set(found))
+
+
+def checked(tiles: Sequence[str]) -> tuple[str, ...]:
+    """Return what a codec says are tiles.
+
+    Raises:
+        LawError: one is not `_DIGITS` lower-case hexadecimal digits.
+    """
+    wrong = next((tile for tile in tiles if not _TILE.fullmatch(tile)), None)
+    if wrong is not None:
+        raise LawError(
+            f"its training fingerprints hold {wrong[:40]!r}, of {len(wrong)} characters; each is {_DIGITS} lower-case "
+            "hexadecimal digits, as harness.leaks.fingerprint makes them."
+        )
+    return tuple(tiles)
 
 
 def overlap(test: Sequence[str], training: Sequence[str]) -> int:

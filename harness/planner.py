@@ -134,13 +134,13 @@ def _described(spec: CodecSpec, ratio: float | None, processes: CodecProcesses) 
     """Ask a codec what it is; what it fails with costs its own records, unless the configuration is wrong."""
     try:
         description = processes.encoder(spec).describe(spec)
+        ready = description.learned and not description.missing
+        fingerprints = processes.encoder(spec).training_fingerprints(spec) if ready else None
     except HarnessError as error:
         if isinstance(error, ConfigError) and spec.origin == "built-in":
             raise
         status = "missing" if isinstance(error, MissingDependencyError) else "failed"
         return PlannedCodec(spec, None, digest(spec.target, _json(spec.parameters)), str(error), ratio, status)
-    ready = description.learned and not description.missing
-    fingerprints = processes.encoder(spec).training_fingerprints(spec) if ready else None
     key = _codec_key(spec, description)
     return PlannedCodec(spec, description, key, description.missing or "", ratio, fingerprints=fingerprints)
 

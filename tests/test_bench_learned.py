@@ -129,6 +129,37 @@ def test_weights_of_unknown_training_never_print_as_clean(desk: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_codec_without_sound_fingerprints_costs_its_own_records_alone(desk: Path) -> None:
+    reasons = {
+        "short-fingerprints": "its training fingerprints hold 'not hexadecimal', of 15 characters",
+        "number-fingerprints": "TypeError",
+        "raising-fingerprints": "RuntimeError: boom",
+    }
+    plugin = PLUGINS / "bad_fingerprints.py"
+    codecs = ",".join(["jpeg-444", *reasons])
+    rows = measured(desk, "--plugin", plugin, "--codecs", codecs, "--limit", "1").frame.set_index("codec")
+    assert rows.loc["jpeg-444", "status"] == "reached"
+    assert set(rows.loc[list(reasons), "status"]) == {"failed"}
+    assert [codec for codec, reason in reasons.items() if reason not in rows.loc[codec, "reason"]] == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("found", ["absent", "damaged"])
+def test_weights_without_their_fingerprints_cost_their_own_records_alone(found: str, tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    write(tmp_path / "images" / "one.png", packaged_photograph()[:64, :64])
+    tiny_weights(tmp_path / "weights", "baseline", tiny_shape(3, lapped=True), ratio=8)
+    (fingerprints,) = (tmp_path / "weights").glob("*.fingerprints")
+    fingerprints.write_bytes(b"no gzip")
+    if found == "absent":
+        fingerprints.unlink()
+    rows = measured(tmp_path, "--codecs", "baseline,jpeg-444").frame.set_index("codec")
+    assert rows.loc["jpeg-444", "status"] == "reached"
+    assert rows.loc["baseline", "status"] == "failed"
+    assert found in rows.loc["baseline", "reason"]
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("without", ["--no-train", "no training images"])
 def test_what_cannot_be_trained_is_missing_and_says_what_to_do(without: str, tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()

@@ -14,8 +14,9 @@ import PIL.Image
 import pytest
 from numpy.typing import NDArray
 
+from harness.errors import LawError
 from harness.interface import Image
-from harness.leaks import MATCHES_NEEDED, fingerprint, leaked, overlap, verdict
+from harness.leaks import MATCHES_NEEDED, checked, fingerprint, leaked, overlap, verdict
 from harness.models._checkpoint import shipped_folder
 from harness.models._data import TrainingImage, halved
 from harness.training import TrainingSet
@@ -133,6 +134,17 @@ def test_training_images_of_too_few_tiles_leave_a_test_image_unknown(training: s
     tiles = tiles_of(packaged_photograph("coffee.png"))
     scattered = [tile[:16] + f"{number:06x}" + tile[22:] for number, tile in enumerate(tiles)]
     assert verdict(tiles, {"no image": [], "images of one tile each": scattered}[training]) == "unknown"
+
+
+def test_tiles_are_what_they_are_checked_for() -> None:
+    tiles = tiles_of(packaged_photograph("coffee.png"))
+    assert checked(tiles) == tuple(tiles)
+
+
+@pytest.mark.parametrize("wrong", ["", "0" * 29, "0" * 31, "g" * 30, "F" * 30])
+def test_what_is_no_tile_is_refused(wrong: str) -> None:
+    with pytest.raises(LawError, match=f"of {len(wrong)} characters; each is 30"):
+        checked(["0" * 30, wrong])
 
 
 def test_nothing_overlaps_with_nothing() -> None:
