@@ -19,11 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from harness import leaks
 from harness.errors import DataError
 from harness.models._shape import Shape
 
 ID_DIGITS = 16
 """Hexadecimal digits of a weights id: 64 bits."""
+_VERSION_LINE = f"version={leaks.VERSION}"
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -47,7 +49,7 @@ class Card(BaseModel):
     """Names of the images that were kept aside."""
     fingerprints: str
     """The file beside the card that holds the perceptual fingerprints of all training and validation images
-    (harness/leaks.py), one a line, gzipped; cards of one training set share it."""
+    (harness/leaks.py), gzipped: a line with their version, then one a line; cards of one training set share it."""
     seed: int
     steps: int
     """Optimiser steps, all phases."""
@@ -116,14 +118,14 @@ def write_card(card: Card, path: Path) -> None:
 
 def write_fingerprints(fingerprints: Sequence[str], folder: Path) -> str:
     """Write fingerprints into a folder, named by their content; return the file's name."""
-    lines = "".join(f"{one}\n" for one in sorted(set(fingerprints))).encode()
+    lines = "".join(f"{one}\n" for one in (_VERSION_LINE, *sorted(set(fingerprints)))).encode()
     name = f"{hashlib.sha256(lines).hexdigest()[:ID_DIGITS]}.fingerprints"
     (folder / name).write_bytes(gzip.compress(lines, mtime=0))
     return name
 
 
-def fingerprints(card: Card, path: Path) -> list[str]:
-    """Return the fingerprints that stand beside weights at a path.
+def fingerprints(card: Card, path: Path) -> list[str] | None:
+    """Return the fingerprints that stand beside weights at a path; None where another version of them stands there.
 
     Raises:
         DataError: they are absent or damaged.
@@ -132,9 +134,10 @@ def fingerprints(card: Card, path: Path) -> list[str]:
     if not beside.is_file():
         raise DataError(f"the fingerprints {beside} of training images are absent. Fetch or train the weights again.")
     try:
-        return gzip.decompress(beside.read_bytes()).decode().split()
+        version, *tiles = gzip.decompress(beside.read_bytes()).decode().split() or [""]
     except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise DataError(f"the fingerprints {beside} of training images are damaged: {error}.") from error
+    return tiles if version == _VERSION_LINE else None
 
 
 def load(card: Card, path: Path) -> dict[str, NDArray[Any]]:

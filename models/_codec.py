@@ -97,7 +97,7 @@ class NetworkCodec(LearnedCodec):
         return None
 
     def training_fingerprints(self) -> Sequence[str] | None:
-        """Return the fingerprints that stand beside its weights; None without weights."""
+        """Return the fingerprints that stand beside its weights; None without weights, or of another version."""
         if self.missing() is not None:
             return None
         card = self._card()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 
+from harness import leaks
 from harness.errors import BadStreamError, ConfigError, DataError, UnsupportedImageError
 from harness.interface import Image
 from harness.models._codec import NetworkCodec
@@ -237,6 +239,18 @@ def test_damaged_weights_are_refused(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-1] + b"?")
     with pytest.raises(DataError, match="sha256"):
         codec(tmp_path).encode(make_image("flat", (8, 8), "rgb8"), 0)
+
+
+def test_fingerprints_of_another_version_say_nothing(tmp_path: Path) -> None:
+    tiles = ["0123456789abcdef" + "00000000000000"]
+    path = tiny_weights(tmp_path, "baseline", tiny_shape(3), tiles=tiles)
+    assert codec(tmp_path).training_fingerprints() == tiles
+    (beside,) = path.parent.glob("*.fingerprints")
+    first, *rest = gzip.decompress(beside.read_bytes()).splitlines(keepends=True)
+    assert first.decode() == f"version={leaks.VERSION}\n"
+    for other in (b"version=1\n", b""):
+        beside.write_bytes(gzip.compress(b"".join([other, *rest])))
+        assert codec(tmp_path).training_fingerprints() is None
 
 
 def test_provenance_names_the_weights_by_their_sha256(weights: Path) -> None:
