@@ -24,17 +24,21 @@ def refresh(weights: Path, data: str) -> None:
     sets = load().data
     images = training_set_of(data, sets[data]) if data in sets else read_training_set(Path(data))
     sources = names(images.sources)
+    found = list(cards([weights]))
+    others = [(card, path) for card, path in found if names(card.data) != sources]
+    for _, path in others:
+        print(f"{path.name}: trained on other images than those of {data}; left as it is")
+    if len(others) == len(found):
+        sys.exit(f"of {len(found)} cards in {weights} none was made from the images of {data}; nothing is written.")
     name = write_fingerprints(images.fingerprints(), weights)
-    kept = {name}
-    for card, path in list(cards([weights])):
-        if names(card.data) != sources:
-            print(f"{path.name}: trained on other images than those of {data}; left as it is")
-            kept.add(card.fingerprints)
+    for card, path in found:
+        if (card, path) in others:
             continue
         stated = [licensed(source, sets) for source in card.data]
         write_card(card.model_copy(update={"fingerprints": name, "data": stated}), path.with_suffix(".json"))
         if not path.with_suffix(".png").is_file():
             draw(card.curve, title(card), path.with_suffix(".png"))
+    kept = {name, *(card.fingerprints for card, _ in others)}
     for old in weights.glob("*.fingerprints"):
         if old.name not in kept:
             old.unlink()
