@@ -7,6 +7,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,8 @@ import pytest
 from harness.config import load
 from harness.leaks import fingerprint
 from harness.measure import run_task
-from harness.plan import Request
-from harness.planner import make_plan
+from harness.plan import Plan, Request
+from harness.planner import make_plan, plan_of
 from harness.records import Record
 from harness.tasks import why_unspent
 from tests.bench_runs import PLUGINS, BenchRun, crops, tiny_config, write
@@ -85,10 +86,10 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def measured(desk: Path, *more: str | Path) -> BenchRun:
+def measured(desk: Path, *more: str | Path, status: int = 0) -> BenchRun:
     request = asked(desk, "--images", desk / "images", "--ratios", "8", *more)
     ended = run(*request, HARNESS_WEIGHTS=str(desk / "weights"), HARNESS_CACHE=str(desk / "cache"))
-    assert ended.status == 0, ended.err
+    assert ended.status == status, ended.err
     return newest(desk)
 
 
@@ -109,6 +110,29 @@ def test_an_image_that_was_trained_on_is_refused_and_measured_on_request_with_a_
     assert unmarked(report, "baseline") == []
     assert "baseline (leaked)" in report
     assert "leaked" in (allowed.folder / "report.html").read_text()
+
+
+def learned_request(desk: Path) -> Request:
+    (path := desk / "learned.toml").write_text(LEARNED)
+    codecs = ("baseline", "jpeg-444")
+    return Request(load(path), "learned", (8.0,), codecs=codecs, images=desk / "images", allow_leaks=True)
+
+
+def learned_plan(desk: Path, monkeypatch: pytest.MonkeyPatch) -> Plan:
+    monkeypatch.setenv("HARNESS_WEIGHTS", str(desk / "weights"))
+    monkeypatch.setenv("HARNESS_CACHE", str(desk / "cache"))
+    return make_plan(learned_request(desk), "cpu")
+
+
+@pytest.mark.slow
+def test_another_verdict_on_an_image_is_another_record(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = learned_plan(desk, monkeypatch)
+    refreshed = tuple(replace(codec, fingerprints=() if codec.learned else None) for codec in plan.codecs)
+    again = plan_of(learned_request(desk), "cpu", plan.images, refreshed)
+    assert [task.facts.get("leak") for task in plan.tasks] == ["clean", None, "leaked", None]
+    assert [task.facts.get("leak") for task in again.tasks] == ["unknown", None, "unknown", None]
+    same = [one == other for one, other in zip(plan.fingerprints, again.fingerprints, strict=True)]
+    assert same == [False, True, False, True]
 
 
 def unmarked(report: str, codec: str) -> list[str]:
@@ -137,15 +161,18 @@ def test_a_codec_without_sound_fingerprints_costs_its_own_records_alone(desk: Pa
     }
     plugin = PLUGINS / "bad_fingerprints.py"
     codecs = ",".join(["jpeg-444", *reasons])
-    rows = measured(desk, "--plugin", plugin, "--codecs", codecs, "--limit", "1").frame.set_index("codec")
+    done = measured(desk, "--plugin", plugin, "--codecs", codecs, "--limit", "1", status=1)
+    rows = done.frame.set_index("codec")
     assert rows.loc["jpeg-444", "status"] == "reached"
     assert set(rows.loc[list(reasons), "status"]) == {"failed"}
-    assert [codec for codec, reason in reasons.items() if reason not in rows.loc[codec, "reason"]] == []
+    assert [codec for codec, reason in reasons.items() if reason not in str(rows.loc[codec, "reason"])] == []
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("found", ["absent", "damaged"])
-def test_weights_without_their_fingerprints_cost_their_own_records_alone(found: str, tmp_path: Path) -> None:
+def test_weights_without_their_fingerprints_cost_their_own_records_alone(
+    found: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "images").mkdir()
     write(tmp_path / "images" / "one.png", packaged_photograph()[:64, :64])
     tiny_weights(tmp_path / "weights", "baseline", tiny_shape(3, lapped=True), ratio=8)
@@ -153,10 +180,11 @@ def test_weights_without_their_fingerprints_cost_their_own_records_alone(found: 
     fingerprints.write_bytes(b"no gzip")
     if found == "absent":
         fingerprints.unlink()
-    rows = measured(tmp_path, "--codecs", "baseline,jpeg-444").frame.set_index("codec")
-    assert rows.loc["jpeg-444", "status"] == "reached"
-    assert rows.loc["baseline", "status"] == "failed"
-    assert found in rows.loc["baseline", "reason"]
+    plan = learned_plan(tmp_path, monkeypatch)
+    assert [task.codec.id for task in plan.tasks] == ["jpeg-444"]
+    (blank,) = plan.blanks
+    assert (blank.codec, blank.status) == ("baseline", "failed")
+    assert found in blank.reason
 
 
 @pytest.mark.slow
