@@ -28,8 +28,8 @@ FAIRNESS = (
     "MS-SSIM in dB is -10 log10(1 - x) per image, then averaged: a mean of dB, not the dB of a mean.",
     "The sweep protocol uses one setting for all images, as papers do; its curves never share axes with those of the "
     "ratio protocol.",
-    "A learned codec that was trained on a test image is leaked, one whose training images nobody knows is unknown; "
-    "unknown is not clean.",
+    "A learned codec that was trained on a test image is leaked; where nobody knows its training images, or the image "
+    "has too little structure to tell, it is unknown; unknown is not clean.",
 )
 """The rules of a comparison, one sentence or two each."""
 
