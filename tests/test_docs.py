@@ -96,6 +96,8 @@ def why_not(line: str) -> str | None:
         return "it trains, or downloads what training needs (tests/test_training.py, tests/test_training_set.py)"
     if "data fetch" in line:
         return "downloading is tested against a server on this machine (tests/test_datasets.py)"
+    if line.startswith("harness verify"):
+        return "it takes minutes, and tests/test_verify.py runs it"
     if line.startswith("harness container"):
         return "it needs a Docker engine (tests/test_container_commands.py)"
     if "my-jpeg" in line and shutil.which("cjpeg") is None:
