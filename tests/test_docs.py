@@ -88,21 +88,25 @@ def desk(tmp_path: Path) -> Path:
     return tmp_path
 
 
+_TESTED_ELSEWHERE = {
+    "harness verify": "it takes minutes (tests/test_verify.py)",
+    "harness container": "it needs a Docker engine (tests/test_container_commands.py)",
+    "harness data fetch": "downloading is tested against a server on this machine (tests/test_datasets.py)",
+    "harness train": "it trains (tests/test_training.py)",
+    "python scripts/": "it downloads what training needs, or takes it for granted (tests/test_training_set.py)",
+}
+"""How a command begins -> why it is not run here, and which tests run it."""
+
+
 def why_not(line: str) -> str | None:
     """Return why a command cannot be run on this machine, if it cannot."""
     if "kodak" in line and "HARNESS_DATA" not in os.environ:
         return "HARNESS_DATA is not set: Kodak is not here"
-    if line.startswith(("harness train", "python scripts/")) and "--dry-run" not in line:
-        return "it trains, or downloads what training needs (tests/test_training.py, tests/test_training_set.py)"
-    if "data fetch" in line:
-        return "downloading is tested against a server on this machine (tests/test_datasets.py)"
-    if line.startswith("harness verify"):
-        return "it takes minutes, and tests/test_verify.py runs it"
-    if line.startswith("harness container"):
-        return "it needs a Docker engine (tests/test_container_commands.py)"
     if "my-jpeg" in line and shutil.which("cjpeg") is None:
         return "the program cjpeg is not on the PATH"
-    return None
+    if "--dry-run" in line:
+        return None
+    return next((reason for start, reason in _TESTED_ELSEWHERE.items() if line.startswith(start)), None)
 
 
 @pytest.mark.slow
