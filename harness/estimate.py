@@ -42,7 +42,7 @@ def estimate(request: Request) -> Estimate:
             total = run_task(task).shares.total
             seconds_per_goal_pixel[task.codec_key] = total / (len(task.goals) * sizes[task.pixels])
     work = sum(seconds_per_goal_pixel[task.codec_key] * len(task.goals) * sizes[task.pixels] for task in tasks)
-    todo = sum(len(task.goals) for task in tasks)
+    left = sum(len(task.goals) for task in tasks)
     jobs = request.jobs or engine.default_jobs()
     trained = frozenset(spec.id for spec in to_train(plan, School(request.config)) if request.train)
-    return Estimate(plan, todo, len(plan.fingerprints) - len(plan.blanks) - todo, work / jobs, trained)
+    return Estimate(plan, left, len(plan.fingerprints) - len(plan.blanks) - left, work / jobs, trained)
