@@ -127,18 +127,20 @@ class TaskRun:
         if self._search is None:
             known = {index: encode.size_bytes for index, s in enumerate(ladder) if (encode := self.encodes.get(s))}
             self._search = Search(
-                len(ladder), lambda index: self._encode(ladder[index], image), known, self._hint(image)
+                len(ladder), lambda index: self._encode(ladder[index], image), known, self._hints(image)
             )
         choice = self._search.choose(budget)
         above = None if choice.next_index is None else ladder[choice.next_index]
         return choice.status, ladder[choice.index], above
 
-    def _hint(self, image: TestImage) -> dict[int, float]:
-        """Return what another image needed, scaled to this one's pixels: rung -> bytes."""
+    def _hints(self, image: TestImage) -> list[dict[int, float]]:
+        """Return what other images needed, scaled to this one's pixels: rung -> bytes."""
         height, width, _ = image.pixels.shape
-        per_pixel = dict(self.task.hint)
-        ladder = self.task.description.ladder
-        return {rung: per_pixel[s] * height * width for rung, s in enumerate(ladder) if s in per_pixel}
+        rungs = {setting: rung for rung, setting in enumerate(self.task.description.ladder)}
+        return [
+            {rungs[setting]: size * height * width for setting, size in hint if setting in rungs}
+            for hint in self.task.hints
+        ]
 
     def _by_rate_control(self, image: TestImage, budget: int) -> tuple[str, Setting, None]:
         """Return status and setting, by the codec's own rate control."""

@@ -1,15 +1,15 @@
 """Hit a ratio: the largest file of a ladder that fits a number of bytes, in few encodes.
 
-The search predicts log(bytes) of every rung: the curve of another image, moved to go through what is known of this
-one. It keeps the best file that fits, and ends when the next rung up is known not to fit. On a ladder whose sizes
-rise it finds what a full search finds. Where sizes dip now and then (WebP), its answer still fits, and the rung above
-it does not or makes a smaller file.
+The search predicts log(bytes) of every rung: a mean of other images' curves, the nearest ones counting most, moved to
+go through what is known of this one. It keeps the best file that fits, and ends when the next rung up is known not to
+fit. On a ladder whose sizes rise it finds what a full search finds. Where sizes dip now and then (WebP), its answer
+still fits, and the rung above it does not or makes a smaller file.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -19,6 +19,8 @@ _TYPICAL_SPAN = math.log(60)
 """How much larger a ladder's top file is than its bottom file, in log(bytes), before anything is known."""
 _TREND = 0.5
 """How much of the trend of what is known is believed beyond it."""
+_NEAR = 0.03
+"""How far another image's curve may lie off, in log(bytes), and still count about as much as one that fits exactly."""
 _APART = 0.05
 """How far apart, as a share of the ladder, rungs must be to show a trend."""
 
@@ -50,19 +52,21 @@ class Search:
     """Encodes at a rung and returns the file's bytes; asked once a rung."""
     sizes: dict[int, int] = field(default_factory=dict)
     """What is known: rung -> bytes."""
-    hint: Mapping[int, float] = field(default_factory=dict)
-    """What another image needed, scaled to this one's pixels: rung -> bytes. It changes the speed alone."""
+    hints: Sequence[Mapping[int, float]] = ()
+    """What other images needed, scaled to this one's pixels: rung -> bytes of each. They change the speed alone."""
 
     def __post_init__(self) -> None:
+        self._curves = np.array([self._through(hint) for hint in self.hints if hint] or [self._through({})])
+
+    def _through(self, hint: Mapping[int, float]) -> NDArray[np.float64]:
+        """Return log(bytes) at every rung, on lines between another image's."""
         rungs = np.arange(self.length)
-        points = sorted((rung, math.log(max(size, 1.0))) for rung, size in self.hint.items())
         slope = _TYPICAL_SPAN / self.length
-        if points:
-            known, logs = zip(*points, strict=True)
-            outside = slope * (rungs - np.clip(rungs, known[0], known[-1]))
-            self._curve = np.interp(rungs, known, logs) + outside
-        else:
-            self._curve = slope * rungs
+        if not hint:
+            return slope * rungs
+        known, sizes = zip(*sorted(hint.items()), strict=True)
+        outside = slope * (rungs - np.clip(rungs, known[0], known[-1]))
+        return np.asarray(np.interp(rungs, known, np.log(np.maximum(sizes, 1.0))) + outside)
 
     def choose(self, budget: int) -> Choice:
         """Return the rung whose file is the largest within `budget` bytes."""
@@ -102,24 +106,27 @@ class Search:
 
     def _guess(self, low: int, high: int, budget: int) -> int:
         """Return the last rung of the bracket that is predicted to fit."""
-        if not self.sizes and not self.hint:
+        if not self.sizes and not any(self.hints):
             return self.length // 2
-        predicted = self._curve.copy()
-        if self.sizes:
-            predicted += self._moved()
+        predicted = self._predicted()
         inside = predicted[low + 1 : high]
         return low + int(np.searchsorted(np.maximum.accumulate(inside), math.log(max(budget, 1)), side="right"))
 
-    def _moved(self) -> NDArray[np.float64]:
-        """Return how far the curve moves at each rung to go through what is known."""
+    def _predicted(self) -> NDArray[np.float64]:
+        """Return log(bytes) at every rung as it is expected, through what is known."""
         rungs = np.arange(self.length)
         known = sorted(self.sizes)
-        moves = [math.log(max(self.sizes[rung], 1)) - self._curve[rung] for rung in known]
+        if not known:
+            return np.asarray(self._curves.mean(axis=0))
+        logs = np.log([max(self.sizes[rung], 1) for rung in known])
+        off = np.square(self._curves[:, known] - logs).mean(axis=1)
+        curve = np.average(self._curves, axis=0, weights=1 / (off + _NEAR**2))
+        moves = logs - curve[known]
         moved = np.interp(rungs, known, moves)
         if (span := known[-1] - known[0]) > _APART * self.length:
             trend = _TREND * (moves[-1] - moves[0]) / span
             moved += trend * (np.minimum(rungs - known[0], 0) + np.maximum(rungs - known[-1], 0))
-        return moved
+        return np.asarray(curve + moved)
 
     def _size(self, index: int) -> int:
         if index not in self.sizes:

@@ -52,8 +52,8 @@ class Task:
     """Where the metrics of others among them are."""
     known: tuple[Encode, ...] = ()
     """What the store knows of this codec on this image."""
-    hint: tuple[tuple[Setting, float], ...] = ()
-    """Settings and bytes a pixel that the codec needed for another image."""
+    hints: tuple[tuple[tuple[Setting, float], ...], ...] = ()
+    """Settings and bytes a pixel that the codec needed for other images."""
     limits: Limits = DEFAULT_LIMITS
     device: str = "cpu"
     keep_files: str | None = None

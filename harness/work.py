@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from harness import pictures
+from harness.interface import Setting
 from harness.kept import FOLDER as FILES
 from harness.kept import kept_file
 from harness.plan import Plan
@@ -48,6 +50,10 @@ def keeping_in(plan: Plan, folder: Path, files: bool) -> Keeping:
     return Keeping(folder / FILES if files else None, kept, folder / pictures.FOLDER, pictured)
 
 
+_HINTING = 24
+"""So many images' file sizes, at most, tell the search where to look on another."""
+
+
 @dataclass(frozen=True)
 class Work:
     """The tasks that are left of a plan, handed out with what the store knows by then."""
@@ -57,9 +63,11 @@ class Work:
     store: Store
     keeping: Keeping
     ship_images: bool = False
+    _hints: dict[str, list[tuple[tuple[Setting, float], ...]]] = field(default_factory=lambda: defaultdict(list))
+    """By codec: settings and bytes a pixel, of the plan's first images, as far as they are done."""
 
     def batches(self) -> Iterator[Iterator[Task]]:
-        """Yield the first image's tasks, then all others: the first image's file sizes speed up their searches."""
+        """Yield the first image's tasks, then all others: file sizes of images that are done speed up the searches."""
         first = self.plan.images[0]
         yield (self._known(task) for task in self.tasks if task.pixels == first.pixels)
         yield (self._hinted(self._known(task)) for task in self.tasks if task.pixels != first.pixels)
@@ -77,7 +85,11 @@ class Work:
         )
 
     def _hinted(self, task: Task) -> Task:
-        first = self.plan.images[0]
-        encodes = self.store.encodes(first.pixels, task.codec_key)
-        pixels = first.width * first.height
-        return replace(task, hint=tuple((encode.setting, encode.size_bytes / pixels) for encode in encodes))
+        hints = self._hints[task.codec_key]
+        for image in self.plan.images[len(hints) : _HINTING]:
+            encodes = self.store.encodes(image.pixels, task.codec_key)
+            if not encodes or image.pixels == task.pixels:
+                break
+            pixels = image.width * image.height
+            hints.append(tuple((encode.setting, encode.size_bytes / pixels) for encode in encodes))
+        return replace(task, hints=tuple(hints))

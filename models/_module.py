@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
 from harness.errors import DataError
-from harness.models._coder import Coder
+from harness.models._coder import Coder, beside_and_others
 from harness.models._context import ContextModel
 from harness.models._data import Crops
 from harness.models._recipe import Recipe
@@ -150,9 +150,11 @@ class TrainingModule(lightning.LightningModule):
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Return AdamW, the law with a rate of its own, and the recipe's schedule."""
         recipe = self.recipe
-        networks = {"params": list(self.coder.parameters()), "lr": self.learning_rate}
+        beside, others = beside_and_others(self.coder)
+        networks = {"params": others, "lr": self.learning_rate}
+        new = {"params": beside, "lr": self.learning_rate * recipe.beside_learning_rate}
         law: dict[str, Any] = {"params": list(self.context.parameters()), "lr": recipe.law_learning_rate}
-        optimizer = torch.optim.AdamW([networks, {**law, "weight_decay": 0.0}], weight_decay=recipe.weight_decay)
+        optimizer = torch.optim.AdamW([networks, new, {**law, "weight_decay": 0.0}], weight_decay=recipe.weight_decay)
         if recipe.schedule == "plateau":
             plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, "max", 0.5, recipe.plateau_patience)
             return {
@@ -165,7 +167,8 @@ class TrainingModule(lightning.LightningModule):
                     "strict": False,
                 },
             }
-        falling = torch.optim.lr_scheduler.LambdaLR(optimizer, [self._networks_rate, self._law_rate])
+        rates: list[Any] = [self._networks_rate, self._networks_rate, self._law_rate]
+        falling = torch.optim.lr_scheduler.LambdaLR(optimizer, rates)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": falling, "interval": "step"}}
 
     def _networks_rate(self, step: int) -> float:

@@ -54,6 +54,9 @@ class Recipe(BaseModel):
 
     learning_rate: PositiveFloat | Mapping[str, PositiveFloat] = 1e-4
     """Of the networks; for all architectures or by architecture."""
+    beside_learning_rate: Annotated[float, Field(gt=0)] = 1.0
+    """Of a random network beside a linear path, as a multiple of `learning_rate`: the path is good from the start, the
+    network has everything to learn."""
     law_learning_rate: Annotated[float, Field(gt=0)] = 5e-3
     weight_decay: Annotated[float, Field(ge=0)] = 1e-5
     schedule: Literal["plateau", "cosine"] = "plateau"

@@ -40,7 +40,7 @@ def searched(sizes: Sequence[int], budget: int, hint: dict[int, float] | None = 
         asked.append(rung)
         return sizes[rung]
 
-    return Searched(Search(len(sizes), size_of, {}, hint or {}).choose(budget), asked)
+    return Searched(Search(len(sizes), size_of, {}, [hint] if hint else []).choose(budget), asked)
 
 
 def exhaustive(sizes: Sequence[int], budget: int) -> int | None:
