@@ -102,7 +102,7 @@ def by_loop(order: Order, images: TrainingSet) -> float:
     module = fresh(order, images).train()
     optimizer: torch.optim.Optimizer = module.configure_optimizers()["optimizer"]
     begun = []
-    for step in range(order.recipe.steps):
+    for step in range(order.recipe.steps_for(order.architecture)):
         batch = torch.from_numpy(module.crops.batch(module.batch, step))
         begun.append(time.process_time())
         optimizer.zero_grad()

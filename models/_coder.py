@@ -102,18 +102,6 @@ class Beside(nn.Module):
         return made
 
 
-def beside_and_others(coder: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-    """Return the parameters of networks beside linear paths, and all others."""
-    beside = {
-        id(parameter)
-        for module in coder.modules()
-        if isinstance(module, Beside)
-        for parameter in (module.scale, *module.network.parameters())
-    }
-    parameters = list(coder.parameters())
-    return [one for one in parameters if id(one) in beside], [one for one in parameters if id(one) not in beside]
-
-
 def begun(made: Networks, shape: Shape) -> Networks:
     """Return random first weights in networks of blocks, and where the shape asks for it, the lapped transform beside.
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
 from harness.errors import DataError
-from harness.models._coder import Coder, beside_and_others
+from harness.models._coder import Coder
 from harness.models._context import ContextModel
 from harness.models._data import Crops
 from harness.models._recipe import Recipe
@@ -47,12 +47,13 @@ class TrainingModule(lightning.LightningModule):
         self.coder, self.context = coder, context
         self.recipe, self.crops = recipe, crops
         self.batch, self.learning_rate = recipe.batch_for(architecture), recipe.learning_rate_for(architecture)
+        self.steps = recipe.steps_for(architecture)
         self.micro_batches = 1
         """Into how many parts a batch is cut, their gradients added up (after a lack of memory)."""
         first_law = recipe.law_steps if recipe.loss == "rate" else 0
         self.phase_ends: Tensor
         self.weight: Tensor
-        self.register_buffer("phase_ends", torch.tensor([first_law, first_law + recipe.steps]))
+        self.register_buffer("phase_ends", torch.tensor([first_law, first_law + self.steps]))
         self.register_buffer("weight", torch.tensor(0.0))
         """Lambda: bits per squared error, in gray levels of 8 bits."""
         self.bad_steps = 0
@@ -150,11 +151,9 @@ class TrainingModule(lightning.LightningModule):
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Return AdamW, the law with a rate of its own, and the recipe's schedule."""
         recipe = self.recipe
-        beside, others = beside_and_others(self.coder)
-        networks = {"params": others, "lr": self.learning_rate}
-        new = {"params": beside, "lr": self.learning_rate * recipe.beside_learning_rate}
+        networks = {"params": list(self.coder.parameters()), "lr": self.learning_rate}
         law: dict[str, Any] = {"params": list(self.context.parameters()), "lr": recipe.law_learning_rate}
-        optimizer = torch.optim.AdamW([networks, new, {**law, "weight_decay": 0.0}], weight_decay=recipe.weight_decay)
+        optimizer = torch.optim.AdamW([networks, {**law, "weight_decay": 0.0}], weight_decay=recipe.weight_decay)
         if recipe.schedule == "plateau":
             plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, "max", 0.5, recipe.plateau_patience)
             return {
@@ -167,19 +166,18 @@ class TrainingModule(lightning.LightningModule):
                     "strict": False,
                 },
             }
-        rates: list[Any] = [self._networks_rate, self._networks_rate, self._law_rate]
-        falling = torch.optim.lr_scheduler.LambdaLR(optimizer, rates)
+        falling = torch.optim.lr_scheduler.LambdaLR(optimizer, [self._networks_rate, self._law_rate])
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": falling, "interval": "step"}}
 
     def _networks_rate(self, step: int) -> float:
         """Return the networks' share of their learning rate: 5 % warm-up, then half a cosine down to 2 %."""
         first = self.recipe.law_steps if self.recipe.loss == "rate" else 0
-        done = min(max((step - first) / self.recipe.steps, 0.0), 1.0)
+        done = min(max((step - first) / self.steps, 0.0), 1.0)
         return min(1.0, done / 0.05 + 0.02) * (0.51 + 0.49 * math.cos(math.pi * done))
 
     def _law_rate(self, step: int) -> float:
         """Return the law's share of its learning rate: half a cosine in every phase, lower in later ones."""
-        ends = [self.recipe.law_steps if self.recipe.loss == "rate" else 0, self.recipe.steps, self.recipe.law_steps]
+        ends = [self.recipe.law_steps if self.recipe.loss == "rate" else 0, self.steps, self.recipe.law_steps]
         peaks = (1.0, 0.5, 0.3)
         for length, peak in zip(ends, peaks, strict=True):
             if step < length:

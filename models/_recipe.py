@@ -29,8 +29,8 @@ class Recipe(BaseModel):
     mse_weight: Annotated[float, Field(ge=0)] = 0.5
     ssim_weight: Annotated[float, Field(ge=0)] = 0.5
 
-    steps: Annotated[int, Field(ge=1)]
-    """Optimiser steps of networks and law together, at most."""
+    steps: PositiveInt | Mapping[str, PositiveInt]
+    """Optimiser steps of networks and law together, at most; for all architectures or by architecture."""
     law_steps: Annotated[int, Field(ge=0)] = 200
     """Steps of the law alone: before (rate) and after (both) those, the networks held."""
     steps_from_neighbour: Annotated[int | None, Field(ge=1)] = None
@@ -54,9 +54,6 @@ class Recipe(BaseModel):
 
     learning_rate: PositiveFloat | Mapping[str, PositiveFloat] = 1e-4
     """Of the networks; for all architectures or by architecture."""
-    beside_learning_rate: Annotated[float, Field(gt=0)] = 1.0
-    """Of a random network beside a linear path, as a multiple of `learning_rate`: the path is good from the start, the
-    network has everything to learn."""
     law_learning_rate: Annotated[float, Field(gt=0)] = 5e-3
     weight_decay: Annotated[float, Field(ge=0)] = 1e-5
     schedule: Literal["plateau", "cosine"] = "plateau"
@@ -97,6 +94,10 @@ class Recipe(BaseModel):
         steps = self.steps_from_neighbour or self.steps
         law_steps = self.law_steps if self.law_steps_from_neighbour is None else self.law_steps_from_neighbour
         return self.model_copy(update={"steps": steps, "law_steps": law_steps})
+
+    def steps_for(self, architecture: str) -> int:
+        """Return how many steps networks and law take together, at most."""
+        return int(_for("steps", self.steps, architecture))
 
     def batch_for(self, architecture: str) -> int:
         """Return how many crops one step takes."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import ctypes
 import logging
 import math
 import sys
@@ -204,6 +205,7 @@ def prepare(coder: Coder, crops: Crops, recipe: Recipe, ratio: float) -> None:
 def run(module: TrainingModule, validation: Sequence[TrainingImage], job: Job) -> None:
     """Train a module to its end; takes up the last checkpoint in the folder, and halves batches that do not fit."""
     job.folder.mkdir(parents=True, exist_ok=True)
+    keep_freed_memory()
     module.train()
     images = [tensor_of(image, VALIDATION_CROP) for image in validation]
     last = job.folder / LAST
@@ -221,6 +223,18 @@ def run(module: TrainingModule, validation: Sequence[TrainingImage], job: Job) -
             return
 
 
+def keep_freed_memory() -> None:
+    """Let glibc hold on to freed blocks of any size, which the next step asks for again (mallopt(3)).
+
+    Else each step's large arrays go back to the kernel and come again page by page, zeroed: half of a training's time.
+    """
+    if sys.platform == "linux" and hasattr(library := ctypes.CDLL(None), "mallopt"):
+        library.mallopt(_M_MMAP_MAX, 0)
+        library.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
+
+
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
+"""Of glibc's malloc.h."""
 _EXPECTED_WARNINGS = (
     ".*does not have many workers.*",
     ".*GPU available but not used.*",
