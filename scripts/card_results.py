@@ -1,0 +1,92 @@
+"""Write what trained weights reached into their cards: `python scripts/card_results.py WEIGHTS RUN...`.
+
+A RUN is the folder of a finished bench. For each of its learned codecs whose weights lie in WEIGHTS, the card gets, in
+`results` under the suite: mean PSNR of every codec at the weights' target ratio, and, where the run swept the
+codec at step 1, that point beside what the published curves of the figure kodak-psnr have at the same rate.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from harness.config import load
+from harness.errors import DataError
+from harness.models._checkpoint import Card, cards, write_card
+from harness.published import read_curve
+from harness.recipes import recipe
+
+FIGURE, SUITE = "kodak-psnr", "kodak"
+"""The figure whose published curves a sweep of this suite stands beside."""
+
+
+def write_results(weights: Path, run: Path) -> int:
+    """Write a run's results into the cards of its weights; return how many were written."""
+    manifest = json.loads((run / "manifest.json").read_text())
+    records = pd.read_csv(run / "records.csv")
+    written = 0
+    for card, path in cards([weights]):
+        for codec in manifest["codecs"]:
+            about = codec.get(f"provenance_{card.ratio:g}x")
+            if about and about.get("weights") == card.sha256:
+                table = results(card, codec["id"], records, manifest["suite"])
+                old = dict(card.results.get(manifest["suite"], {}))
+                all_of_it = {**card.results, manifest["suite"]: {**old, **table}}
+                write_card(card.model_copy(update={"results": all_of_it}), path.with_suffix(".json"))
+                written += 1
+    return written
+
+
+def results(card: Card, codec: str, records: pd.DataFrame, suite: str) -> dict[str, Any]:
+    """Return what one run says of weights: as `ratio` and `sweep`, where it has them."""
+    found: dict[str, Any] = {}
+    at_ratio = records[(records.protocol == "ratio") & (records.target_ratio == card.ratio)]
+    if (at_ratio.codec == codec).any():
+        means = {str(name): mean_psnr(part) for name, part in at_ratio.groupby("codec")}
+        found["ratio"] = {"codec": codec, "images": int(at_ratio.image.nunique()), "psnr": means}
+    own = records[(records.codec == codec) & (records.target_ratio == card.ratio)]
+    swept = own[(own.protocol == "sweep") & (own.setting == 0)]
+    if len(swept):
+        bpp = float(swept.bpp.mean())
+        point = {"images": len(swept), "bpp": round(bpp, 4), "psnr": round(float(swept.psnr.mean()), 3)}
+        found["sweep"] = {**point, **({"published_at_this_rate": published(bpp)} if suite == SUITE else {})}
+    return found
+
+
+def mean_psnr(records: pd.DataFrame) -> float | str:
+    """Return the mean PSNR in dB over a codec's records, or how many of them were not reached."""
+    missed = records[records.status != "reached"]
+    if len(missed):
+        return f"{', '.join(sorted(missed.status.unique()))}: {len(missed)} of {len(records)}"
+    return round(float(records.psnr.mean()), 3)
+
+
+def published(bpp: float) -> Mapping[str, float | None]:
+    """Return the mean PSNR in dB that each published curve has at a rate; None beyond its end."""
+    config = load()
+    found: dict[str, float | None] = {}
+    for curve in recipe(config, FIGURE).curves:
+        value = read_curve(config, curve, "psnr").at(bpp)
+        found[f"{curve.label} ({curve.source})"] = None if value is None else round(value, 3)
+    return found
+
+
+def main(weights: Path, runs: list[Path]) -> None:
+    """Write the results of every run."""
+    for run in runs:
+        try:
+            count = write_results(weights, run)
+        except (OSError, DataError) as error:
+            sys.exit(f"{run}: {error}")
+        if not count:
+            sys.exit(f"{run} measured none of the weights in {weights}; nothing is written.")
+        print(f"{run}: {count} cards written")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), [Path(run) for run in sys.argv[2:]])
