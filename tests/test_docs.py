@@ -93,7 +93,7 @@ _TESTED_ELSEWHERE = {
     "harness container": "it needs a Docker engine (tests/test_container_commands.py)",
     "harness data fetch": "downloading is tested against a server on this machine (tests/test_datasets.py)",
     "harness train": "it trains (tests/test_training.py)",
-    "python scripts/": "it downloads what training needs, or takes it for granted (tests/test_training_set.py, test_card_results.py)",
+    "python scripts/": "it takes for granted what training needs (tests/test_training_set.py, test_card_results.py)",
 }
 """How a command begins -> why it is not run here, and which tests run it."""
 
