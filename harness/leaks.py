@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import LawError
-from harness.interface import Image
+from harness.interface import LUMA, Image
 
 VERSION = 3
 """Of the tiles and of how they are compared; a verdict of another version says nothing."""
@@ -34,7 +34,6 @@ _FREQUENCIES = 8
 _LEAST_RESPONSE = 0.008
 _LEAST_SPREAD = 0.025
 """The least response of a point and standard deviation of a tile, as shares of the sample range."""
-_LUMA = np.array([0.299, 0.587, 0.114])
 _UNIT = 4
 """Places are told in steps of so many pixels."""
 _ALIKE = 4
@@ -71,7 +70,7 @@ def fingerprint(image: Image, peak: int, number: int = 0) -> list[str]:
     from scipy.ndimage import gaussian_filter
 
     gray = image.astype(np.float64) / peak
-    gray = gray @ _LUMA if gray.shape[2] == 3 else gray[:, :, 0]
+    gray = gray @ np.array(LUMA) if gray.shape[2] == 3 else gray[:, :, 0]
     if min(gray.shape) < TILE:
         return []
     smooth = gaussian_filter(gray, 2.0)

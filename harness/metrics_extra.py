@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import HarnessError, MissingDependencyError
-from harness.interface import Image
+from harness.interface import LUMA, Image
 from harness.metrics_pair import Pair
 
 if TYPE_CHECKING:
@@ -62,8 +62,8 @@ def psnr_hvs_m(pair: Pair) -> float:
 def _luma(image: torch.Tensor) -> torch.Tensor:
     if image.shape[1] == 1:
         return image
-    red, green, blue = image[:, 0:1], image[:, 1:2], image[:, 2:3]
-    return 0.299 * red + 0.587 * green + 0.114 * blue  # ITU-R BT.601-7, section 2.5.1
+    red, green, blue = (weight * image[:, number : number + 1] for number, weight in enumerate(LUMA))
+    return red + green + blue
 
 
 def _frame_analytics(name: str, reference: torch.Tensor, decoded: torch.Tensor, pair: Pair) -> float:
