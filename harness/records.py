@@ -186,26 +186,30 @@ class Store:
 
     @contextlib.contextmanager
     def snapshot(self) -> Iterator[None]:
-        """Show, inside, the store as it is now, whatever a run writes meanwhile."""
-        self._db.execute("BEGIN")
+        """Keep, inside, the records as they are now for the two methods below; a run may go on writing.
+
+        They are copied into SQLite's own temporary file: under a rollback journal, who reads keeps others from writing.
+        """
+        with self._explained():
+            self._db.execute("CREATE TEMP TABLE taken AS SELECT * FROM records")
         try:
             yield
         finally:
-            self._db.execute("COMMIT")
+            self._db.execute("DROP TABLE taken")
 
     def further_columns(self) -> dict[str, bool]:
-        """Return each name in the records' `extra`, and whether some value of it is a text."""
+        """Return each name in the snapshot's `extra`, and whether some value of it is a text."""
         found: dict[str, bool] = {}
         with self._explained():
-            for (text,) in self._db.execute("SELECT extra FROM records"):
+            for (text,) in self._db.execute("SELECT extra FROM taken"):
                 for name, value in _load(text).items():
                     found[name] = found.get(name, False) or isinstance(value, str)
         return found
 
     def every_record(self, most: int) -> Iterator[list[Record]]:
-        """Yield all records, so many at a time, then an empty list."""
+        """Yield the snapshot's records, so many at a time, then an empty list."""
         with self._explained():
-            rows = self._db.execute("SELECT * FROM records")
+            rows = self._db.execute("SELECT * FROM taken")
             while chunk := rows.fetchmany(most):
                 yield [_record_of(row) for row in chunk]
         yield []
