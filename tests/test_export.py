@@ -85,7 +85,7 @@ def test_a_table_is_whole_while_another_process_writes(
 def test_a_run_stores_on_while_a_table_is_written_under_a_rollback_journal(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(records, "_on_network", lambda _: True)
+    monkeypatch.setattr(records, "on_network", lambda _: True)
     monkeypatch.setattr(records, "_BUSY_SECONDS", 0.1)
     monkeypatch.setattr(exporting, "_ROWS", 1)
     with Store(tmp_path / "store.sqlite") as run:
