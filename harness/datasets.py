@@ -14,9 +14,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from harness.config import DataConfig
-from harness.errors import DataError, UnknownNameError
+from harness.errors import DataError, ImageError, UnknownNameError
 from harness.folders import cache_folder
-from harness.images import find_images, to_file
+from harness.images import find_images, pixels_sha256, read_image, to_file
 from harness.radar import RadarScale
 
 MIRROR_VARIABLE = "HARNESS_DATA"
@@ -29,7 +29,6 @@ class ImageSource:
     name: str
     path: Path
     sample_bits: int | None = None
-    sha256: str | None = None
     data: bytes | None = field(default=None, repr=False)
     """What the file holds, where a task takes it along to a worker that does not see the file."""
     radar: RadarScale | None = None
@@ -80,13 +79,26 @@ def _checked(name: str, data: DataConfig, file: str) -> ImageSource:
         path = _made(name, data, file)
     if path is None:
         raise DataError(f"the data set {name!r} lacks {file}. {how_to_get(name, data)}")
-    found = file_sha256(path)
+    found = _digest(path, data)
     if not found.startswith(data.files[file]):
         raise DataError(
             f"{path} of the data set {name!r} has sha256 {found[:16]}..., expected {data.files[file][:16]}...: "
             "another file, or a damaged one. Remove it and fetch it again."
         )
-    return ImageSource(file, path, data.bits_of.get(file, data.sample_bits), data.files[file], radar=data.radar)
+    return ImageSource(file, path, data.bits_of.get(file, data.sample_bits), radar=data.radar)
+
+
+def _digest(path: Path, data: DataConfig) -> str:
+    """Return the sha256 that `files` holds a file to.
+
+    Of the pixels where they are made here, because libraries that write the same pixels may write other files.
+    """
+    if not data.generator:
+        return file_sha256(path)
+    try:
+        return read_image(path).fingerprint
+    except ImageError as error:
+        raise DataError(f"{error} Remove it: it is made again when it is asked for.") from error
 
 
 def _made(name: str, data: DataConfig, file: str) -> Path:
@@ -99,17 +111,17 @@ def _made(name: str, data: DataConfig, file: str) -> Path:
 
     assert data.generator is not None  # noqa: S101 - the caller looked
     assert data.radar is not None  # noqa: S101 - the configuration holds a generator to it
+    pixels = scene(data.generator, data.radar, list(data.files).index(file))
+    if (found := pixels_sha256(pixels)) != data.files[file]:
+        raise DataError(
+            f"the pixels of the scene {file} of the data set {name!r} come out with sha256 {found[:16]}..., expected "
+            f"{data.files[file][:16]}...: the table is not that of its hashes, or numpy is another version."
+        )
     path = cache_folder() / "data" / name / file
     partial = path.with_name(f"{os.getpid()}-{path.name}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        to_file(scene(data.generator, data.radar, list(data.files).index(file)), partial)
-        if (found := file_sha256(partial)) != data.files[file]:
-            partial.unlink()
-            raise DataError(
-                f"the scene {file} of the data set {name!r} comes out with sha256 {found[:16]}..., expected "
-                f"{data.files[file][:16]}...: the table is not that of its hashes, or numpy is another version."
-            )
+        to_file(pixels, partial)
         partial.replace(path)
     except OSError as error:
         raise DataError(f"the scene {path} cannot be written: {error.strerror}.") from error
@@ -159,10 +171,10 @@ def _fetch_one(name: str, data: DataConfig, file: str) -> Path:
 
     here = next((place for place in places(name, data, file) if place.is_file()), None)
     expected = data.files[file]
-    if here and file_sha256(here).startswith(expected):
-        return here
     if data.generator:
         return _checked(name, data, file).path
+    if here and file_sha256(here).startswith(expected):
+        return here
     if not data.url:
         raise DataError(f"the data set {name!r} cannot be downloaded. {how_to_get(name, data)}")
     pooch.get_logger().setLevel("ERROR")

@@ -18,7 +18,7 @@ from harness.config import Config, SuiteConfig
 from harness.datasets import ImageSource
 from harness.errors import DataError
 from harness.images import TestImage, read_image, to_file
-from harness.interface import Image
+from harness.interface import LUMA, Image
 from harness.plan import Request
 from harness.published import read_curve
 from harness.recipes import FigureRecipe, recipe
@@ -151,13 +151,13 @@ def _write_gray(sources: Iterable[ImageSource], folder: Path) -> None:
 
 
 def gray8(image: TestImage) -> Image:
-    """Return an image in 8-bit gray, (height, width, 1): BT.601-7 luma of RGB, other depths scaled to 0..255.
+    """Return an image in 8-bit gray, (height, width, 1): BT.601 luma of RGB, other depths scaled to 0..255.
 
     Rounded to the nearest value: cutting off instead would darken every sample by half a level.
     """
     samples = image.pixels.astype(np.float64)
     if samples.shape[2] == 3:
-        samples = samples @ np.array([[0.299], [0.587], [0.114]])
+        samples = samples @ np.array(LUMA)[:, None]
     gray: Image = np.ascontiguousarray(np.rint(samples * (255 / image.peak)).astype(np.uint8))
     return gray
 

@@ -1,10 +1,11 @@
-"""Folders of the user's that hold what can be made or fetched again."""
+"""Folders: those of the user's that hold what can be made or fetched again, and which lie on the network."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
+_NETWORK_FILE_SYSTEMS = ("nfs", "nfs4", "cifs", "smb3", "smbfs", "fuse.sshfs", "lustre", "beegfs", "gpfs", "9p")
 CACHE_VARIABLE = "HARNESS_CACHE"
 WEIGHTS_VARIABLE = "HARNESS_WEIGHTS"
 
@@ -22,3 +23,13 @@ def weights_folder() -> Path:
     """Return the folder for weights trained here: $HARNESS_WEIGHTS, else one in the cache."""
     folder = os.environ.get(WEIGHTS_VARIABLE)
     return Path(folder) if folder else cache_folder() / "weights"
+
+
+def on_network(path: Path) -> bool:
+    """Tell whether a path is on a network file system, where WAL's shared memory does not work (sqlite.org/wal)."""
+    import psutil
+
+    parents = [str(parent) for parent in path.resolve().parents]
+    mounts = {part.mountpoint: part.fstype for part in psutil.disk_partitions(all=True)}
+    kind = next((mounts[parent] for parent in parents if parent in mounts), "")
+    return kind in _NETWORK_FILE_SYSTEMS

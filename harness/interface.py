@@ -35,6 +35,9 @@ Setting: TypeAlias = int | float
 FORMATS = ("rgb8", "gray8", "gray16")
 """The kinds of image there are, as a codec names those it takes."""
 
+LUMA = (0.299, 0.587, 0.114)
+"""Weights of red, green and blue in luma, full range (ITU-R BT.601-7, section 2.5.1)."""
+
 MAX_PIXELS = 2**28
 """No image of more pixels (height x width) is read, encoded or decoded: 268 megapixels."""
 

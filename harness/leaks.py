@@ -5,6 +5,9 @@ difference of Gaussians), so a crop has the same tiles; each becomes 63 signs of
 A flip or a quarter turn changes those signs in a known way, so eight orientations of every tile are compared. Tiles
 without structure are left out: skies and walls are alike everywhere. One matching tile says nothing; several that
 lie in one training image as they lie in the test image are no chance (docs/fairness.md: what was measured).
+
+Where nothing else is said of a number below, it was chosen by trial on photographs: so that changed copies are found
+and other photographs are not. A change of one of them is a new `VERSION`.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import LawError
-from harness.interface import Image
+from harness.interface import LUMA, Image
 
 VERSION = 3
 """Of the tiles and of how they are compared; a verdict of another version says nothing."""
@@ -27,20 +30,30 @@ TILE = 64
 MOST_TILES = 4096
 """Tiles of one image at most: those of the strongest points."""
 MOST_DIFFERENT = 4
-"""Signs, of 63, in which matching tiles may differ."""
+"""Signs, of 63, in which matching tiles may differ.
+
+Were signs fair and independent, two tiles would match by chance once in 1.4e13: 2^63 over the sum of 63 choose 0..4.
+They are not, so one match proves nothing; the number was chosen by trial.
+"""
 MATCHES_NEEDED = 3
 """Matching tiles, all moved alike, from which on an image counts as trained on."""
 _FREQUENCIES = 8
+"""Of the DCT, down and across: 8 x 8 without the mean are 63 signs, which fit into 64 bits."""
+_SMOOTH = 2.0
+"""Standard deviation, in pixels, of the blur before the DCT: half of the 4 pixels over which means are then taken."""
+_BLOB = (5.0, 10.0)
+"""Standard deviations, in pixels, of the two Gaussians whose difference finds points."""
+_APART = 17
+"""Height and width, in pixels, of the window in which a point is the strongest one."""
 _LEAST_RESPONSE = 0.008
 _LEAST_SPREAD = 0.025
 """The least response of a point and standard deviation of a tile, as shares of the sample range."""
-_LUMA = np.array([0.299, 0.587, 0.114])
 _UNIT = 4
 """Places are told in steps of so many pixels."""
 _ALIKE = 4
-"""Width, in those steps, of the cells in which moves are counted as equal."""
+"""Width, in those steps, of the cells in which moves are counted as equal; they overlap by half."""
 _AT_ONCE = 2**15
-"""Training tiles that are compared in one go."""
+"""Training tiles that are compared in one go: it bounds memory and changes no verdict."""
 _DIGITS = 30
 """Hexadecimal digits of a tile: 16 of its signs, 6 of its image's number, 4 of its row, 4 of its column."""
 NUMBER = slice(16, 22)
@@ -71,10 +84,10 @@ def fingerprint(image: Image, peak: int, number: int = 0) -> list[str]:
     from scipy.ndimage import gaussian_filter
 
     gray = image.astype(np.float64) / peak
-    gray = gray @ _LUMA if gray.shape[2] == 3 else gray[:, :, 0]
+    gray = gray @ np.array(LUMA) if gray.shape[2] == 3 else gray[:, :, 0]
     if min(gray.shape) < TILE:
         return []
-    smooth = gaussian_filter(gray, 2.0)
+    smooth = gaussian_filter(gray, _SMOOTH)
     found = []
     for row, column in _points(gray):
         tile = _tile(smooth, row, column)
@@ -137,8 +150,9 @@ def _points(gray: NDArray[np.float64]) -> list[tuple[int, int]]:
     """Return (row, column) of the strongest blobs, far enough from the edges for a tile, strongest first."""
     from scipy.ndimage import gaussian_filter, maximum_filter
 
-    response = np.abs(gaussian_filter(gray, 5.0) - gaussian_filter(gray, 10.0))
-    peak = (response == maximum_filter(response, 17)) & (response > _LEAST_RESPONSE)
+    narrow, wide = (gaussian_filter(gray, width) for width in _BLOB)
+    response = np.abs(narrow - wide)
+    peak = (response == maximum_filter(response, _APART)) & (response > _LEAST_RESPONSE)
     half = TILE // 2
     inside = np.zeros_like(peak)
     inside[half : gray.shape[0] - half + 1, half : gray.shape[1] - half + 1] = True

@@ -17,12 +17,10 @@ from numpy.typing import NDArray
 
 from harness import metrics_extra as extra
 from harness.errors import UnknownNameError, UsageError
-from harness.interface import FORMATS, Image, image_format
+from harness.interface import FORMATS, LUMA, Image, image_format
 from harness.metrics_pair import MS_SSIM_SMALLEST_SIDE, WINDOW_SIDE, Pair
 from harness.radar import RadarScale
 
-_LUMA = np.array([0.299, 0.587, 0.114])
-"""Weights of red, green and blue in Y, full range (ITU-R BT.601-7, section 2.5.1)."""
 _BLOCK = 2**15
 """Rows squared at a time: a block stays in the processor's cache."""
 _GRAY = ("gray8", "gray16")
@@ -86,7 +84,7 @@ def _psnr_y(pair: Pair) -> float:
     if pair.reference.shape[2] == 1:
         return _psnr(pair)
     errors = pair.planes.difference.reshape(-1, 3)
-    return _decibels(_sum_of_squares(errors, _LUMA) / len(errors), pair.peak)
+    return _decibels(_sum_of_squares(errors, np.array(LUMA)) / len(errors), pair.peak)
 
 
 def _sum_of_squares(errors: NDArray[np.float32], weights: NDArray[np.float64] | None = None) -> float:

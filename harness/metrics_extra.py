@@ -16,21 +16,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import HarnessError, MissingDependencyError
-from harness.interface import Image
+from harness.interface import LUMA, Image
 from harness.metrics_pair import Pair
 
 if TYPE_CHECKING:
     import torch
 
 VMAF_SMALLEST_SIDE = 17
-"""libvmaf ends without a word on smaller frames."""
+"""On frames of 16 pixels a side libvmaf dies of a segmentation fault (tried with ffmpeg), on 17 it does not."""
 ENL_WINDOW_SIDE = 15
-"""Pixels; the window in which a radar image is judged to be homogeneous."""
+"""Pixels; the window in which a radar image is judged to be homogeneous.
+
+A choice: 225 samples, were they independent and Gaussian, give a variance to sqrt(2 / 224), about 9 %.
+"""
 
 _HOMOGENEOUS = 0.3
-"""The largest coefficient of variation (standard deviation / mean) of what is homogeneous."""
+"""The largest coefficient of variation (standard deviation / mean) of what is homogeneous: a choice."""
 _NO_SPECKLE = 1e-9
-"""The squared coefficient of variation that counts as none: rounding leaves as much."""
+"""The squared coefficient of variation that counts as none: rounding leaves as much.
+
+The filter adds up along rows and columns, so a window keeps rounding of its bright neighbours, of the order of 1e-16 x
+(brightest / mean)^2 in float64. That is up to 1e-9 at 35 dB, the range of the scenes made here; tried: 5e-10.
+"""
 _VMAF_SECONDS = 600
 _VMAF_MODEL = "vmaf_v0.6.1"
 
@@ -62,8 +69,8 @@ def psnr_hvs_m(pair: Pair) -> float:
 def _luma(image: torch.Tensor) -> torch.Tensor:
     if image.shape[1] == 1:
         return image
-    red, green, blue = image[:, 0:1], image[:, 1:2], image[:, 2:3]
-    return 0.299 * red + 0.587 * green + 0.114 * blue  # ITU-R BT.601-7, section 2.5.1
+    red, green, blue = (weight * image[:, number : number + 1] for number, weight in enumerate(LUMA))
+    return red + green + blue
 
 
 def _frame_analytics(name: str, reference: torch.Tensor, decoded: torch.Tensor, pair: Pair) -> float:

@@ -4,6 +4,9 @@ Speckle is that of the fully developed model (Goodman, J. Opt. Soc. Am. 66(11), 
 fields, blurred by the point response, their powers averaged over the looks. So the intensity over ground of one
 backscatter follows a Gamma law whose shape is the number of looks, and neighbouring pixels share speckle, as in
 detected products that are sampled finer than they resolve.
+
+The ground is a model without a source: its areas, shares, periods and decibels were chosen to have something of each
+kind in a scene, and none is fitted to a product.
 """
 
 from __future__ import annotations
@@ -17,9 +20,10 @@ from harness.radar import RadarScale, SceneTable
 Plane = NDArray[np.float64]
 
 _FIELD_PIXELS = 1800
-"""The mean area of a field."""
+"""The mean area of a field: some 36 fields in a scene of 256x256."""
 _LAND, _LAND_SPREAD, _WATER = -11.0, 3.0, -22.0
-"""Mean backscatter of fields, its standard deviation between them, and that of calm water, in dB (C band, VV)."""
+"""Mean backscatter of fields, its standard deviation between them, and that of calm water, in dB: chosen, as
+for C band in VV."""
 
 
 def scene(table: SceneTable, scale: RadarScale, number: int) -> Image:
@@ -77,7 +81,7 @@ def _fields(random: np.random.Generator, rows: Plane, columns: Plane) -> NDArray
     """Return which field each pixel belongs to: the nearest of random centres, all stretched one way."""
     from scipy.spatial import cKDTree
 
-    side = len(rows)
+    side = len(rows)  # centres lie up to a tenth of it outside: on (1.2 side)^2 = 1.44 side^2
     angle, stretch = random.uniform(0, np.pi), random.uniform(1, 2.5)
     centres = random.uniform(-0.1 * side, 1.1 * side, (max(4, int(1.44 * side**2 / _FIELD_PIXELS)), 2))
 

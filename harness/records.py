@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from harness.errors import StoreError
+from harness.folders import on_network
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,7 +36,6 @@ STATUSES = (
 STORE_VERSION = 2
 _BUSY_SECONDS, _CHUNK, _FRAME_ROWS = 60, 500, 20_000
 _Item = TypeVar("_Item")
-_NETWORK_FILE_SYSTEMS = ("nfs", "nfs4", "cifs", "smb3", "smbfs", "fuse.sshfs", "lustre", "beegfs", "gpfs", "9p")
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ class Store:
                 f"the store {self.path} has version {version}, this harness writes version {STORE_VERSION}. "
                 "Move it away, or name another folder with --results."
             )
-        self._db.execute(f"PRAGMA journal_mode = {'DELETE' if _on_network(self.path) else 'WAL'}")
+        self._db.execute(f"PRAGMA journal_mode = {'DELETE' if on_network(self.path) else 'WAL'}")
         self._db.execute("PRAGMA synchronous = NORMAL")
 
     @contextlib.contextmanager
@@ -152,7 +152,7 @@ class Store:
     def _explained(self) -> Iterator[None]:
         try:
             yield
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
             raise StoreError(f"the store {self.path} cannot be used: {error}. {_advice(error)}") from error
         except OSError as error:
             raise StoreError(f"the results folder {self.path.parent} cannot be written: {error.strerror}.") from error
@@ -168,7 +168,8 @@ class Store:
         for chunk in _chunks(fingerprints):
             rows = self._select("records", "fingerprint", chunk)
             found = {row[0]: row for row in rows}
-            yield from (_record_of(found[key]) for key in chunk if key in found)
+            with self._explained():
+                yield from (_record_of(found[key]) for key in chunk if key in found)
 
     def finished(self, fingerprints: Iterable[str]) -> set[str]:
         """Return which records need not be measured again: those that are there, did not fail and were not refused."""
@@ -181,31 +182,34 @@ class Store:
         """Return every file that a codec is known to have made of an image."""
         query = "SELECT * FROM encodes WHERE pixels = ? AND codec = ? ORDER BY setting"
         with self._explained():
-            rows = self._db.execute(query, (pixels, codec)).fetchall()
-        return tuple(_encode_of(row) for row in rows)
+            return tuple(_encode_of(row) for row in self._db.execute(query, (pixels, codec)))
 
     @contextlib.contextmanager
     def snapshot(self) -> Iterator[None]:
-        """Show, inside, the store as it is now, whatever a run writes meanwhile."""
-        self._db.execute("BEGIN")
+        """Keep, inside, the records as they are now for the two methods below; a run may go on writing.
+
+        They are copied into SQLite's own temporary file: under a rollback journal, who reads keeps others from writing.
+        """
+        with self._explained():
+            self._db.execute("CREATE TEMP TABLE taken AS SELECT * FROM records")
         try:
             yield
         finally:
-            self._db.execute("COMMIT")
+            self._db.execute("DROP TABLE taken")
 
     def further_columns(self) -> dict[str, bool]:
-        """Return each name in the records' `extra`, and whether some value of it is a text."""
+        """Return each name in the snapshot's `extra`, and whether some value of it is a text."""
         found: dict[str, bool] = {}
         with self._explained():
-            for (text,) in self._db.execute("SELECT extra FROM records"):
+            for (text,) in self._db.execute("SELECT extra FROM taken"):
                 for name, value in _load(text).items():
                     found[name] = found.get(name, False) or isinstance(value, str)
         return found
 
     def every_record(self, most: int) -> Iterator[list[Record]]:
-        """Yield all records, so many at a time, then an empty list."""
+        """Yield the snapshot's records, so many at a time, then an empty list."""
         with self._explained():
-            rows = self._db.execute("SELECT * FROM records")
+            rows = self._db.execute("SELECT * FROM taken")
             while chunk := rows.fetchmany(most):
                 yield [_record_of(row) for row in chunk]
         yield []
@@ -216,7 +220,7 @@ class Store:
             return self._db.execute(f"SELECT * FROM {table} WHERE {column} IN ({marks})", keys).fetchall()  # noqa: S608
 
 
-def _advice(error: sqlite3.Error) -> str:
+def _advice(error: Exception) -> str:
     """Return what a user can do about an error of SQLite (sqlite.org/rescode.html)."""
     name = getattr(error, "sqlite_errorname", "")
     if name.startswith(("SQLITE_FULL", "SQLITE_IOERR")):
@@ -252,18 +256,11 @@ def _encode_of(row: Sequence[Any]) -> Encode:
 
 
 def _load(text: str) -> dict[str, Any]:
-    loaded = json.loads(text)
+    try:
+        loaded = json.loads(text)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise sqlite3.DatabaseError(f"it holds {str(text)[:40]!r} where JSON belongs") from error
     return loaded if isinstance(loaded, dict) else {}
-
-
-def _on_network(path: Path) -> bool:
-    """Tell whether a path is on a network file system, where WAL's shared memory does not work (sqlite.org/wal)."""
-    import psutil
-
-    parents = [str(parent) for parent in path.resolve().parents]
-    mounts = {part.mountpoint: part.fstype for part in psutil.disk_partitions(all=True)}
-    kind = next((mounts[parent] for parent in parents if parent in mounts), "")
-    return kind in _NETWORK_FILE_SYSTEMS
 
 
 def to_frame(records: Iterable[Record]) -> pd.DataFrame:

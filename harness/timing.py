@@ -150,13 +150,18 @@ def time_run(request: Request, repeats: int, allow_busy: bool) -> Run:
     """Time what a request's records chose, after measuring what is missing; the report then shows speed.
 
     Raises:
-        UsageError: the request is wrong, or the machine is busy.
+        UsageError: the request is wrong or names a cluster, or the machine is busy.
     """
     from tqdm.auto import tqdm
 
+    if request.scheduler:
+        raise UsageError(
+            "times are taken on this machine, never on a cluster: leave out --scheduler. What `harness bench "
+            "--scheduler` stored below the same --results is not measured again."
+        )
     run = bench(request)
     busy = require_idle(allow_busy)
-    plan = make_plan(request, device_for(request.device, request.scheduler))
+    plan = make_plan(request, device_for(request.device))
     with Store(request.results / STORE_NAME) as store:
         total = sum(len(_files(task, store)) for task in plan.tasks)
         for record in tqdm(time_subjects(_subjects(plan, store), repeats, busy), total=total, unit="record"):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import csv
+import logging
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,10 +27,12 @@ if TYPE_CHECKING:
     from harness.models._train import Machines
 
 PACK_INDEX = "pack_index.csv"
-"""A table beside or above training images: the columns file, source and licence are read, where there is one."""
+"""A table in the folder of training images or above it: file, source, licence and sample_bits are read from it."""
 WORK = "training"
 """The folder of checkpoints, below that of the weights."""
 _ESTIMATE_STEPS = 3
+_FEW_BITS_PEAK = 4095
+"""The greatest sample of 12 bits: what detectors write into 16-bit files."""
 
 
 @dataclass(frozen=True)
@@ -48,17 +51,21 @@ class TrainingSet:
 
 
 def read_training_set(folder: Path) -> TrainingSet:
-    """Return every image below a folder, with its source and licence from the folder's index.
+    """Return every image below a folder, with source, licence and `sample_bits` from the folder's index.
 
     Raises:
-        DataError: there is no such folder, or no image in it.
+        DataError: there is no such folder, no image in it, or its index says `sample_bits` that cannot be.
     """
     if not folder.is_dir():
         raise DataError(
             f"there is no folder {folder} with training images. Name one with --data, or mount it and set "
             "HARNESS_DATA to the folder that holds train/."
         )
-    return _read(from_folder(folder), _index(folder), {"from": folder.name})
+    index = _index(folder)
+    files = [replace(file, sample_bits=_declared_bits(index, file.path)) for file in from_folder(folder)]
+    found = _read(files, index, {"from": folder.name})
+    _warn_of_few_bits(folder, files, found.images)
+    return found
 
 
 def training_set_of(name: str, data: DataConfig) -> TrainingSet:
@@ -93,6 +100,31 @@ def _index(folder: Path) -> dict[str, dict[str, str]]:
         return {}
     with path.open(newline="", encoding="utf-8") as file:
         return {row["file"]: row for row in csv.DictReader(file)}
+
+
+def _declared_bits(index: Mapping[str, Mapping[str, str]], path: Path) -> int | None:
+    text = index.get(path.name, {}).get("sample_bits") or ""
+    if not text:
+        return None
+    if not (text.isdecimal() and 2 <= int(text) <= 16):
+        raise DataError(f"{PACK_INDEX} says sample_bits = {text!r} of {path.name}; it is a whole number from 2 to 16.")
+    return int(text)
+
+
+def _warn_of_few_bits(folder: Path, files: Sequence[ImageSource], images: Sequence[TrainingImage]) -> None:
+    """Warn where 16-bit files whose bits nobody declared look as if they held 12 bits or fewer."""
+    pairs = zip(files, images, strict=True)
+    unsaid = [image for file, image in pairs if not file.sample_bits and image.pixels.dtype == np.uint16]
+    greatest = max((int(image.pixels.max()) for image in unsaid), default=_FEW_BITS_PEAK + 1)
+    if greatest <= _FEW_BITS_PEAK:
+        logging.getLogger("harness").warning(
+            "no sample of the %d 16-bit images in %s is above %d, and they are taken as 16 bits: say in the column "
+            "sample_bits of %s how many carry the image, or the leak check will not know them again",
+            len(unsaid),
+            folder,
+            greatest,
+            PACK_INDEX,
+        )
 
 
 def missing_orders(

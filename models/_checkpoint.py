@@ -13,11 +13,11 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from harness import leaks
 from harness.errors import DataError
@@ -47,7 +47,7 @@ class Card(BaseModel):
     """Training sources: name, licence, attribution where one is due."""
     validation: Sequence[str]
     """Names of the images that were kept aside."""
-    fingerprints: str
+    fingerprints: Annotated[str, Field(pattern=r"^[0-9a-f]+\.fingerprints$")]
     """The file beside the card that holds the perceptual fingerprints of all training and validation images
     (harness/leaks.py), gzipped: a line with their version, then one a line; cards of one training set share it."""
     seed: int

@@ -11,12 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import DataError
-from harness.interface import Image
+from harness.interface import LUMA, Image
 from harness.models._recipe import Recipe
 from harness.tensors import normalised
-
-LUMA = (0.299, 0.587, 0.114)
-"""BT.601 weights of red, green and blue, for gray networks trained on colour images."""
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,8 @@ from typing import Any
 
 LEVELS = 3
 """Halvings of the lattice: the first pass codes every 8th row and column."""
+MOST_LEVELS = 5
+"""As many as a recipe may ask for, and as a checkpoint may say."""
 
 _DIAGONAL = ((-1, -1), (-1, 1), (1, -1), (1, 1))
 _STRAIGHT = ((-1, 0), (1, 0), (0, -1), (0, 1))

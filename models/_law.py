@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import BadStreamError
-from harness.models._lattice import margin, neighbours, passes, weighted_sum
+from harness.models._lattice import MOST_LEVELS, margin, neighbours, passes, weighted_sum
 from harness.models._laws import FIXED_BITS, LARGEST, LatentDecoder, LatentEncoder, bank, estimated_bits
 from harness.stream import STEPS_PER_OCTAVE
 
@@ -79,8 +79,14 @@ class Law:
 
     @staticmethod
     def from_arrays(packed: Mapping[str, Integers]) -> Law:
-        """Return the law whose `arrays` these are."""
+        """Return the law whose `arrays` these are.
+
+        Raises:
+            ValueError: they are not.
+        """
         levels, *edges = (int(one) for one in packed["edges"])
+        if not 0 <= levels <= MOST_LEVELS:
+            raise ValueError(f"a law of {levels} levels; there are at most {MOST_LEVELS}")
         ends = np.cumsum([len(one.offsets) for one in passes(levels)])[:-1]
         own, means = (tuple(np.split(packed[name], ends, axis=1)) for name in ("own", "means"))
         return Law(levels, tuple(edges), packed["families"], packed["bases"], own, means, packed["cross"])

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
 
 from harness.errors import ConfigError
+from harness.models._lattice import LEVELS, MOST_LEVELS
 from harness.models._shape import Shape
 
 
@@ -62,7 +63,7 @@ class Recipe(BaseModel):
     """Greatest norm of all gradients."""
     seed: int = 0
 
-    levels: Annotated[int, Field(ge=0, le=5)] = 3
+    levels: Annotated[int, Field(ge=0, le=MOST_LEVELS)] = LEVELS
     """Halvings of the lattice of the law's coding passes; 0: each channel has one scale (factorised)."""
     first_step: Mapping[str, float] = {}
     """Target ratio -> the first quantisation step, in gray levels of 8 bits; between them in proportion."""

@@ -6,7 +6,6 @@ import csv
 import ctypes
 import logging
 import math
-import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint, Timer
 from torch import Tensor
 
 from harness.errors import DataError
+from harness.models._bar import bars
 from harness.models._coder import Coder
 from harness.models._context import ContextModel
 from harness.models._data import Crops, TrainingImage
@@ -258,16 +258,6 @@ def quiet() -> Iterator[None]:
         log.setLevel(level)
 
 
-def _bars(wanted: bool) -> list[Callback]:
-    """Return the progress bar that fits where this runs: a notebook's own, else rich's."""
-    from lightning.pytorch.callbacks import RichProgressBar, TQDMProgressBar
-
-    if not wanted:
-        return []
-    in_notebook = "ipykernel" in sys.modules
-    return [TQDMProgressBar() if in_notebook else RichProgressBar()]
-
-
 def _trainer(module: TrainingModule, watch: Watch, job: Job) -> lightning.Trainer:
     machines = job.machines
     checkpoints = ModelCheckpoint(
@@ -288,7 +278,7 @@ def _trainer(module: TrainingModule, watch: Watch, job: Job) -> lightning.Traine
         max_epochs=1,
         limit_train_batches=module.last_step * module.micro_batches,
         accumulate_grad_batches=module.micro_batches,
-        callbacks=[watch, Timer(), checkpoints, *_bars(job.bar)],
+        callbacks=[watch, Timer(), checkpoints, *bars(job.bar)],
         enable_progress_bar=job.bar,
         enable_model_summary=False,
         logger=False,

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-import sqlite3
-import subprocess
-import time
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +21,8 @@ from harness.planner import make_plan
 from harness.tasks import Task, metrics_key
 from tests.bench_runs import PLUGINS, BenchRun, assert_same, bench, crops, facts, tiny_config
 from tests.clusters import PATIENCE_SECONDS, Cluster
-from tests.command import PROGRAM, call, environment
+from tests.command import call
+from tests.running import Running, start_bench
 
 IMAGES = 6
 RATIOS = "2,3,4,6"
@@ -62,65 +59,64 @@ def alone(tmp_path_factory: pytest.TempPathFactory, asked: list[str], config: Pa
     return bench(tmp_path_factory.mktemp("alone"), *asked, "--jobs", "2", config=config)
 
 
-def start_bench(results: Path, asked: list[str], config: Path, *options: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [PROGRAM, "--config", config, "bench", "--suite", "tiny", "--results", results, *asked, *options],
-        env=environment(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+@pytest.fixture
+def start(asked: list[str], config: Path) -> Iterator[Callable[..., Running]]:
+    """A function that starts a run with further options; whatever a failed test leaves is killed."""
+    begun: list[Running] = []
+
+    def begin(results: Path, *options: str) -> Running:
+        begun.append(start_bench(results, *asked, *options, config=config))
+        return begun[-1]
+
+    yield begin
+    for running in begun:
+        running.kill()
 
 
-def stored(results: Path) -> int:
-    """Return how many records the store holds."""
-    if not (results / "store.sqlite").exists():
-        return 0
-    with closing(sqlite3.connect(f"file:{results / 'store.sqlite'}?mode=ro", uri=True, timeout=20)) as database:
-        try:
-            return int(database.execute("SELECT count(*) FROM records").fetchone()[0])
-        except sqlite3.OperationalError:
-            return 0
-
-
-def wait_for_records(results: Path, number: int, process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while stored(results) < number and process.poll() is None:
-        assert time.monotonic() < deadline, "the run stores nothing"
-        time.sleep(0.02)
+@pytest.fixture
+def again(asked: list[str], config: Path) -> Callable[..., BenchRun]:
+    """A function that runs the same command on this machine, to its end."""
+    return lambda results, *options: bench(results, *asked, *options, config=config)
 
 
 @pytest.mark.slow
 def test_a_worker_that_is_killed_in_the_middle_costs_no_record_and_makes_none_twice(
-    cluster: Cluster, tmp_path: Path, asked: list[str], config: Path, alone: BenchRun
+    cluster: Cluster,
+    start: Callable[..., Running],
+    again: Callable[..., BenchRun],
+    tmp_path: Path,
+    alone: BenchRun,
 ) -> None:
     cluster.start_scheduler()
     doomed = cluster.start_worker()
     cluster.start_worker()
     results = tmp_path / "results"
-    process = start_bench(results, asked, config, "--scheduler", cluster.address)
-    wait_for_records(results, RECORDS // 4, process)
+    running = start(results, "--scheduler", cluster.address)
+    running.wait_for_records(RECORDS // 4)
     os.kill(doomed.pid, signal.SIGKILL)
-    at_the_kill = stored(results)
-    _, errors = process.communicate(timeout=PATIENCE_SECONDS)
-    assert process.returncode == 0, errors
+    at_the_kill = running.stored()
+    _, errors = running.process.communicate(timeout=PATIENCE_SECONDS)
+    assert running.process.returncode == 0, errors
     assert 0 < at_the_kill < RECORDS
     assert f"{RECORDS}/{RECORDS}" in errors  # the bar counts what comes from the cluster
-    again = bench(results, *asked, config=config)  # nothing is left to do: it only reports
-    assert again.manifest["measured_now"] == RECORDS
-    assert not again.frame.duplicated(["image", "codec", "protocol", "target_ratio"]).any()
-    assert len(again.frame) == stored(results) == RECORDS
-    assert_same(facts(again.frame), facts(alone.frame))
+    reported = again(results)  # nothing is left to do
+    assert reported.manifest["measured_now"] == RECORDS
+    assert not reported.frame.duplicated(["image", "codec", "protocol", "target_ratio"]).any()
+    assert len(reported.frame) == running.stored() == RECORDS
+    assert_same(facts(reported.frame), facts(alone.frame))
 
 
 @pytest.mark.slow
 def test_images_are_shipped_to_a_worker_that_comes_late(
-    cluster: Cluster, tmp_path: Path, asked: list[str], config: Path, alone: BenchRun
+    cluster: Cluster,
+    start: Callable[..., Running],
+    again: Callable[..., BenchRun],
+    tmp_path: Path,
+    alone: BenchRun,
 ) -> None:
     cluster.start_scheduler()
     results = tmp_path / "results"
-    options = ("--scheduler", cluster.address, "--ship-images", "--limit", "2")
-    process = start_bench(results, asked, config, *options)
+    process = start(results, "--scheduler", cluster.address, "--ship-images", "--limit", "2").process
     assert process.stderr is not None
     said = next(line for line in process.stderr if "workers yet" in line)
     advice = f"To start one: dask worker {cluster.address} --nthreads 1"
@@ -128,18 +124,18 @@ def test_images_are_shipped_to_a_worker_that_comes_late(
     cluster.start_worker()
     _, errors = process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode == 0, errors
-    found = bench(results, *asked, "--limit", "2", config=config).frame
+    found = again(results, "--limit", "2").frame
     assert_same(facts(found), facts(alone.frame[alone.frame["image"].isin(found["image"])]))
 
 
 @pytest.mark.slow
 def test_a_gpu_task_goes_to_a_worker_that_offers_one_or_says_that_none_does(
-    cluster: Cluster, images: Path, tmp_path: Path, asked: list[str], config: Path
+    cluster: Cluster, start: Callable[..., Running], images: Path, tmp_path: Path
 ) -> None:
     cluster.start_scheduler()
     cluster.start_worker()
-    wanted = (*asked, "--limit", "1", "--scheduler", cluster.address, "--device", "cuda")
-    refusal = start_bench(tmp_path / "refused", asked, config, *wanted[len(asked) :])
+    options = ("--limit", "1", "--scheduler", cluster.address, "--device", "cuda")
+    refusal = start(tmp_path / "refused", *options).process
     _, errors = refusal.communicate(timeout=PATIENCE_SECONDS)
     assert refusal.returncode == 2, errors
     assert "none of the 1 workers offers one" in errors.splitlines()[-1]

@@ -7,11 +7,15 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from harness.container import run as running
 from harness.container.build import Recipe, build_arguments
 from harness.container.connection import refusal
 from harness.errors import UsageError
@@ -170,6 +174,55 @@ def test_a_limit_that_is_no_size_is_refused(option: str, size: str) -> None:
 def test_a_run_in_a_container_says_where_the_host_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HARNESS_HOST_RESULTS", "/home/me/results")
     assert where_on_host(Path("/results/a-run")) == "On the host: /home/me/results/a-run"
+
+
+class StubContainer:
+    """A bench that says on one stream where its report is, and on the other how far it is."""
+
+    def attach(self, **_: object) -> list[tuple[bytes | None, bytes | None]]:
+        return [(b"The report is /results/a/report.md\n", None), (None, b"3/4 records\n")]
+
+    def wait(self) -> dict[str, int]:
+        return {"StatusCode": 0}
+
+    def start(self) -> None: ...
+
+    def remove(self, **_: object) -> None: ...
+
+
+class StubEngine:
+    """As much of an engine as a run asks for; remembers what it was told to make."""
+
+    def __init__(self) -> None:
+        self.images = self.containers = self
+        self.asked: dict[str, Any] = {}
+
+    def get(self, name: str) -> SimpleNamespace:
+        return SimpleNamespace(id="sha256:0", attrs={})
+
+    def info(self) -> dict[str, int]:
+        return {"MemTotal": 2**30}
+
+    def create(self, **asked: Any) -> StubContainer:
+        self.asked = asked
+        return StubContainer()
+
+
+@pytest.mark.parametrize("aside", [True, False])
+def test_only_a_run_whose_results_stay_says_where_they_are(
+    aside: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
+    engine = StubEngine()
+    told: list[tuple[bytes, bytes]] = []
+    monkeypatch.setattr(running, "connected", lambda: nullcontext(engine))
+    job = running.Job(("bench",), tmp_path / "results", gpus="none", aside=aside)
+    status = running.run(job, lambda *streams: told.append(streams), print)
+    assert status == 0
+    out, error = map(b"".join, zip(*told, strict=True))
+    assert out == (b"" if aside else b"The report is /results/a/report.md\n")
+    assert error == b"3/4 records\n"
+    assert ("HARNESS_HOST_RESULTS" in engine.asked["environment"]) is not aside
 
 
 def test_a_run_outside_a_container_says_nothing_of_hosts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

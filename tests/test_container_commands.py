@@ -111,6 +111,7 @@ def test_two_containers_and_this_machine_make_the_same_files_and_pixels(image: s
     assert said.status == 0, said.err
     lines = said.out.splitlines()
     assert [line.split()[0] for line in lines] == ["codec", "jpeg-444", "png"]
+    assert "On the host" not in said.err
     assert all(line.count("1 of 1") == 4 for line in lines[1:]), said.out
 
 

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from harness import export as exporting
+from harness import records
 from harness.errors import StoreError, UsageError
 from harness.export import export
 from harness.records import CSV_COLUMNS, Record, Store
@@ -79,6 +80,32 @@ def test_a_table_is_whole_while_another_process_writes(
     written, seen = other_processes(store_process.work, arguments)
     assert written == 150
     assert seen == "whole"
+
+
+def test_a_run_stores_on_while_a_table_is_written_under_a_rollback_journal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(records, "on_network", lambda _: True)
+    monkeypatch.setattr(records, "_BUSY_SECONDS", 0.1)
+    monkeypatch.setattr(exporting, "_ROWS", 1)
+    with Store(tmp_path / "store.sqlite") as run:
+        run.save("pixels", "codec", KEPT, ())
+        stored = 0
+
+        def to_frame(part: list[Record]) -> pd.DataFrame:
+            nonlocal stored
+            further = replace(BASE, fingerprint=f"g{stored}", extra={"later": 1})
+            run.save("pixels", "codec", [further, *(replace(record, psnr=0.0) for record in KEPT)], ())
+            stored += 1
+            return records.to_frame(part)
+
+        monkeypatch.setattr(exporting, "to_frame", to_frame)
+        assert export(tmp_path, tmp_path / "all.csv") == 3
+    frame = read(tmp_path / "all.csv")
+    assert stored == 4
+    assert "later" not in frame
+    assert sorted(frame["fingerprint"]) == ["f0", "f1", "f2"]
+    assert sorted(frame["psnr"].dropna()) == [36.5, math.inf]
 
 
 def test_the_command_says_where_the_table_is(results: Path) -> None:

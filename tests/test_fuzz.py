@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import zlib
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.numpy
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -116,6 +118,33 @@ DEEP = {
 @pytest.mark.parametrize("name", DEEP)
 def test_deep_nesting_is_refused_as_any_damage_is(name: str) -> None:
     TARGETS[name].run(DEEP[name])
+
+
+def with_levels(weights: bytes, levels: int) -> bytes:
+    """Return a weights file whose law says that it has so many levels."""
+    arrays = safetensors.numpy.load(weights)
+    arrays["law.edges"][0] = levels
+    return safetensors.numpy.save(arrays)
+
+
+DAMAGED: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
+    "a card whose fingerprints are a path": (
+        "card",
+        lambda card: re.sub(rb"[0-9a-f]+\.fingerprints", b"../a.fingerprints", card),
+    ),
+    "a store with a column whose name is no text": ("store", lambda store: store.replace(b"psnr_y", b"psnr\x8fy")),
+    "a store with something else in place of JSON": ("store", lambda store: store.replace(b"{}", b"{]")),
+    "weights whose law has no end of levels": ("weights", lambda weights: with_levels(weights, 2**62)),
+}
+"""What atheris found, and what stood beside it: target and damage."""
+
+
+@pytest.mark.parametrize("found", DAMAGED)
+def test_damage_that_fuzzing_found_is_refused(found: str) -> None:
+    name, damage = DAMAGED[found]
+    sound = TARGETS[name].sound()
+    assert damage(sound) != sound
+    TARGETS[name].run(damage(sound))
 
 
 @pytest.mark.exhaustive

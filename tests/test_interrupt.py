@@ -5,12 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import sqlite3
-import subprocess
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
@@ -21,7 +18,7 @@ import pytest
 
 from harness import read_records
 from tests.bench_runs import PLUGINS, BenchRun, assert_same, bench, crops, facts, tiny_config
-from tests.command import PROGRAM, environment
+from tests.running import PATIENCE_SECONDS, Running, count_records, start_bench
 
 pytestmark = pytest.mark.slow
 
@@ -32,72 +29,7 @@ RECORDS = IMAGES * 2 * GOALS_A_TASK
 KILLS_OF_MAIN = 14
 KILLS_OF_WORKERS = 6
 SEED = 20240611
-PATIENCE_SECONDS = 300
 Again: TypeAlias = Callable[[Path], BenchRun]
-
-
-@dataclass
-class Running:
-    """A run under way, as a terminal starts it: with a process group of its own."""
-
-    process: subprocess.Popen[str]
-    results: Path
-    scratch: Path
-    """Where its processes keep temporary files."""
-    mark: str
-    """In the environment of every process of the run."""
-
-    def stored(self) -> int:
-        """Return how many records the store holds."""
-        return count_records(self.results)
-
-    def wait_for_record(self, number: int) -> None:
-        """Wait until so many records are stored, or the run is over."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while self.stored() < number and self.process.poll() is None:
-            assert time.monotonic() < deadline, "the run stores nothing"
-            time.sleep(0.02)
-
-    def processes(self) -> list[psutil.Process]:
-        """Return all processes of the run that live, wherever they stand in the tree."""
-        return [process for process in psutil.process_iter() if _bears(process, self.mark)]
-
-    def workers(self) -> list[psutil.Process]:
-        """Return the processes that run tasks: those with a codec's child, or about to have one."""
-        return [process for process in self.processes() if "spawn_main" in " ".join(_command(process))]
-
-    def assert_nothing_is_left(self) -> None:
-        """Wait a moment for killed processes to go; then there must be none."""
-        deadline = time.monotonic() + 10
-        while (left := self.processes()) and time.monotonic() < deadline:
-            time.sleep(0.05)
-        assert left == []
-
-
-def _bears(process: psutil.Process, mark: str) -> bool:
-    try:
-        return process.status() != psutil.STATUS_ZOMBIE and process.environ().get("TEST_MARK") == mark
-    except psutil.Error:
-        return False
-
-
-def _command(process: psutil.Process) -> list[str]:
-    try:
-        return process.cmdline()
-    except psutil.Error:
-        return []
-
-
-def count_records(results: Path) -> int:
-    """Return how many records a store holds; none where it is not there yet."""
-    path = results / "store.sqlite"
-    if not path.exists():
-        return 0
-    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=20)) as database:
-        try:
-            return int(database.execute("SELECT count(*) FROM records").fetchone()[0])
-        except sqlite3.OperationalError:
-            return 0
 
 
 @pytest.fixture(scope="module")
@@ -131,24 +63,12 @@ def start(asked: list[str], config: Path) -> Iterator[Callable[[Path], Running]]
     begun: list[Running] = []
 
     def begin(results: Path) -> Running:
-        mark = uuid.uuid4().hex
-        (scratch := results.with_name(f"{results.name}-scratch")).mkdir(exist_ok=True)
-        process = subprocess.Popen(
-            [PROGRAM, "--config", config, "bench", "--suite", "tiny", "--results", results, *asked],
-            env=environment(TEST_MARK=mark, TMPDIR=str(scratch)),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-        begun.append(Running(process, results, scratch, mark))
+        begun.append(start_bench(results, *asked, config=config))
         return begun[-1]
 
     yield begin
     for running in begun:
-        for process in running.processes():
-            process.kill()
-        running.process.communicate()
+        running.kill()
 
 
 @pytest.fixture
@@ -181,7 +101,7 @@ def test_a_polite_stop_ends_soon_says_how_to_go_on_and_keeps_what_is_done(
     number: signal.Signals, tmp_path: Path, start: Callable[[Path], Running], again: Again, expected: pd.DataFrame
 ) -> None:
     running = start(tmp_path)
-    running.wait_for_record(2 * GOALS_A_TASK)
+    running.wait_for_records(2 * GOALS_A_TASK)
     assert running.process.poll() is None
     stopped = time.monotonic()
     if number == signal.SIGINT:
@@ -240,7 +160,7 @@ def test_killed_at_random_moments_a_run_loses_at_most_the_tasks_under_way(
         running = start(stores[-1])
         before = running.stored()
         if kill % 3:  # in the middle of measuring; the others hit the start: imports, plan, cluster
-            running.wait_for_record(before + GOALS_A_TASK)
+            running.wait_for_records(before + GOALS_A_TASK)
         time.sleep(float(rng.uniform(0, 0.8)) if kill % 3 else float(rng.uniform(0, 4)))
         running.process.kill()
         running.process.communicate(timeout=60)
@@ -258,7 +178,7 @@ def test_workers_that_are_killed_cost_nothing_but_time(
     rng = np.random.default_rng(SEED)
     running = start(tmp_path)
     for kill in range(KILLS_OF_WORKERS):
-        running.wait_for_record((kill + 1) * GOALS_A_TASK)
+        running.wait_for_records((kill + 1) * GOALS_A_TASK)
         time.sleep(float(rng.uniform(0, 0.3)))
         workers = running.workers()
         if workers:

@@ -15,7 +15,7 @@ import pytest
 from numpy.typing import NDArray
 
 from harness.errors import LawError
-from harness.interface import Image
+from harness.interface import LUMA, Image
 from harness.leaks import MATCHES_NEEDED, checked, fingerprint, leaked, overlap, verdict
 from harness.models._checkpoint import cards, shipped_folder
 from harness.models._data import TrainingImage, halved
@@ -78,14 +78,14 @@ def test_a_picture_smaller_than_a_tile_has_no_tiles() -> None:
 
 def test_gray_and_colour_versions_of_one_picture_match() -> None:
     image = packaged_photograph("astronaut.png")
-    gray = np.rint(image @ np.array([0.299, 0.587, 0.114])).astype(np.uint8)[:, :, None]
+    gray = np.rint(image @ np.array(LUMA)).astype(np.uint8)[:, :, None]
     assert leaked(tiles_of(gray), tiles_of(image))
     assert leaked(tiles_of(gray.astype(np.uint16) * 257), tiles_of(image))
 
 
 @pytest.mark.parametrize("sample_bits", [10, 12])
 def test_an_image_of_fewer_bits_than_its_file_is_found(sample_bits: int) -> None:
-    gray = np.rint(packaged_photograph("astronaut.png") @ np.array([0.299, 0.587, 0.114]))[:, :, None]
+    gray = np.rint(packaged_photograph("astronaut.png") @ np.array(LUMA))[:, :, None]
     peak = 2**sample_bits - 1
     held = np.rint(gray / 255 * peak).astype(np.uint16)
     training = tiles_of(gray.astype(np.uint8))

@@ -15,7 +15,7 @@ from PIL import Image as Pillow
 
 from harness import config, datasets, leaks, metrics
 from harness.errors import ConfigError, DataError
-from harness.images import read_image, to_file
+from harness.images import pixels_sha256, read_image, to_file
 from harness.interface import Image
 from harness.radar import RadarScale, SceneTable
 from harness.radar_scenes import scene, speckle
@@ -147,8 +147,7 @@ def made_set(folder: Path, seed: int = 7) -> Path:
     """Write a configuration with a set of three small scenes, hashed with seed 7, and a suite of it."""
     lines = []
     for number in range(3):
-        to_file(scene(SMALL, DECIBELS, number), folder / "one.tif")
-        lines.append(f'"{number}.tif" = "{datasets.file_sha256(folder / "one.tif")}"')
+        lines.append(f'"{number}.tif" = "{pixels_sha256(scene(SMALL, DECIBELS, number))}"')
     path = folder / "mine.toml"
     path.write_text(
         f"""
@@ -193,9 +192,28 @@ margin = 1
 def test_a_table_that_is_not_that_of_its_hashes_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
     loaded = config.load(made_set(tmp_path, seed=8))
-    with pytest.raises(DataError, match=r"0\.tif of the data set 'mine' comes out with sha256"):
+    with pytest.raises(DataError, match=r"0\.tif of the data set 'mine' come out with sha256"):
         datasets.from_set("mine", loaded.data["mine"])
     assert not list((tmp_path / "cache").rglob("*.tif"))
+
+
+def test_a_scene_is_held_to_its_pixels_however_its_file_was_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
+    data = config.load(made_set(tmp_path)).data["mine"]
+    path = datasets.file_of("mine", data, "0.tif")
+    before = path.read_bytes()
+    Pillow.open(path).save(path, compression="tiff_deflate")
+    assert path.read_bytes() != before
+    assert datasets.file_of("mine", data, "0.tif") == path
+    assert datasets.fetch("mine", data)[0] == path
+    Pillow.open(datasets.file_of("mine", data, "1.tif")).save(path)
+    with pytest.raises(DataError, match=r"0\.tif of the data set 'mine' has sha256 .* Remove it"):
+        datasets.file_of("mine", data, "0.tif")
+    path.write_bytes(before[:100])
+    with pytest.raises(DataError, match=r"0\.tif is .* Remove it"):
+        datasets.file_of("mine", data, "0.tif")
 
 
 def test_a_recipe_trains_on_the_data_set_that_it_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

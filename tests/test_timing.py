@@ -100,6 +100,12 @@ def test_fewer_than_five_repeats_are_refused() -> None:
     assert "--repeats" in complaint(call("time", "--repeats", "4"))
 
 
+def test_a_cluster_is_refused_because_times_are_taken_on_this_machine(tmp_path: Path) -> None:
+    ended = call("time", "--scheduler", "tcp://127.0.0.1:9", "--results", tmp_path / "results")
+    assert "times are taken on this machine" in complaint(ended)
+    assert not (tmp_path / "results").exists()
+
+
 @pytest.fixture
 def spinner() -> Iterator[subprocess.Popen[str]]:
     """A process that adds up so many numbers a line."""

@@ -89,8 +89,8 @@ def bench(settings: Settings, /, dry_run: bool, plugins: tuple[str, ...], **aske
 def time(settings: Settings, /, repeats: int, allow_busy: bool, plugins: tuple[str, ...], **asked: Any) -> None:
     """Time what a bench chose: one call at a time, warmed up, median of several.
 
-    Takes the options of `harness bench`, measures what that lacks, then times encode and decode of every record's
-    file with one thread and, where a codec can use them, all threads.
+    Takes the options of `harness bench` but --scheduler, for times are taken on this machine. Measures what that
+    lacks, then times encode and decode of every record's file with one thread and, where a codec can use them, all.
 
     \b
     Example:

@@ -113,7 +113,7 @@ def check(settings: Settings, /, image: str, gpus: str, codecs: tuple[str, ...])
     from harness.container import check as checks
 
     checking = checks.Checking(settings.load(), _config_file(settings), codecs, image, gpus)
-    agreements = checks.check(checking, lambda line: click.echo(line, err=True), _write_aside)
+    agreements = checks.check(checking, lambda line: click.echo(line, err=True), _write)
     for line in checks.table(agreements):
         click.echo(line)
     sys.exit(0 if all(agreement.repeats for agreement in agreements) else 1)
@@ -127,7 +127,3 @@ def _write(out: bytes, error: bytes) -> None:
     for stream, data in ((sys.stdout.buffer, out), (sys.stderr.buffer, error)):
         stream.write(data)
         stream.flush()
-
-
-def _write_aside(out: bytes, error: bytes) -> None:
-    _write(b"", out + error)

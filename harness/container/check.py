@@ -93,7 +93,7 @@ def _command(codecs: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _run(checking: Checking, results: Path, command: tuple[str, ...], write: Callable[[bytes, bytes], None]) -> None:
-    job = Job(command, results, checking.image, checking.gpus, config=checking.config_path)
+    job = Job(command, results, checking.image, checking.gpus, config=checking.config_path, aside=True)
     status = run(job, write, lambda _: None)
     if status not in (0, 1):
         raise ContainerError(f"`harness {' '.join(command)}` ended with status {status} in the container.")

@@ -68,6 +68,8 @@ class Job:
     """More folders to see, read-only, under the paths that they have here."""
     config: Path | None = None
     limits: Limits = DEFAULT_LIMITS
+    aside: bool = False
+    """A step of something else, whose results do not stay: where they are goes unsaid, with all of standard output."""
 
 
 def run(job: Job, write: Callable[[bytes, bytes], None], say: Callable[[str], None]) -> int:
@@ -81,7 +83,7 @@ def run(job: Job, write: Callable[[bytes, bytes], None], say: Callable[[str], No
     with connected() as client, _started(client, job, mounts, say) as (container, output):
         with _stopping(container):
             for out, error in output:
-                write(out or b"", error or b"")
+                write(b"" if job.aside else out or b"", error or b"")
         return int(container.wait()["StatusCode"])
 
 
@@ -152,7 +154,7 @@ def _settings(client: DockerClient, job: Job, mounts: Mapping[str, str], with_gp
         "cap_drop": ["ALL"],
         "security_opt": ["no-new-privileges"],
         "init": True,
-        "tty": _terminal(),
+        "tty": _terminal(job),
         "mem_limit": job.limits.memory or int(client.info()["MemTotal"] * MEMORY_SHARE),
         "pids_limit": job.limits.pids,
         "shm_size": job.limits.shm,
@@ -165,22 +167,24 @@ def _environment(job: Job, mounts: Mapping[str, str], image: Any) -> dict[str, s
         "HARNESS_IMAGE": job.image,
         "HARNESS_IMAGE_ID": str(image.id),
         "HARNESS_IMAGE_DIGEST": next(iter(image.attrs.get("RepoDigests") or ()), ""),
-        HOST_RESULTS_VARIABLE: mounts[_RESULTS],
     }
+    if not job.aside:
+        chosen[HOST_RESULTS_VARIABLE] = mounts[_RESULTS]
     if _DATA in mounts:
         chosen[MIRROR_VARIABLE] = _DATA
     if any(inside.startswith(f"{_PLUGINS}/") for inside in mounts):
         chosen[PLUGIN_FOLDER_VARIABLE] = _PLUGINS
     if job.config:
         chosen["HARNESS_CONFIG"] = _CONFIG
-    if _terminal():
+    if _terminal(job):
         size = shutil.get_terminal_size()
         chosen |= {"COLUMNS": str(size.columns), "LINES": str(size.lines), "TERM": os.environ.get("TERM", "xterm")}
     return chosen
 
 
-def _terminal() -> bool:
-    return sys.stdout.isatty()
+def _terminal(job: Job) -> bool:
+    """Tell whether a job gets a terminal, which makes one stream of its two."""
+    return not job.aside and sys.stdout.isatty()
 
 
 @contextlib.contextmanager
