@@ -18,6 +18,8 @@ from harness.trainable import Frozen, Trainable
 TOLERANCE = 0.03
 """How far, as a share, the files of all validation images together may be from the target's bytes."""
 _ATTEMPTS = 6
+"""After so many the whole tolerance will do; before, a quarter of it is asked for."""
+_MOST_ATTEMPTS = 12
 
 
 def fit_to_ratio(trainable: Trainable, images: Sequence[TrainingImage], ratio: float) -> float:
@@ -27,25 +29,26 @@ def fit_to_ratio(trainable: Trainable, images: Sequence[TrainingImage], ratio: f
         DataError: it cannot be reached.
     """
     raw = sum(image.pixels.nbytes for image in images)
-    slope = -0.7
+    slope, place, excess = -0.7, 0.0, 0.0
     before: tuple[float, float] | None = None
-    place = 0.0
-    for _ in range(_ATTEMPTS):
+    finer, coarser = -math.inf, math.inf
+    for attempt in range(_MOST_ATTEMPTS):
         frozen = trainable.frozen()
         excess = math.log2(sum(frozen.file_bytes(image.pixels) for image in images) * ratio / raw)
-        if abs(excess) < math.log2(1 + TOLERANCE) / 4:
+        if abs(excess) < math.log2(1 + TOLERANCE) / (4 if attempt < _ATTEMPTS else 1.1):
             return ratio / 2**excess
+        finer, coarser = (max(finer, place), coarser) if excess > 0 else (finer, min(coarser, place))
         if before is not None and place != before[0]:
             slope = min((excess - before[1]) / (place - before[0]), -0.2)
         before = (place, excess)
         move = float(np.clip(-excess / slope, -2, 2))
+        if finer < coarser < math.inf and -math.inf < finer and not finer < place + move < coarser:
+            move = (finer + coarser) / 2 - place
         trainable.moved(move)
         place += move
     raise DataError(
-        f"the trained network's files cannot be brought to {ratio:g}x: they are at {ratio / 2 ** before[1]:.2f}x "
-        "after rescaling. Its latents hold too much or too little; choose other latent_channels."
-        if before
-        else "no attempt was made."
+        f"the trained network's files cannot be brought to {ratio:g}x: they are at {ratio / 2**excess:.2f}x after "
+        "rescaling. Its latents hold too much or too little; choose another number of latent channels."
     )
 
 

@@ -66,7 +66,10 @@ RECIPES = {"rate": RATE, "study": STUDY}
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of four small lossless photographs."""
-    folder = tmp_path_factory.mktemp("pictures")
+    return write_pictures(tmp_path_factory.mktemp("pictures"))
+
+
+def write_pictures(folder: Path) -> Path:
     for name in PHOTOGRAPHS:
         PIL.Image.fromarray(packaged_photograph(name)[60:188, 80:240]).save(folder / name)
     return folder
