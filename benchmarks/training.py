@@ -85,7 +85,7 @@ class Clocked(TrainingModule):
 def by_harness(order: Order, images: TrainingSet) -> float:
     """Return steps per second between the second step and the last, as `harness train` takes them."""
     made = fresh(order, images)
-    module = Clocked(made.coder, made.context, made.recipe, made.crops, order.architecture)
+    module = Clocked(made.trainable, made.recipe, made.crops, order.architecture)
     module.weight.copy_(made.weight)
     module.begun = []
     first = made.crops.images[0]

@@ -1,4 +1,4 @@
-"""What CompressAI's networks share as codecs: published weights found and checked, any step, complete files.
+"""What CompressAI's networks share as codecs: weights found and checked, any step, complete files, training.
 
 CompressAI's own entropy coders write the strings; its truncated strings decode to noise without an error, so they
 stand behind a header with sizes and CRCs. The networks run on the CPU, on one thread, on both sides.
@@ -6,67 +6,95 @@ stand behind a header with sizes and CRCs. The networks run on the CPU, on one t
 
 from __future__ import annotations
 
-import struct
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
-
+from harness.checkpoint import load, shipped_folder
+from harness.codecs._compressai_stream import MULTIPLE, payload_of, strings_of
 from harness.codecs._compressai_weights import DATA_SET, ROOT, Published, folders, published_sha256, read_weights
-from harness.errors import BadStreamError, DataError, UnsupportedImageError
+from harness.errors import BadStreamError, ConfigError, DataError, UnsupportedImageError
 from harness.folders import weights_folder
-from harness.interface import FORMATS, Image, LearnedCodec, Setting, image_format
+from harness.interface import FORMATS, Image, Setting, image_format
+from harness.shape import AnyShape, Widths
 from harness.stream import STEPS_PER_OCTAVE, VERSION, Stream, check_size
-from harness.tensors import filled, normalised, one_thread, restored
+from harness.tensors import normalised, one_thread, restored
+from harness.trained import Choices, Shelf, TrainableCodec
+from harness.trained import Weights as Trained
 
 if TYPE_CHECKING:
     from harness.codecs._compressai_network import SteppedNetwork
+    from harness.trainable import Trainable
 
-MULTIPLE = 64
-"""Images are continued, by mirroring, to multiples of this many pixels each way."""
 MOST_PIXELS = 2**22
 """Pixels (height x width) of the greatest image: one layer of 192 channels at half its size is then 0.8 GB."""
 _COARSEST, _FINEST = 128, -96
-_SHAPE, _LENGTH = struct.Struct("<HH"), struct.Struct("<I")
+TRAINED_BY = "compressai"
+"""The recipe of benchmarks.toml for these networks."""
+_EVERY_BITS = {"rgb8": 24, "gray8": 8, "gray16": 16}
+"""Bits of a pixel before compression."""
 
 
-class _Strings(NamedTuple):
-    """What a file holds behind its header."""
+class CompressAiCodec(TrainableCodec):
+    """A network of CompressAI, with published weights (mean squared error) or with a recipe's that was trained here.
 
-    shape: tuple[int, int]
-    """Rows and columns of the hyper-latents, or of the latents without any."""
-    strings: list[bytes]
-
-
-class CompressAiCodec(LearnedCodec):
-    """A network of CompressAI with published weights (mean squared error); abstract only in which network."""
+    Abstract only in which network.
+    """
 
     formats: ClassVar[tuple[str, ...]] = FORMATS
     published: ClassVar[Sequence[Published]]
     """By quality, from 1 on."""
 
-    def __init__(self, ratio: float | None = None, quality: int | None = None, weights: str | None = None) -> None:
+    def __init__(
+        self,
+        ratio: float | None = None,
+        quality: int | None = None,
+        weights: str | None = None,
+        recipe: str | None = None,
+    ) -> None:
         """Choose weights.
 
         Args:
-            ratio: the target, raw bytes / file bytes; absent: only settings are asked for, which every quality serves.
+            ratio: the target, raw bytes / file bytes; absent: only settings are asked for, which every quality serves;
+                with a recipe: 16.
             quality: which published checkpoint encodes, from 1 on; absent: the highest.
             weights: a folder that is looked into first.
+            recipe: the name of the recipe whose weights encode; absent: published ones do.
         """
+        if recipe is not None and quality is not None:
+            raise ValueError(f"quality = {quality} names published weights, recipe = {recipe!r} those trained here")
         quality = len(self.published) if quality is None else quality
         if not 1 <= quality <= len(self.published):
             raise ValueError(f"quality is {quality}; {self.name} has 1 to {len(self.published)}")
         self._ratio, self._quality = ratio, quality
-        self._folders = [*([Path(weights)] if weights else []), *folders()]
+        own = [Path(weights)] if weights else []
+        self._folders = [*own, *folders()]
+        self._recipe, trained_in = recipe, [*own, weights_folder(), shipped_folder()]
+        codec_id = f"{self.name}-{'rate' if recipe == TRAINED_BY else recipe}"
+        self._shelf = Shelf(self.name, recipe or TRAINED_BY, float(ratio or 16), codec_id, trained_in)
         self._loaded: dict[str, SteppedNetwork] = {}
 
     @staticmethod
     @abstractmethod
     def network(*widths: int) -> Any:
         """Return a fresh network of CompressAI."""
+
+    @classmethod
+    def trainable(cls, shape: AnyShape, choices: Choices) -> Trainable:
+        """Return a fresh network to be trained."""
+        from harness.codecs._compressai_training import TrainableNetwork
+
+        asked = len(cls.published[0].widths)
+        if not isinstance(shape, Widths) or len(shape.given) != asked:
+            raise ConfigError(f"the recipe's shape of {cls.name} must give {'N alone' if asked == 1 else 'N and M'}.")
+        if choices.loss != "rate" or choices.rate_gradient != "noise":
+            raise ConfigError(
+                f"{cls.name} is trained by loss = 'rate' with rate_gradient = 'noise', as CompressAI does; "
+                f"the recipe says {choices.loss!r} and {choices.rate_gradient!r}."
+            )
+        return TrainableNetwork(cls.network(*shape.given), shape)
 
     @property
     def checkpoint(self) -> Published:
@@ -84,22 +112,22 @@ class CompressAiCodec(LearnedCodec):
         _, low, high = normalised(image)
         with one_thread():
             made = network.compress(tensor)
-        payload = _SHAPE.pack(*made.shape) + b"".join(_LENGTH.pack(len(one)) + one for one in made.strings)
+        payload = payload_of(made.shape, made.strings)
         height, width, _ = image.shape
         kind = image_format(image)
         weights_id = network.sha256[:16]
         return Stream(self.name, kind, weights_id, height, width, int(setting), low, high, made.crc, payload).to_bytes()
 
     def decode(self, data: bytes) -> Image:
-        """Return the image, by the published weights that the file names."""
+        """Return the image, by the weights that the file names."""
         stream = Stream.from_bytes(data, self.name)
         if stream.height * stream.width > MOST_PIXELS or stream.k not in self.ladder:
             raise BadStreamError(
                 f"the file asks for {stream.width} x {stream.height} pixels at setting {stream.k}; at most "
                 f"{MOST_PIXELS} pixels are taken, and settings of {_FINEST} to {_COARSEST}."
             )
-        found = _strings(stream.payload)
-        network = self._network(self._named(stream.weights_id))
+        found = strings_of(stream.payload)
+        network = self._named(stream.weights_id)
         cells = (-(-stream.height // MULTIPLE), -(-stream.width // MULTIPLE))
         if found.shape != tuple(cell * network.rows_a_cell for cell in cells) or len(found.strings) != network.strings:
             raise BadStreamError(
@@ -123,15 +151,9 @@ class CompressAiCodec(LearnedCodec):
             return network.bits(tensor)
 
     def missing(self) -> str | None:
-        """Return None when published weights reach the ratio and are here, else what to do."""
-        bpp = self.checkpoint.bpp
-        if self._ratio is not None and self._ratio < 24 / bpp:
-            higher = self._quality < len(self.published)
-            advice = "Ask for a higher quality." if higher else "No higher quality is published."
-            return (
-                f"the published weights of {self.name} at quality {self._quality} end at {bpp:.2f} bits per pixel "
-                f"of 24 ({24 / bpp:.1f}x), above {self._ratio:g}x. {advice}"
-            )
+        """Return None when its weights are here, else what to do."""
+        if self._recipe is not None:
+            return self._shelf.missing()
         try:
             self._path(self.checkpoint)
         except DataError as error:
@@ -139,13 +161,30 @@ class CompressAiCodec(LearnedCodec):
         return None
 
     def training_fingerprints(self) -> Sequence[str] | None:
-        """Return None: nobody published what they were trained on."""
-        return None
+        """Return those of weights that were trained here; None: nobody published what the others were trained on."""
+        return None if self._recipe is None else self._shelf.fingerprints()
+
+    def out_of_reach(self) -> Mapping[str, str]:
+        """Return the kinds of image on which the published weights end above the ratio."""
+        bpp, ratio = self.checkpoint.bpp, self._ratio
+        if self._recipe is not None or ratio is None:
+            return {}
+        higher = self._quality < len(self.published)
+        advice = "Ask for a higher quality." if higher else "No higher quality is published."
+        return {
+            kind: f"the published weights of {self.name} at quality {self._quality} end at {bpp:.2f} bits per pixel "
+            f"of {bits} ({bits / bpp:.1f}x), above {ratio:g}x. {advice}"
+            for kind, bits in _EVERY_BITS.items()
+            if ratio < bits / bpp
+        }
 
     def provenance(self) -> Mapping[str, Any]:
-        """Return the published file's name and sha256, and what else decides the bytes."""
-        made = {"stream": VERSION, "quality": self._quality, "published": self.checkpoint.file}
-        made |= {name: version(name) for name in ("torch", "compressai")}
+        """Return the weights' name and sha256, and what else decides the bytes."""
+        libraries = {name: version(name) for name in ("torch", "compressai")}
+        if self._recipe is not None:
+            asked = {"stream": VERSION, "recipe": self._recipe, "ratio": self._shelf.ratio}
+            return {**asked, **libraries, **self._shelf.provenance()}
+        made = {"stream": VERSION, "quality": self._quality, "published": self.checkpoint.file, **libraries}
         try:
             path = self._path(self.checkpoint)
         except DataError:
@@ -168,8 +207,8 @@ class CompressAiCodec(LearnedCodec):
             f"Run `harness data fetch {DATA_SET}`, or download {ROOT}/{wanted.file} into one of them."
         )
 
-    def _named(self, weights_id: str) -> Published:
-        """Return the checkpoint that a file names.
+    def _named(self, weights_id: str) -> SteppedNetwork:
+        """Return the network with the weights that a file names.
 
         Raises:
             BadStreamError: it is none of these, or it is not here.
@@ -180,51 +219,49 @@ class CompressAiCodec(LearnedCodec):
                     self._path(one)
                 except DataError as error:
                     raise BadStreamError(f"the file was made with weights that are not here: {error}") from error
-                return one
-        raise BadStreamError(f"the file was made with the weights {weights_id}: no published ones of {self.name}.")
+                return self._published_network(one)
+        try:
+            return self._trained_network(self._shelf.named(weights_id))
+        except BadStreamError as error:
+            raise BadStreamError(f"these are no published ones of {self.name}: {error}") from error
 
-    def _network(self, wanted: Published) -> SteppedNetwork:
+    def _trained_network(self, weights: Trained) -> SteppedNetwork:
+        """Return the network with weights that were trained here, read once an instance."""
+        card, path = weights
+        if card.id not in self._loaded:
+            from harness.codecs._compressai_network import trained_network
+
+            if not isinstance(card.shape, Widths) or len(card.shape.given) != len(self.published[0].widths):
+                raise DataError(f"the card of {path} is not that of a network of {self.name}.")
+            network = self.network(*card.shape.given)
+            self._loaded[card.id] = trained_network(network, load(card, path), card.sha256, path)
+        return self._loaded[card.id]
+
+    def _published_network(self, wanted: Published) -> SteppedNetwork:
         """Return the network with its weights, read once an instance."""
         if wanted.file not in self._loaded:
             from harness.codecs._compressai_network import SteppedNetwork
 
             weights = read_weights(self._path(wanted), wanted, weights_folder())
-            self._loaded[wanted.file] = SteppedNetwork(self.network(*wanted.widths), weights)
+            network = self.network(*wanted.widths)
+            network.load_state_dict(weights.tensors)
+            self._loaded[wanted.file] = SteppedNetwork(network, weights.sha256)
         return self._loaded[wanted.file]
 
     def _at(self, k: int, image: Image) -> tuple[SteppedNetwork, Any]:
-        """Return the network at a step, and the image as it takes it: (1, 3, height, width) in whole multiples."""
-        import torch
+        """Return the network at a step, and the image as it takes it."""
+        from harness.codecs._compressai_network import input_of
 
-        height, width, channels = image.shape
+        height, width, _ = image.shape
         check_size(height, width)
         if height * width > MOST_PIXELS:
             raise UnsupportedImageError(f"{self.name} takes at most {MOST_PIXELS} pixels, found {width} x {height}.")
-        network = self._network(self.checkpoint)
+        published = self._recipe is None
+        network = self._published_network(self.checkpoint) if published else self._trained_network(self._shelf.found())
         with one_thread():
             network.set_step(_step(k))
-        planes = np.repeat(normalised(image)[0], 3 // channels, axis=2).transpose(2, 0, 1)
-        return network, filled(torch.from_numpy(np.ascontiguousarray(planes))[None], MULTIPLE)
+        return network, input_of(image)
 
 
 def _step(k: int) -> float:
     return float(2.0 ** (k / STEPS_PER_OCTAVE))
-
-
-def _strings(payload: bytes) -> _Strings:
-    """Return what stands in a payload.
-
-    Raises:
-        BadStreamError: the lengths do not add up.
-    """
-    strings: list[bytes] = []
-    place = _SHAPE.size
-    while place + _LENGTH.size <= len(payload):
-        (length,) = _LENGTH.unpack_from(payload, place)
-        place += _LENGTH.size
-        strings.append(payload[place : place + length])
-        place += length
-    if place != len(payload):
-        raise BadStreamError("the file's strings are damaged: their lengths do not add up.")
-    height, width = _SHAPE.unpack_from(payload)
-    return _Strings((height, width), strings)

@@ -6,14 +6,24 @@ them multiplied by s; predicted scales and means are divided by s. Nothing of Co
 
 from __future__ import annotations
 
+import math
 import zlib
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from harness.codecs._compressai_weights import Weights
+from harness.codecs._compressai_stream import MULTIPLE
+from harness.errors import DataError
+from harness.interface import Image
+from harness.tensors import filled, normalised
 
+NETWORK, GAIN = "network.", "gain"
+"""Names of the arrays in weights that were trained here: what CompressAI's begin with, and the gain."""
 _LATENTS_A_CELL = 16
 """Latents (of each channel) that 64 x 64 pixels have: none of the networks has more."""
 _ZEROS_A_LATENT = 8
@@ -83,11 +93,13 @@ class _Watch:
 
 
 class SteppedNetwork:
-    """A network of CompressAI with published weights, and the step that it codes with."""
+    """A network of CompressAI with its weights, and the step that it codes with.
 
-    def __init__(self, network: Any, weights: Weights) -> None:
-        network.load_state_dict(weights.tensors)
-        self.sha256 = weights.sha256
+    The gain is the natural logarithm of the factor from the analysis's latents to trained steps: 0 as published.
+    """
+
+    def __init__(self, network: Any, sha256: str, gain: float = 0.0) -> None:
+        self.sha256, self.gain = sha256, math.exp(gain)
         self.network = network.eval()
         network.g_a, network.g_s = _Scaled(network.g_a), _Scaled(network.g_s)
         self.context = getattr(network, "context_prediction", None)
@@ -104,7 +116,7 @@ class SteppedNetwork:
             network.h_s = _Scaled(network.h_s)
         bottleneck = network.entropy_bottleneck
         self.quantiles = bottleneck.quantiles.detach().clone()
-        self.slopes = nn.functional.softplus(bottleneck.matrices[0].detach())
+        self.slopes = slopes_of(bottleneck)
         self.step = 0.0
 
     @property
@@ -117,12 +129,12 @@ class SteppedNetwork:
         """Return how many rows of the coded shape 64 pixels are: of hyper-latents, or of latents without any."""
         return 1 if self.hyper else 4
 
-    def set_step(self, step: float) -> None:
-        """Code with a step, in published ones."""
+    def set_step(self, step: float, tables: bool = True) -> None:
+        """Code with a step, in trained ones; without tables only estimates can be asked for."""
         if step == self.step:
             return
         network = self.network
-        network.g_a.after, network.g_s.before = 1 / step, step
+        network.g_a.after, network.g_s.before = self.gain / step, step / self.gain
         if self.hyper:
             network.h_a.before = step
         if self.context is not None:
@@ -131,19 +143,14 @@ class SteppedNetwork:
         elif self.hyper:
             network.h_s.after = 1 / step
         else:
-            self._rescale_bottleneck(step)
-        if self.step == 0.0:
+            rescale(network.entropy_bottleneck, self.slopes.double() * step, self.quantiles / step)
+        if not tables:
+            pass
+        elif self.step == 0.0:
             network.update(force=True)
         elif not self.hyper:
             network.entropy_bottleneck.update(force=True)
         self.step = step
-
-    def _rescale_bottleneck(self, step: float) -> None:
-        """Make the learned law of latents the law of latents / step: its first layer is linear in them."""
-        bottleneck = self.network.entropy_bottleneck
-        slopes = self.slopes.double() * step
-        bottleneck.matrices[0].data = torch.log(torch.expm1(slopes)).float()
-        bottleneck.quantiles.data = self.quantiles / step
 
     def compress(self, images: Tensor) -> Compressed:
         """Return the strings of one image (1, 3, height, width) in 0..1, sides multiples of 64."""
@@ -154,8 +161,7 @@ class SteppedNetwork:
 
     def bits(self, images: Tensor) -> float:
         """Return the information in what is coded, in bits."""
-        chances = self.network(images)["likelihoods"].values()
-        return float(sum(-torch.log2(chance).sum().item() for chance in chances))
+        return information(self.network(images)).item()
 
     def decompress(self, strings: list[bytes], shape: tuple[int, int]) -> Decompressed:
         """Return the image of strings, whose shape and number the caller has checked."""
@@ -164,3 +170,42 @@ class SteppedNetwork:
         self.watch.start(decoding=True)
         made = self.network.decompress([[one + behind] for one in strings], shape)["x_hat"]
         return Decompressed(made, self.watch.crc)
+
+
+def slopes_of(bottleneck: Any) -> Tensor:
+    """Return the slopes of a learned law's first layer, which is linear in latents."""
+    return nn.functional.softplus(bottleneck.matrices[0].detach())
+
+
+def rescale(bottleneck: Any, slopes: Tensor, quantiles: Tensor) -> None:
+    """Give a learned law other slopes (double precision) and quantiles: those of latents in another unit."""
+    bottleneck.matrices[0].data = torch.log(torch.expm1(slopes)).float()
+    bottleneck.quantiles.data = quantiles
+
+
+def information(made: Mapping[str, Any]) -> Tensor:
+    """Return the information in what a network made, in bits."""
+    total: Tensor = sum((-torch.log2(chance).sum() for chance in made["likelihoods"].values()), torch.zeros(()))
+    return total
+
+
+def input_of(image: Image) -> Tensor:
+    """Return an image as the networks take it: (1, 3, height, width) in 0..1, in whole multiples."""
+    planes = np.repeat(normalised(image)[0], 3 // image.shape[2], axis=2).transpose(2, 0, 1)
+    return filled(torch.from_numpy(np.ascontiguousarray(planes))[None], MULTIPLE)
+
+
+def trained_network(network: Any, arrays: Mapping[str, NDArray[Any]], sha256: str, path: Path) -> SteppedNetwork:
+    """Return a network with weights that were trained here.
+
+    Raises:
+        DataError: these are not weights of this network.
+    """
+    tensors = {name[len(NETWORK) :]: torch.from_numpy(one) for name, one in arrays.items() if name.startswith(NETWORK)}
+    try:
+        network.load_state_dict(tensors)
+        gain = arrays[GAIN].item()
+    except (LookupError, RuntimeError, TypeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise DataError(f"the weights {path} are not those of the network that their card names: {reason}") from error
+    return SteppedNetwork(network, sha256, gain)

@@ -111,6 +111,7 @@ def _describe(codec: Codec, header: Mapping[str, Any], payload: bytes) -> tuple[
         "learned": learned,
         "threaded": "threads" in inspect.signature(type(codec)).parameters,
         "missing": codec.missing() if isinstance(codec, LearnedCodec) else None,
+        "out_of_reach": dict(codec.out_of_reach()) if isinstance(codec, LearnedCodec) else {},
         "provenance": _plain(codec.provenance()),
     }
     return described, b""

@@ -142,6 +142,14 @@ class LearnedCodec(Codec):
     def missing(self) -> str | None:
         """Return None when the weights for its ratio are here, else what is missing and what to do."""
 
+    def out_of_reach(self) -> Mapping[str, str]:
+        """Return which of `FORMATS` its weights cannot bring to its ratio, each with the reason; here none.
+
+        A ratio is one of raw bytes, of which a pixel has 3, 1 or 2: weights that end at some bits a pixel reach other
+        ratios on gray images than on colour ones.
+        """
+        return {}
+
     @abstractmethod
     def training_fingerprints(self) -> Sequence[str] | None:
         """Return perceptual fingerprints of the images it was trained on; None when nobody knows.

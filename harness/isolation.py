@@ -43,6 +43,8 @@ class Description:
     """What a slow codec says of its own speed."""
     program: bool = False
     """Each of its calls starts a program."""
+    out_of_reach: Mapping[str, str] = field(default_factory=dict)
+    """Kinds of image that a learned codec's weights cannot bring to its ratio -> the reason."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,7 @@ class CodecProcess:
             provenance=answer["provenance"],
             seconds_per_megapixel=answer["seconds_per_megapixel"],
             program=answer["program"],
+            out_of_reach=answer["out_of_reach"],
         )
 
     def training_fingerprints(self, spec: CodecSpec) -> tuple[str, ...] | None:

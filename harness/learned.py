@@ -1,6 +1,6 @@
 """What a learned codec of one's own is made from: derive from `NetworkCodec`, return `Networks` for a `Shape`."""
 
 from harness.models._codec import NetworkCodec
-from harness.models._shape import Networks, Shape
+from harness.shape import Networks, Shape
 
 __all__ = ["NetworkCodec", "Networks", "Shape"]

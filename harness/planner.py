@@ -217,6 +217,8 @@ class _Builder:
 
     def _obstacle(self, image: PlannedImage, codec: PlannedCodec) -> tuple[str, str] | None:
         """Return status and reason when a codec cannot take part with an image."""
+        if codec.description and (reason := codec.description.out_of_reach.get(image.kind)):
+            return "missing", reason
         if codec.description is None or codec.reason:
             return codec.status, codec.reason
         if image.kind not in codec.description.formats:

@@ -10,7 +10,7 @@ from harness.config import Config
 from harness.datasets import ImageSource
 from harness.errors import CodecError, UsageError
 from harness.images import read_image, to_file
-from harness.interface import MAX_PIXELS, Image
+from harness.interface import MAX_PIXELS, Image, image_format
 from harness.isolation import CodecProcesses, Description
 from harness.measure import TaskRun
 from harness.records import Record
@@ -46,8 +46,8 @@ def encode_file(spec: CodecSpec, source: Path, target: Path, ratio: float | None
     with _processes() as processes:
         spec = spec if ratio is None or not processes.encoder(spec).describe(spec).learned else spec.at_ratio(ratio)
         description = processes.encoder(spec).describe(spec)
-        if description.missing:
-            raise UsageError(f"the codec {spec.id!r} cannot run: {description.missing}")
+        if reason := description.out_of_reach.get(image_format(image.pixels)) or description.missing:
+            raise UsageError(f"the codec {spec.id!r} cannot run: {reason}")
         if setting is not None and not min(description.ladder) <= setting <= max(description.ladder):
             span = f"{min(description.ladder):g} to {max(description.ladder):g}"
             raise UsageError(f"the setting {setting:g} is outside the ladder of {spec.id!r}: {span}.")

@@ -23,15 +23,15 @@ TRAINING_FOLDER = "train"
 
 
 def is_trained_here(spec: CodecSpec) -> bool:
-    """Tell whether a codec is one of models/, without loading a plugin for it."""
-    return spec.origin == "built-in" and spec.target.startswith("harness.models.")
+    """Tell whether a codec is one of models/ or says by which recipe it is trained, without loading a plugin for it."""
+    return spec.origin == "built-in" and (spec.target.startswith("harness.models.") or "recipe" in spec.parameters)
 
 
 def is_trainable(spec: CodecSpec) -> bool:
-    """Tell whether a codec is one of models/, or a plugin that is built like them; that is loaded for it."""
-    from harness.learned import NetworkCodec
+    """Tell whether a codec is trained here, or a plugin that is built like those; that is loaded for it."""
+    from harness.trained import TrainableCodec
 
-    return is_trained_here(spec) or (spec.origin != "built-in" and issubclass(load_class(spec.target), NetworkCodec))
+    return is_trained_here(spec) or (spec.origin != "built-in" and issubclass(load_class(spec.target), TrainableCodec))
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,10 @@ from harness.config import DataConfig
 from harness.datasets import ImageSource, from_folder, from_set
 from harness.errors import ConfigError, DataError, HarnessError
 from harness.images import read_image
-from harness.models._codec import NetworkCodec
 from harness.models._data import TrainingImage, halved, split
 from harness.models._recipe import Recipe
 from harness.registry import CodecSpec, build, load_class
+from harness.trained import TrainableCodec
 
 if TYPE_CHECKING:
     from harness.models._learn import Order
@@ -141,7 +141,7 @@ def missing_orders(
     for spec in specs:
         for ratio in ratios:
             at_ratio = spec.at_ratio(ratio)
-            if issubclass(load_class(spec.target), NetworkCodec) and quick_fault(at_ratio) is not None:
+            if issubclass(load_class(spec.target), TrainableCodec) and quick_fault(at_ratio) is not None:
                 order = order_for(at_ratio, recipes)
                 found.setdefault(order.name, order)
     return sorted(found.values(), key=lambda order: (order.architecture, order.recipe_name, -order.ratio))
@@ -156,13 +156,13 @@ def order_for(spec: CodecSpec, recipes: Mapping[str, Mapping[str, Any]]) -> Orde
     from harness.models._learn import Order
 
     cls = load_class(spec.target)
-    if not issubclass(cls, NetworkCodec):
+    if not issubclass(cls, TrainableCodec):
         raise ConfigError(f"the codec {spec.id!r} is not trained here.")
     name = str(spec.parameters.get("recipe", "rate"))
     if name not in recipes:
         raise ConfigError(f"the codec {spec.id!r} asks for the recipe {name!r}; there are: {', '.join(recipes)}.")
     recipe = Recipe.from_table(name, recipes[name])
-    return Order(cls.name, name, recipe, float(spec.parameters["ratio"]), cls.networks)
+    return Order(cls.name, name, recipe, float(spec.parameters["ratio"]), cls.trainable)
 
 
 def quick_fault(spec: CodecSpec) -> str | None:
@@ -170,7 +170,7 @@ def quick_fault(spec: CodecSpec) -> str | None:
     image = np.arange(24 * 40 * 3, dtype=np.uint32).reshape(24, 40, 3).astype(np.uint8)
     try:
         codec = build(spec)
-        if not isinstance(codec, NetworkCodec):
+        if not isinstance(codec, TrainableCodec):
             return f"the codec {spec.id!r} is not trained here."
         fault = codec.missing()
         if fault is None:

@@ -6,20 +6,24 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.errors import BadStreamError, DataError
+from harness.checkpoint import shipped_folder
+from harness.errors import BadStreamError, ConfigError
 from harness.folders import weights_folder
-from harness.interface import FORMATS, Image, LearnedCodec, Setting, image_format
-from harness.models._checkpoint import Card, cards, fingerprints, shipped_folder
+from harness.interface import FORMATS, Image, Setting, image_format
 from harness.models._law import Encoding
 from harness.models._model import Model, analysed, built, planes_of, synthesised
-from harness.models._shape import Networks, Shape
+from harness.shape import AnyShape, Networks, Shape
 from harness.stream import STEPS_PER_OCTAVE, VERSION, Stream, check_size, latents_crc
 from harness.tensors import normalised
+from harness.trained import Choices, Shelf, TrainableCodec, Weights
+
+if TYPE_CHECKING:
+    from harness.trainable import Trainable
 
 _COARSEST, _FINEST = 256, -160
 
@@ -33,7 +37,7 @@ class _Analysed(NamedTuple):
     latents: NDArray[np.float32]
 
 
-class NetworkCodec(LearnedCodec):
+class NetworkCodec(TrainableCodec):
     """An analysis, a synthesis and a law; abstract only in what the networks are."""
 
     formats: ClassVar[tuple[str, ...]] = FORMATS
@@ -53,7 +57,8 @@ class NetworkCodec(LearnedCodec):
             raise ValueError(f"device is {device!r}; it must be 'cpu' or 'cuda'")
         self._ratio, self._recipe, self._device = float(ratio), recipe, device
         own = [Path(weights)] if weights else []
-        self._folders = [*own, weights_folder(), shipped_folder()]
+        trained_as = self.name if recipe == "rate" else f"{self.name}-{recipe}"
+        self._shelf = Shelf(self.name, recipe, self._ratio, trained_as, [*own, weights_folder(), shipped_folder()])
         self._models: dict[str, Model] = {}
         self._analysed: _Analysed | None = None
 
@@ -61,6 +66,18 @@ class NetworkCodec(LearnedCodec):
     @abstractmethod
     def networks(shape: Shape) -> Networks:
         """Return fresh networks of this architecture."""
+
+    @classmethod
+    def trainable(cls, shape: AnyShape, choices: Choices) -> Trainable:
+        """Return fresh networks, and the law of their latents."""
+        from harness.models._coder import Coder
+        from harness.models._context import ContextModel
+        from harness.models._law_coder import LawCoder
+
+        if not isinstance(shape, Shape):
+            raise ConfigError(f"the recipe's shape of {cls.name} has the keys of a network of CompressAI.")
+        coder, context = Coder(shape, cls.networks(shape)), ContextModel(shape.latent_channels, choices.levels)
+        return LawCoder(coder, context, choices.rate_gradient)
 
     @property
     def ladder(self) -> Sequence[Setting]:
@@ -78,9 +95,9 @@ class NetworkCodec(LearnedCodec):
     def decode(self, data: bytes) -> Image:
         """Return the image, by the weights that the file names."""
         stream = Stream.from_bytes(data, self.name)
-        model = self._model(self._named(stream.weights_id))
-        planes = planes_of(stream.kind, model.card.shape.image_channels)
-        factor = model.card.shape.factor
+        model = self._model(self._shelf.named(stream.weights_id))
+        planes = planes_of(stream.kind, model.coder.shape.image_channels)
+        factor = model.coder.shape.factor
         grid = (-(-stream.height // factor), -(-stream.width // factor))
         latents = model.law.decode(stream.payload, (planes, len(model.law.families), *grid), stream.k)
         if latents_crc(latents) != stream.latents_crc:
@@ -90,73 +107,30 @@ class NetworkCodec(LearnedCodec):
 
     def missing(self) -> str | None:
         """Return None when the weights for its ratio are here, else what to do."""
-        try:
-            self._card()
-        except DataError as error:
-            return str(error)
-        return None
+        return self._shelf.missing()
 
     def training_fingerprints(self) -> Sequence[str] | None:
         """Return the fingerprints that stand beside its weights; None without weights, or of another version."""
-        if self.missing() is not None:
-            return None
-        card = self._card()
-        return fingerprints(card, self._path(card))
+        return self._shelf.fingerprints()
 
     def provenance(self) -> Mapping[str, Any]:
         """Return the weights' sha256 and how they were trained, and what else decides the bytes."""
         made = {"stream": VERSION, "recipe": self._recipe, "ratio": self._ratio, "device": self._device}
         made |= {name: version(name) for name in ("torch", "constriction")}
-        if self.missing() is not None:
-            return {**made, "weights": None}
-        card = self._card()
-        return {**made, "weights": card.sha256, "steps": card.steps, "hardware": card.hardware}
+        return {**made, **self._shelf.provenance()}
 
-    def _card(self) -> Card:
-        """Return the card of the weights for its recipe and ratio.
-
-        Raises:
-            DataError: there are none.
-        """
-        for card, _ in cards(self._folders):
-            if (card.architecture, card.recipe_name, card.ratio) == (self.name, self._recipe, self._ratio):
-                return card
-        trained_as = self.name if self._recipe == "rate" else f"{self.name}-{self._recipe}"
-        raise DataError(
-            f"no weights of {self.name} (recipe {self._recipe}) for {self._ratio:g}x in "
-            f"{', '.join(str(folder) for folder in self._folders)}. "
-            f"Train them: harness train --models {trained_as} --ratios {self._ratio:g}, with training images below "
-            "$HARNESS_DATA/train or named by --data."
-        )
-
-    def _named(self, weights_id: str) -> Card:
-        """Return the card of the weights that a file names.
-
-        Raises:
-            BadStreamError: they are not here.
-        """
-        known = {card.id: card for card, _ in cards(self._folders) if card.architecture == self.name}
-        if weights_id not in known:
-            raise BadStreamError(
-                f"the file was made with the weights {weights_id}, which are not among those of {self.name} here: "
-                f"{', '.join(sorted(known)) or 'none'}. Put {weights_id}.safetensors and its card beside them."
-            )
-        return known[weights_id]
-
-    def _model(self, card: Card) -> Model:
+    def _model(self, weights: Weights) -> Model:
         """Return network and law, read once an instance."""
-        if card.id not in self._models:
-            self._models[card.id] = built(type(self).networks, card, self._path(card), self._device)
-        return self._models[card.id]
-
-    def _path(self, card: Card) -> Path:
-        return next(path for found, path in cards(self._folders) if found.id == card.id)
+        weights_id = weights.card.id
+        if weights_id not in self._models:
+            self._models[weights_id] = built(type(self).networks, *weights, self._device)
+        return self._models[weights_id]
 
     def _encoded(self, image: Image, k: int) -> tuple[Stream, Encoding]:
         kind = image_format(image)
         height, width, _ = image.shape
         check_size(height, width)
-        model = self._model(self._card())
+        model = self._model(self._shelf.found())
         _, low, high = normalised(image)
         latents = self._latents(model, image, k)
         encoding = model.law.encode(latents * np.float32(2.0 ** (-k / STEPS_PER_OCTAVE)), k)

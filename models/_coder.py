@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from harness.errors import ConfigError
 from harness.models._blocks import start_kaiming
 from harness.models._lapped import kernels, mirror_signs
-from harness.models._shape import Networks, Shape
+from harness.shape import Networks, Shape
 from harness.tensors import mirrored
 
 

@@ -9,67 +9,55 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 
 from harness.errors import DataError
-from harness.models._coder import Coder
-from harness.models._context import ContextModel
 from harness.models._data import TrainingImage
-from harness.models._law import Law
-from harness.models._model import analysed
-from harness.models._train import moved
-from harness.stream import HEADER_BYTES
 from harness.tensors import normalised
+from harness.trainable import Frozen, Trainable
 
 TOLERANCE = 0.03
 """How far, as a share, the files of all validation images together may be from the target's bytes."""
 _ATTEMPTS = 6
+"""After so many the whole tolerance will do; before, a quarter of it is asked for."""
+_MOST_ATTEMPTS = 12
 
 
-def coded_bytes(coder: Coder, law: Law, images: Sequence[TrainingImage]) -> int:
-    """Return the length of all images' files at step 1, headers included."""
-    return sum(HEADER_BYTES + len(law.encode(analysed(coder, image.pixels, "cpu"), 0).data) for image in images)
-
-
-def fit_to_ratio(coder: Coder, context: ContextModel, images: Sequence[TrainingImage], ratio: float) -> float:
+def fit_to_ratio(trainable: Trainable, images: Sequence[TrainingImage], ratio: float) -> float:
     """Rescale latents until real files of whole images are at the target, and return the ratio they reach.
 
     Raises:
         DataError: it cannot be reached.
     """
     raw = sum(image.pixels.nbytes for image in images)
-    slope = -0.7
+    slope, place, excess = -0.7, 0.0, 0.0
     before: tuple[float, float] | None = None
-    place = 0.0
-    for _ in range(_ATTEMPTS):
-        excess = math.log2(coded_bytes(coder, context.law(), images) * ratio / raw)
-        if abs(excess) < math.log2(1 + TOLERANCE) / 4:
+    finer, coarser = -math.inf, math.inf
+    for attempt in range(_MOST_ATTEMPTS):
+        frozen = trainable.frozen()
+        excess = math.log2(sum(frozen.file_bytes(image.pixels) for image in images) * ratio / raw)
+        if abs(excess) < math.log2(1 + TOLERANCE) / (4 if attempt < _ATTEMPTS else 1.1):
             return ratio / 2**excess
+        finer, coarser = (max(finer, place), coarser) if excess > 0 else (finer, min(coarser, place))
         if before is not None and place != before[0]:
             slope = min((excess - before[1]) / (place - before[0]), -0.2)
         before = (place, excess)
         move = float(np.clip(-excess / slope, -2, 2))
-        moved(coder, context, move)
+        if finer < coarser < math.inf and -math.inf < finer and not finer < place + move < coarser:
+            move = (finer + coarser) / 2 - place
+        trainable.moved(move)
         place += move
     raise DataError(
-        f"the trained network's files cannot be brought to {ratio:g}x: they are at {ratio / 2 ** before[1]:.2f}x "
-        "after rescaling. Its latents hold too much or too little; choose other latent_channels."
-        if before
-        else "no attempt was made."
+        f"the trained network's files cannot be brought to {ratio:g}x: they are at {ratio / 2**excess:.2f}x after "
+        "rescaling. Its latents hold too much or too little; choose another number of latent channels."
     )
 
 
-@torch.inference_mode()
-def psnr_at_one(coder: Coder, law: Law, images: Sequence[TrainingImage]) -> float:
+def psnr_at_one(frozen: Frozen, images: Sequence[TrainingImage]) -> float:
     """Return the mean PSNR, in dB, of whole images coded at step 1, rounded to their samples."""
     found = []
     for image in images:
-        latents = law.encode(analysed(coder, image.pixels, "cpu"), 0).latents
-        values = coder.images(torch.from_numpy(latents.astype(np.float32)))
-        height, width, _ = image.pixels.shape
         reference, low, high = normalised(image.pixels)
-        made = values[..., :height, :width].numpy().reshape(-1, height, width).transpose(1, 2, 0)
         levels = high - low
-        error = np.rint(made.clip(0, 1) * levels) / levels - reference
+        error = np.rint(frozen.decoded(image.pixels).clip(0, 1) * levels) / levels - reference
         found.append(-10 * math.log10(max(float(np.square(error).mean()), 1e-12)))
     return float(np.mean(found))

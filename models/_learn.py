@@ -12,19 +12,18 @@ from typing import Any
 
 import torch
 
+from harness.checkpoint import Card, cards, load, save
 from harness.errors import DataError
-from harness.models._checkpoint import Card, cards, load, save
-from harness.models._coder import Coder
-from harness.models._context import ContextModel
 from harness.models._curve import PANELS, draw
 from harness.models._data import Crops, Split, TrainingImage, split
 from harness.models._export import fit_to_ratio, psnr_at_one
 from harness.models._law import DECISION_WEIGHT
-from harness.models._model import packed, parts_of
 from harness.models._module import TrainingModule
 from harness.models._recipe import Recipe
-from harness.models._shape import Networks, Shape
-from harness.models._train import CURVE, LAST, Job, Machines, moved, prepare, read_curve, run
+from harness.models._train import CURVE, LAST, Job, Machines, read_curve, run
+from harness.shape import AnyShape
+from harness.trainable import Trainable
+from harness.trained import Choices
 
 
 @dataclass(frozen=True)
@@ -36,8 +35,8 @@ class Order:
     recipe: Recipe
     ratio: float
     """The target: raw bytes / file bytes."""
-    networks: Callable[[Shape], Networks]
-    """Makes fresh networks of the architecture."""
+    trainable: Callable[[AnyShape, Choices], Trainable]
+    """Makes fresh networks of the architecture, with their law."""
 
     @property
     def name(self) -> str:
@@ -78,14 +77,14 @@ def learn(order: Order, images: Sequence[TrainingImage], origin: Origin, job: Jo
     module = started(order, parts, weights)
     run(module, parts.validation, job)
     steps, hours = _last_state(order, module, job)
-    coder, context = module.coder.eval(), module.context
-    reached = fit_to_ratio(coder, context, parts.validation, order.ratio)
-    law = context.law()
+    module.trainable.eval()
+    reached = fit_to_ratio(module.trainable, parts.validation, order.ratio)
+    frozen = module.trainable.frozen()
     card = {
         "architecture": order.architecture,
         "recipe_name": order.recipe_name,
         "ratio": order.ratio,
-        "shape": coder.shape,
+        "shape": module.trainable.shape,
         "recipe": order.recipe.model_dump(mode="json"),
         "data": list(origin.sources),
         "validation": [image.name for image in parts.validation],
@@ -95,9 +94,9 @@ def learn(order: Order, images: Sequence[TrainingImage], origin: Origin, job: Jo
         "hardware": _hardware(job.machines),
         "software": {name: version(name) for name in ("torch", "lightning", "numpy")},
         "curve": _validations(job.folder / CURVE),
-        "validated": {"ratio": reached, "psnr": psnr_at_one(coder, law, parts.validation)},
+        "validated": {"ratio": reached, "psnr": psnr_at_one(frozen, parts.validation)},
     }
-    path = save(packed(coder, law), weights, card, origin.fingerprints())
+    path = save(frozen.arrays(), weights, card, origin.fingerprints())
     draw(_steps(job.folder / CURVE), f"{order.name}: {reached:.2f}x on validation images", path.with_suffix(".png"))
     return path
 
@@ -110,16 +109,14 @@ def started(order: Order, parts: Split, weights: Path) -> TrainingModule:
     found = _weights_at(order, neighbour, shape, weights) if neighbour else None
     if found is not None:
         recipe = recipe.from_neighbour()
-    coder, context = Coder(shape, order.networks(shape)), ContextModel(shape.latent_channels, recipe.levels)
+    trainable = order.trainable(shape, recipe.choices)
     crops = Crops(parts.training, recipe)
     if found is None or neighbour is None:
-        prepare(coder, crops, recipe, ratio)
+        trainable.prepare(torch.from_numpy(crops.batch(8, 0)), recipe.first_step_for(ratio))
     else:
-        tensors, law = parts_of(load(*found))
-        coder.load_state_dict(tensors)
-        context.load_law(law)
-        moved(coder, context, math.log2(recipe.first_step_for(ratio) / recipe.first_step_for(neighbour)))
-    module = TrainingModule(coder, context, recipe, crops, order.architecture)
+        trainable.load_arrays(load(*found))
+        trainable.moved(math.log2(recipe.first_step_for(ratio) / recipe.first_step_for(neighbour)))
+    module = TrainingModule(trainable, recipe, crops, order.architecture)
     module.weight.fill_(DECISION_WEIGHT / recipe.first_step_for(ratio) ** 2)
     return module
 
@@ -132,7 +129,7 @@ def trial_step(module: TrainingModule) -> None:
     module.zero_grad()
 
 
-def _weights_at(order: Order, ratio: float, shape: Shape, folder: Path) -> tuple[Card, Path] | None:
+def _weights_at(order: Order, ratio: float, shape: AnyShape, folder: Path) -> tuple[Card, Path] | None:
     wanted = (order.architecture, order.recipe_name, ratio, shape)
     for card, path in cards([folder]):
         if (card.architecture, card.recipe_name, card.ratio, card.shape) == wanted:

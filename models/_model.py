@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.checkpoint import Card, load
 from harness.errors import DataError
 from harness.interface import Image
-from harness.models._checkpoint import Card, load
 from harness.models._law import Law
-from harness.models._shape import Networks, Shape
+from harness.shape import Networks, Shape
 from harness.stream import Stream
 from harness.tensors import filled, normalised, one_thread, restored
 
@@ -47,6 +47,8 @@ def built(networks: Callable[[Shape], Networks], card: Card, path: Path, device:
     from harness.models._coder import Coder
 
     arrays = load(card, path)
+    if not isinstance(card.shape, Shape):
+        raise DataError(f"the card of {path} is not that of a network of {card.architecture}.")
     with torch.device("meta"):
         coder = Coder(card.shape, networks(card.shape))
     try:

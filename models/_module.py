@@ -14,10 +14,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
 from harness.errors import DataError
-from harness.models._coder import Coder
-from harness.models._context import ContextModel
 from harness.models._data import Crops
 from harness.models._recipe import Recipe
+from harness.trainable import Trainable
 
 Phase = Literal["first law", "all", "last law"]
 
@@ -42,10 +41,9 @@ class CropStream(IterableDataset[Tensor]):
 class TrainingModule(lightning.LightningModule):
     """A network and its law, in three phases: the law alone (rate recipes), everything, the law alone."""
 
-    def __init__(self, coder: Coder, context: ContextModel, recipe: Recipe, crops: Crops, architecture: str) -> None:
+    def __init__(self, trainable: Trainable, recipe: Recipe, crops: Crops, architecture: str) -> None:
         super().__init__()
-        self.coder, self.context = coder, context
-        self.recipe, self.crops = recipe, crops
+        self.trainable, self.recipe, self.crops = trainable, recipe, crops
         self.batch, self.learning_rate = recipe.batch_for(architecture), recipe.learning_rate_for(architecture)
         self.steps = recipe.steps_for(architecture)
         self.micro_batches = 1
@@ -83,7 +81,7 @@ class TrainingModule(lightning.LightningModule):
 
     def on_train_batch_start(self, *_: object) -> int | None:
         """Hold the networks' running means while the law alone is trained; end after the last step."""
-        self.coder.train(self.phase == "all")
+        self.trainable.hold_networks(self.phase != "all")
         return -1 if self.global_step >= self.last_step else None
 
     def training_step(self, images: Tensor, _: int) -> Tensor:
@@ -93,39 +91,30 @@ class TrainingModule(lightning.LightningModule):
         else:
             loss = self._law_loss(images)
         self.log("loss", loss.detach(), prog_bar=True)
-        return loss
+        auxiliary = self.trainable.auxiliary_loss()
+        return loss if auxiliary is None else loss + auxiliary
 
     def _law_loss(self, images: Tensor) -> Tensor:
         with torch.no_grad():
-            latents = self.coder.latents(images).float()
+            latents = self.trainable.latents(images).float()
         with torch.autocast(images.device.type, enabled=False):
-            return self.context.bits(self.context.decide(latents)).sum() / images.numel()
+            return self.trainable.law_bits(latents, self._noise_seed) / images.numel()
 
     def rate_loss(self, images: Tensor) -> Tensor:
-        """Return bits + lambda x squared error, a sample, of quantised latents (straight-through gradient)."""
-        latents = self.coder.latents(images).float()
+        """Return bits + lambda x squared error, a sample, of latents as quantised in training."""
+        latents = self.trainable.latents(images).float()
         with torch.autocast(images.device.type, enabled=False):
-            decided = self.context.decide(latents)
-            hard = latents + (decided - latents).detach()
-            bits = (
-                self.context.bits(hard).sum()
-                if self.recipe.rate_gradient == "rounded"
-                else self._noisy(latents, decided)
-            )
-        error = (self.coder.images(hard).float() - images) * 255
-        return (bits + self.weight * error.square().sum()) / images.numel()
+            relaxed = self.trainable.relaxed(latents, self._noise_seed)
+        error = (self.trainable.images(relaxed.latents).float() - images) * 255
+        return (relaxed.bits + self.weight * error.square().sum()) / images.numel()
 
-    def _noisy(self, latents: Tensor, decided: Tensor) -> Tensor:
-        """Return the bits of decided latents; their gradient for the latents is that of uniform noise for rounding."""
-        random = torch.Generator().manual_seed(self.recipe.seed * 2**32 + self.global_step)
-        noise = torch.rand(latents.shape, generator=random).to(latents.device) - 0.5
-        law = self.context.bits(decided).sum()
-        relaxed = self.context.bits_among(latents + noise, decided).sum()
-        return law + relaxed - relaxed.detach()
+    @property
+    def _noise_seed(self) -> int:
+        return self.recipe.seed * 2**32 + self.global_step
 
     def study_loss(self, images: Tensor) -> Tensor:
         """Return the study's loss of unquantised latents."""
-        made = self.coder.images(self.coder.latents(images)).float()
+        made = self.trainable.images(self.trainable.latents(images)).float()
         similar: Tensor = ssim(made, images, data_range=1.0, nonnegative_ssim=True)
         return self.recipe.mse_weight * (made - images).square().mean() + self.recipe.ssim_weight * (1 - similar)
 
@@ -135,8 +124,10 @@ class TrainingModule(lightning.LightningModule):
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """Clip all gradients together; skip the step when one is not finite."""
-        norm = torch.nn.utils.clip_grad_norm_(self.parameters(), self.recipe.clip)
+        """Clip all gradients but the auxiliary ones together; skip the step when one is not finite."""
+        apart = {id(one) for one in self.trainable.groups().auxiliary}
+        together = [one for one in self.parameters() if id(one) not in apart]
+        norm = torch.nn.utils.clip_grad_norm_(together, self.recipe.clip)
         if torch.isfinite(norm):
             self.bad_steps = 0
             return
@@ -151,8 +142,9 @@ class TrainingModule(lightning.LightningModule):
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Return AdamW, the law with a rate of its own, and the recipe's schedule."""
         recipe = self.recipe
-        networks = {"params": list(self.coder.parameters()), "lr": self.learning_rate}
-        law: dict[str, Any] = {"params": list(self.context.parameters()), "lr": recipe.law_learning_rate}
+        groups = self.trainable.groups()
+        networks = {"params": groups.networks, "lr": self.learning_rate}
+        law: dict[str, Any] = {"params": [*groups.law, *groups.auxiliary], "lr": recipe.law_learning_rate}
         optimizer = torch.optim.AdamW([networks, {**law, "weight_decay": 0.0}], weight_decay=recipe.weight_decay)
         if recipe.schedule == "plateau":
             plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, "max", 0.5, recipe.plateau_patience)

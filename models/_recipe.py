@@ -9,7 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, V
 
 from harness.errors import ConfigError
 from harness.models._lattice import LEVELS, MOST_LEVELS
-from harness.models._shape import Shape
+from harness.shape import AnyShape, Shape, Widths
+from harness.trained import Choices
 
 
 class Recipe(BaseModel):
@@ -23,7 +24,7 @@ class Recipe(BaseModel):
     data: str = ""
     """The data set to train on unless another is named; empty: the images below $HARNESS_DATA/train."""
     shapes: Mapping[str, Mapping[str, Any]]
-    """Architecture -> its `Shape`; `latent_channels` may be a table from ratio to channels."""
+    """Architecture -> its `Shape`, or the `Widths` of a network of CompressAI; a number may be a table by ratio."""
     rate_gradient: Literal["rounded", "noise"] = "rounded"
     """How the analysis learns what latents cost: by the rounded ones, or with uniform noise in place of rounding. Where
     most latents are 0, rounded ones tell it nothing of what those nearly cost, and they grow."""
@@ -70,7 +71,7 @@ class Recipe(BaseModel):
     start_from: Mapping[str, float] = {}
     """Target ratio -> the ratio whose trained weights are the start."""
 
-    def shape(self, architecture: str, ratio: float) -> Shape:
+    def shape(self, architecture: str, ratio: float) -> AnyShape:
         """Return the architecture's numbers at a target ratio.
 
         Raises:
@@ -80,15 +81,19 @@ class Recipe(BaseModel):
         if not table:
             known = ", ".join(sorted(self.shapes))
             raise ConfigError(f"the recipe has no shape for {architecture!r}; it has: {known}.")
-        channels = table.get("latent_channels")
-        if isinstance(channels, Mapping):
-            if f"{ratio:g}" not in channels:
-                raise ConfigError(
-                    f"the recipe has no latent_channels for {architecture!r} at {ratio:g}x; "
-                    f"it has: {', '.join(channels)}."
-                )
-            table["latent_channels"] = channels[f"{ratio:g}"]
-        return Shape(**table)
+        for key, numbers in table.items():
+            if isinstance(numbers, Mapping):
+                if f"{ratio:g}" not in numbers:
+                    raise ConfigError(
+                        f"the recipe has no {key} for {architecture!r} at {ratio:g}x; it has: {', '.join(numbers)}."
+                    )
+                table[key] = numbers[f"{ratio:g}"]
+        return Widths(**table) if "N" in table else Shape(**table)
+
+    @property
+    def choices(self) -> Choices:
+        """Return what the network that is trained must know."""
+        return Choices(self.loss, self.rate_gradient, self.levels)
 
     def from_neighbour(self) -> Recipe:
         """Return the recipe with the steps that are left to do where training starts from another ratio's weights."""
@@ -126,8 +131,8 @@ class Recipe(BaseModel):
         try:
             recipe = Recipe(**table)
             for architecture in recipe.shapes:
-                channels = recipe.shapes[architecture].get("latent_channels")
-                ratios = channels if isinstance(channels, Mapping) else ("16",)
+                tables = [value for value in recipe.shapes[architecture].values() if isinstance(value, Mapping)]
+                ratios = tables[0] if tables else ("16",)
                 for ratio in ratios:
                     recipe.shape(architecture, float(ratio))
         except ValidationError as error:

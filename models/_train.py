@@ -6,6 +6,7 @@ import csv
 import ctypes
 import logging
 import math
+import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,11 +21,8 @@ from torch import Tensor
 
 from harness.errors import DataError
 from harness.models._bar import bars
-from harness.models._coder import Coder
-from harness.models._context import ContextModel
-from harness.models._data import Crops, TrainingImage
+from harness.models._data import TrainingImage
 from harness.models._module import TrainingModule
-from harness.models._recipe import Recipe
 from harness.models._validate import tensor_of, validate
 from harness.tensors import filled
 
@@ -114,7 +112,7 @@ class Watch(Callback):
     def _validated(self, trainer: lightning.Trainer, module: TrainingModule, ending: bool) -> dict[str, object]:
         """Validate; steer while networks are trained; when that ends, go on from the best of them."""
         images = [image.to(module.device) for image in self.images]
-        found = validate(module.coder, module.context, images, self.ratio)
+        found = validate(module.trainable, images, self.ratio)
         score = -study_score(module, images) if module.recipe.loss == "study" else found.psnr
         row: dict[str, object] = {
             "score": score,
@@ -165,16 +163,8 @@ def read_curve(path: Path) -> list[dict[str, str]]:
 @torch.no_grad()
 def study_score(module: TrainingModule, images: Sequence[Tensor]) -> float:
     """Return the mean of the study's loss over images."""
-    losses = [module.study_loss(filled(image, module.coder.shape.factor)).item() for image in images]
+    losses = [module.study_loss(filled(image, module.trainable.factor)).item() for image in images]
     return sum(losses) / len(losses)
-
-
-@torch.no_grad()
-def moved(coder: Coder, context: ContextModel, octaves: float) -> None:
-    """Make the step 2^octaves the new step 1, in place: nothing changes but the unit of latents."""
-    coder.gain.sub_(octaves * math.log(2))
-    coder.centre.mul_(2.0**-octaves)
-    context.rescale(2.0**-octaves)
 
 
 @torch.no_grad()
@@ -186,20 +176,8 @@ def steer(module: TrainingModule, octaves: float) -> None:
         octaves: logarithm (base 2) of that step.
     """
     octaves = max(-_STEER_MOST, min(_STEER_MOST, octaves))
-    moved(module.coder, module.context, octaves)
+    module.trainable.moved(octaves)
     module.weight.mul_(2.0 ** (-2 * octaves))
-
-
-@torch.no_grad()
-def prepare(coder: Coder, crops: Crops, recipe: Recipe, ratio: float) -> None:
-    """Set the gain so that step 1 is the recipe's first step for this ratio."""
-    step = recipe.first_step_for(ratio)
-    if coder.shape.start == "lapped":
-        coder.gain.fill_(math.log(255 / step))
-        return
-    coder.eval()
-    spread = coder.latents(torch.from_numpy(crops.batch(8, 0))).std().item()
-    coder.gain.fill_(math.log(64 / step / max(spread, 1e-6)))
 
 
 def run(module: TrainingModule, validation: Sequence[TrainingImage], job: Job) -> None:

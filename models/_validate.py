@@ -10,10 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from harness.models._coder import Coder
-from harness.models._context import ContextModel
 from harness.models._data import TrainingImage
 from harness.tensors import filled, normalised
+from harness.trainable import Trainable
 
 CLOSE = 0.01
 """A search ends when bytes are this near the target, in octaves."""
@@ -43,16 +42,16 @@ def tensor_of(image: TrainingImage, most: int = 0) -> Tensor:
 
 
 @torch.no_grad()
-def validate(coder: Coder, context: ContextModel, images: Sequence[Tensor], ratio: float) -> Validation:
+def validate(trainable: Trainable, images: Sequence[Tensor], ratio: float) -> Validation:
     """Return what a network reaches at a ratio (raw / file bytes) of images (1, channels, height, width)."""
-    coder.eval()
-    latents = [coder.latents(filled(image, coder.shape.factor)).float() for image in images]
+    trainable.eval()
+    latents = [trainable.latents(filled(image, trainable.factor)).float() for image in images]
     raw = 8 * sum(image.numel() for image in images)
 
     def excess(octaves: float) -> float:
         """Return log2 of estimated bits over the target's."""
         step = 2.0**octaves
-        bits = sum(context.bits(context.decide(one / step, step), step).sum().item() for one in latents)
+        bits = sum(trainable.coded(one, step).bits.item() for one in latents)
         return math.log2(max(bits, 1.0) * ratio / raw)
 
     at_one = excess(0.0)
@@ -60,7 +59,7 @@ def validate(coder: Coder, context: ContextModel, images: Sequence[Tensor], rati
     step = 2.0**octaves
     quality = []
     for image, one in zip(images, latents, strict=True):
-        made = coder.images(context.decide(one / step, step) * step)[..., : image.shape[-2], : image.shape[-1]]
+        made = trainable.images(trainable.coded(one, step).latents)[..., : image.shape[-2], : image.shape[-1]]
         wrong = (made.clamp(0, 1) * 255).round() / 255 - image
         quality.append(-10 * math.log10(max(wrong.square().mean().item(), 1e-12)))
     return Validation(octaves, float(np.mean(quality)), ratio / 2**at_one)

@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import ClassVar
 
 from harness.models._codec import NetworkCodec
-from harness.models._shape import Networks, Shape
+from harness.shape import Networks, Shape
 
 
 class Attention(NetworkCodec):

@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, ClassVar
 
 from harness.models._codec import NetworkCodec
-from harness.models._shape import Networks, Shape
+from harness.shape import Networks, Shape
 
 if TYPE_CHECKING:
     from torch import nn

@@ -15,12 +15,11 @@ from pathlib import Path
 
 import numpy as np
 
-from harness import config, manifest
+from harness import checkpoint, config, manifest
 from harness.config import Limits
 from harness.errors import BadStreamError, HarnessError, LimitError, MissingDependencyError
 from harness.interface import MAX_PIXELS, Codec, Image
 from harness.isolation import CodecProcess
-from harness.models import _checkpoint as checkpoint
 from harness.records import CSV_COLUMNS, Encode, Record, Store, read_frame
 from harness.registry import CodecSpec, build, find, known_targets, load_class
 from harness.stream import HEADER_BYTES, MAGICS, Stream

@@ -17,8 +17,11 @@ from harness.codecs.compressai import Factorized
 from harness.config import load
 from harness.errors import BadStreamError, DataError, UnsupportedImageError
 from harness.folders import weights_folder
+from harness.plan import Request
+from harness.planner import make_plan
 from harness.registry import BUILT_IN, build, get_codec
 from harness.stream import HEADER_BYTES, Stream
+from tests.bench_runs import write
 from tests.images import make_image, packaged_photograph
 
 NAMES = [name for name, target in BUILT_IN.items() if "compressai" in target]
@@ -243,17 +246,34 @@ def test_without_weights_the_codec_names_file_and_address(
         codec.encode(make_image("flat", (8, 8), "rgb8"), 0)
 
 
-def test_a_ratio_below_all_published_ones_is_missing_whatever_is_there() -> None:
-    reason = Factorized(ratio=8).missing()
-    assert reason is not None
+def test_a_ratio_below_all_published_ones_is_out_of_reach_with_the_reason() -> None:
+    reason = Factorized(ratio=8).out_of_reach()["rgb8"]
     assert "at quality 8 end at 1.83 bits per pixel of 24 (13.1x), above 8x. No higher quality is published." in reason
+
+
+@pytest.mark.parametrize(
+    ("ratio", "refused"),
+    [(14, set()), (12, {"rgb8"}), (8, {"rgb8", "gray16"}), (4, {"rgb8", "gray16", "gray8"})],
+)
+def test_a_gray_image_is_judged_by_the_bits_that_its_pixels_have(ratio: float, refused: set[str]) -> None:
+    """1.83 bits per pixel are 13.1x of 24, 8.7x of 16 and 4.4x of 8."""
+    assert set(Factorized(ratio=ratio).out_of_reach()) == refused
+
+
+def test_a_bench_asks_each_image_whether_its_ratio_is_in_reach(tmp_path: Path) -> None:
+    for name, kind in (("colour.png", "rgb8"), ("gray.png", "gray8")):
+        write(tmp_path / name, make_image("photograph", (40, 50), kind))
+    request = Request(load(), "demo", (8.0,), codecs=("bmshj2018-factorized",), images=tmp_path, train=False)
+    reasons = {record.image: record.reason for record in make_plan(request, "cpu").blanks if record.target_ratio}
+    assert "(13.1x), above 8x" in reasons["colour.png"]
+    assert "harness data fetch" in reasons["gray.png"]
 
 
 @pytest.mark.parametrize(("quality", "refused"), [(5, True), (6, False), (None, False)])
 def test_a_checkpoint_is_judged_by_its_own_published_rate(quality: int | None, refused: bool) -> None:
-    reason = Factorized(ratio=25, quality=quality).missing() or ""
+    reason = Factorized(ratio=25, quality=quality).out_of_reach().get("rgb8", "")
     assert ("Ask for a higher quality." in reason) == refused
-    assert "higher quality" not in (Factorized(quality=quality).missing() or "")
+    assert Factorized(quality=quality).out_of_reach() == {}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -351,8 +371,8 @@ def test_the_variants_serve_16x_or_say_why_not(name: str) -> None:
     variant = load().codec_spec(name)
     codec = build(variant.at_ratio(16))
     assert isinstance(codec, CompressAiCodec)
-    reason = codec.missing()
-    assert reason is not None
+    assert codec.missing() is not None
+    reason = codec.out_of_reach().get("rgb8", "")
     assert ("end at 0.81 bits per pixel" in reason) == name.startswith("cheng2020")
 
 

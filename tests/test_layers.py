@@ -36,7 +36,13 @@ CLOCKS = {
     "harness.watch": "limits of time",
 }
 """Module -> why it reads a clock. Training, too, says how long it took (harness.training, harness.models._*)."""
-MAY_LOAD_TORCH = ("harness.models.", "harness.codecs.compressai", "harness.codecs._compressai", "harness.metrics_")
+MAY_LOAD_TORCH = (
+    "harness.models.",
+    "harness.trainable",
+    "harness.codecs.compressai",
+    "harness.codecs._compressai",
+    "harness.metrics_",
+)
 FILE_LINES = 300
 BODY_LINES = 50
 
@@ -114,6 +120,9 @@ def test_errors_imports_nothing_and_interface_only_errors() -> None:
 def test_what_learned_codecs_share_imports_only_what_is_below_every_codec() -> None:
     assert parts(modules()["harness.stream"].all) == {"errors", "interface"}
     assert parts(modules()["harness.tensors"].all) == {"interface", "stream"}
+    assert parts(modules()["harness.checkpoint"].all) == {"errors", "leaks", "shape"}
+    assert parts(modules()["harness.trained"].all) == {"checkpoint", "errors", "interface", "shape", "trainable"}
+    assert parts(modules()["harness.trainable"].all) == {"interface"}
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if modules()[name].part in ("codecs", "models")])

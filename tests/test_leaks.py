@@ -14,10 +14,10 @@ import PIL.Image
 import pytest
 from numpy.typing import NDArray
 
+from harness.checkpoint import cards, shipped_folder
 from harness.errors import LawError
 from harness.interface import LUMA, Image
 from harness.leaks import MATCHES_NEEDED, checked, fingerprint, leaked, overlap, verdict
-from harness.models._checkpoint import cards, shipped_folder
 from harness.models._data import TrainingImage, halved
 from harness.training import TrainingSet
 from tests.images import packaged_photograph

@@ -16,8 +16,8 @@ from harness import leaks
 from harness.errors import BadStreamError, ConfigError, DataError, UnsupportedImageError
 from harness.interface import Image
 from harness.models._codec import NetworkCodec
-from harness.models._shape import Shape
 from harness.registry import CodecSpec, find
+from harness.shape import Shape
 from harness.stream import MOST_PIXELS
 from tests import other_process as child
 from tests.images import make_image, packaged_photograph, psnr

@@ -66,7 +66,10 @@ RECIPES = {"rate": RATE, "study": STUDY}
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of four small lossless photographs."""
-    folder = tmp_path_factory.mktemp("pictures")
+    return write_pictures(tmp_path_factory.mktemp("pictures"))
+
+
+def write_pictures(folder: Path) -> Path:
     for name in PHOTOGRAPHS:
         PIL.Image.fromarray(packaged_photograph(name)[60:188, 80:240]).save(folder / name)
     return folder
@@ -218,7 +221,7 @@ def test_a_batch_that_does_not_fit_into_memory_is_halved(tmp_path: Path, picture
     plain = started(
         training.order_for(find("baseline", {"ratio": 16.0}), {"rate": {**RATE, "batch": 8}}), parts, tmp_path
     )
-    module = Small(plain.coder, plain.context, recipe, plain.crops, "baseline")
+    module = Small(plain.trainable, recipe, plain.crops, "baseline")
     run(module, parts.validation, Job(16, tmp_path, Machines("cpu")))
     assert module.micro_batches == 4
     assert [row["step"] for row in rows_of(tmp_path / "curve.csv")] == ["1", "2"]
@@ -238,7 +241,9 @@ def test_noise_for_rounding_changes_gradients_and_no_loss(tmp_path: Path, pictur
         module = started(one, split(images, one.recipe, 16, 3), tmp_path)
         loss = module.rate_loss(torch.from_numpy(module.crops.batch(2, 0)))
         torch.autograd.backward(loss)
-        found.append((loss.item(), next(module.coder.analysis.parameters()).grad))
+        gradient_of_first = next(module.trainable.parameters()).grad
+        assert gradient_of_first is not None
+        found.append((loss.item(), gradient_of_first))
     assert found[0][0] == pytest.approx(found[1][0], rel=1e-6)
     assert not torch.allclose(found[0][1], found[1][1])
 

@@ -19,8 +19,8 @@ from harness.errors import DataError
 from harness.models._curve import draw
 from harness.models._learn import Order
 from harness.models._recipe import Recipe
-from harness.models._shape import Shape
 from harness.registry import find
+from harness.shape import Shape
 from harness.trainer import School
 from harness.training import order_for
 from scripts.make_training_set import crop_of, crops, cut, fetch_blob, git_hash

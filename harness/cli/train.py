@@ -49,7 +49,8 @@ def train(
     specs = [config.codec_spec(name) for name in models]
     if unknown := [spec.id for spec in specs if not trainer.is_trainable(spec)]:
         raise UsageError(
-            f"the codec {unknown[0]!r} has no training here. Trained are those of models/ and plugins like them."
+            f"the codec {unknown[0]!r} has no training here. "
+            "Trained are those of models/, codecs with a `recipe`, and plugins like them."
         )
     school = trainer.School(config, data, weights, machines)
     orders = school.missing(specs, ratios)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -37,6 +37,30 @@ class Shape(BaseModel):
     def widths(self) -> list[int]:
         """Return the channels after each stage but the last."""
         return [self.base_channels * 2**stage for stage in range(self.stages)]
+
+
+class Widths(BaseModel):
+    """The free numbers of a network of CompressAI, as its papers call them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    N: Annotated[int, Field(ge=4, le=1024)]
+    """Channels of the inner layers."""
+    M: Annotated[int | None, Field(ge=4, le=1024)] = None
+    """Channels of the latents; absent where a network has N of them."""
+
+    @property
+    def image_channels(self) -> int:
+        """Return the channels of the images that the networks take."""
+        return 3
+
+    @property
+    def given(self) -> tuple[int, ...]:
+        """Return the numbers in the order of the networks' constructors."""
+        return (self.N,) if self.M is None else (self.N, self.M)
+
+
+AnyShape: TypeAlias = Shape | Widths
 
 
 class Networks(NamedTuple):

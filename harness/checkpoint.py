@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from harness import leaks
 from harness.errors import DataError
-from harness.models._shape import Shape
+from harness.shape import Shape, Widths
 
 ID_DIGITS = 16
 """Hexadecimal digits of a weights id: 64 bits."""
@@ -40,7 +40,7 @@ class Card(BaseModel):
     recipe_name: str
     ratio: float
     """The target: raw bytes / file bytes of all validation images together."""
-    shape: Shape
+    shape: Shape | Widths
 
     recipe: Mapping[str, Any]
     data: Sequence[Mapping[str, Any]]

@@ -1,0 +1,191 @@
+"""CompressAI's networks while they are trained. Imports torch: import this only when used.
+
+Losses are CompressAI's: bits from likelihoods under uniform noise, and the auxiliary loss of the entropy bottleneck's
+quantiles. Latents are in steps of files at the target ratio; the gain and the law's own weights hold that unit.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from harness.codecs._compressai_network import (
+    GAIN,
+    NETWORK,
+    SteppedNetwork,
+    information,
+    input_of,
+    rescale,
+    slopes_of,
+)
+from harness.codecs._compressai_stream import MULTIPLE, payload_of
+from harness.interface import Image
+from harness.shape import Widths
+from harness.stream import HEADER_BYTES
+from harness.tensors import one_thread
+from harness.trainable import Coded, Frozen, Groups, Trainable
+
+_MOST_STEPS = 1024.0
+"""Latents up to this size are in an entropy bottleneck's tables, at most; what lies beyond is coded, too."""
+_LEAST_SPREAD = 0.1
+_FRESH_SPREAD = 18.0
+"""Standard deviation of the law with which CompressAI's entropy bottleneck begins: a logistic one of scale 10."""
+
+
+class TrainableNetwork(Trainable):
+    """A network of CompressAI: analysis and synthesis, and what is left without them as the law of the latents."""
+
+    def __init__(self, network: Any, widths: Widths) -> None:
+        super().__init__()
+        self.widths = widths
+        self.analysis, self.synthesis = network.g_a, network.g_s
+        network.g_a, network.g_s = nn.Identity(), nn.Identity()
+        self.law = network
+        self.hyper = getattr(network, "h_a", None) is not None
+        self.gain: Tensor
+        self.register_buffer(GAIN, torch.zeros(()))
+
+    @property
+    def shape(self) -> Widths:
+        """Return N and M."""
+        return self.widths
+
+    @property
+    def factor(self) -> int:
+        """Return 64: a hyper-latent is 64 pixels, each way."""
+        return MULTIPLE
+
+    def hold_networks(self, held: bool) -> None:
+        """Do nothing: these networks keep nothing of the images."""
+
+    def latents(self, images: Tensor) -> Tensor:
+        """Return the latents of images."""
+        made: Tensor = self.analysis(images) * torch.exp(self.gain)
+        return made
+
+    def images(self, latents: Tensor) -> Tensor:
+        """Return the images of latents."""
+        made: Tensor = self.synthesis(latents * torch.exp(-self.gain))
+        return made
+
+    def relaxed(self, latents: Tensor, seed: int) -> Coded:
+        """Return latents with uniform noise, and their bits, hyper-latents included."""
+        devices = [latents.device] if latents.device.type == "cuda" else []
+        with torch.random.fork_rng(devices):
+            torch.manual_seed(seed)
+            made = self.law.train()(latents)
+        return Coded(made["x_hat"], information(made))
+
+    def law_bits(self, latents: Tensor, seed: int) -> Tensor:
+        """Return the bits of latents with uniform noise."""
+        return self.relaxed(latents, seed).bits
+
+    def auxiliary_loss(self) -> Tensor:
+        """Return how far the quantiles are from the law's own, as CompressAI counts it."""
+        loss: Tensor = self.law.aux_loss()
+        return loss
+
+    @torch.no_grad()
+    def coded(self, latents: Tensor, step: float) -> Coded:
+        """Return latents rounded at a step."""
+        stepped = SteppedNetwork(copy.deepcopy(self.law), "")
+        stepped.set_step(step, tables=False)
+        made = stepped.network(latents)
+        return Coded(made["x_hat"], information(made))
+
+    @torch.no_grad()
+    def prepare(self, images: Tensor, step: float) -> None:
+        """Set the gain so that step 1 is the first step, and let the law begin with each channel's own spread."""
+        self.gain.fill_(math.log(64 / step / max(self.analysis(images).std().item(), 1e-6)))
+        latents = self.latents(images)
+        spreads = latents.std((0, 2, 3)).clamp_min(_LEAST_SPREAD)
+        if not self.hyper:
+            factors = (spreads / _FRESH_SPREAD)[:, None, None]
+            bottleneck = self.law.entropy_bottleneck
+            rescale(bottleneck, slopes_of(bottleneck).double() / factors, bottleneck.quantiles * factors)
+            return
+        bias = self._last_layer.get_parameter("bias")
+        both = torch.cat([spreads, latents.mean((0, 2, 3))])
+        bias.copy_(both if len(bias) == len(both) else latents.square().mean((0, 2, 3)).sqrt())
+
+    @torch.no_grad()
+    def moved(self, octaves: float) -> None:
+        """Make the step 2^octaves the new step 1."""
+        factor = 2.0**octaves
+        self.gain.sub_(octaves * math.log(2))
+        if not self.hyper:
+            bottleneck = self.law.entropy_bottleneck
+            rescale(bottleneck, slopes_of(bottleneck).double() * factor, bottleneck.quantiles / factor)
+            return
+        self.law.h_a[0].weight.mul_(factor)
+        if hasattr(self.law, "context_prediction"):
+            self.law.context_prediction.weight.mul_(factor)
+        for parameter in self._last_layer.parameters():
+            parameter.div_(factor)
+
+    @property
+    def _last_layer(self) -> nn.Module:
+        """The convolution that predicts scales, and then means where the network has them."""
+        network = getattr(self.law, "entropy_parameters", self.law.h_s)
+        return next(layer for layer in reversed(network) if isinstance(layer, nn.Conv2d))
+
+    def groups(self) -> Groups:
+        """Return all parameters; the quantiles are auxiliary."""
+        quantiles = self.law.entropy_bottleneck.quantiles
+        law = [one for one in self.law.parameters() if one is not quantiles]
+        return Groups([*self.analysis.parameters(), *self.synthesis.parameters()], law, [quantiles])
+
+    def load_arrays(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Take over the weights of another ratio."""
+        whole = self._whole()
+        tensors = {name[len(NETWORK) :]: torch.from_numpy(array) for name, array in arrays.items() if name != GAIN}
+        whole.load_state_dict(tensors)
+        self.analysis, self.synthesis = whole.g_a, whole.g_s
+        whole.g_a, whole.g_s = nn.Identity(), nn.Identity()
+        self.law = whole
+        self.gain.fill_(arrays[GAIN].item())
+
+    def _whole(self) -> Any:
+        """Return a copy as CompressAI made it."""
+        whole: Any = copy.deepcopy(self.law)
+        whole.g_a, whole.g_s = copy.deepcopy(self.analysis), copy.deepcopy(self.synthesis)
+        return whole
+
+    def frozen(self) -> Frozen:
+        """Return the network with exact quantiles, and the tables that come of them."""
+        network = self._whole()
+        network.entropy_bottleneck._update_quantiles(search_radius=_MOST_STEPS)
+        arrays = {NETWORK + name: tensor.cpu().numpy().copy() for name, tensor in network.state_dict().items()}
+        gain = self.gain.item()
+        stepped = SteppedNetwork(network, "", gain)
+        with one_thread():
+            stepped.set_step(1.0)
+        return _FrozenNetwork(stepped, {**arrays, GAIN: np.array([gain], np.float32)})
+
+
+class _FrozenNetwork(Frozen):
+    def __init__(self, network: SteppedNetwork, arrays: Mapping[str, NDArray[Any]]) -> None:
+        self.network, self._arrays = network, arrays
+
+    def file_bytes(self, image: Image) -> int:
+        with one_thread():
+            made = self.network.compress(input_of(image))
+        return HEADER_BYTES + len(payload_of(made.shape, made.strings))
+
+    def decoded(self, image: Image) -> NDArray[np.float32]:
+        height, width, _ = image.shape
+        with one_thread():
+            made = self.network.compress(input_of(image))
+            values = self.network.decompress(made.strings, made.shape).image[0, :, :height, :width]
+        decoded: NDArray[np.float32] = values.numpy().transpose(1, 2, 0)
+        return decoded
+
+    def arrays(self) -> Mapping[str, NDArray[Any]]:
+        return self._arrays

@@ -1,0 +1,117 @@
+"""Codecs whose weights `harness train` makes: what such a codec offers, and where its weights are.
+
+torch is imported only by what makes networks.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from harness import checkpoint
+from harness.checkpoint import Card
+from harness.errors import BadStreamError, DataError
+from harness.interface import LearnedCodec
+from harness.shape import AnyShape
+
+if TYPE_CHECKING:
+    from harness.trainable import Trainable
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What a recipe says to the network that it trains, beside its shape."""
+
+    loss: Literal["rate", "study"]
+    rate_gradient: Literal["rounded", "noise"]
+    levels: int
+    """Halvings of the lattice of the law's coding passes."""
+
+
+class TrainableCodec(LearnedCodec):
+    """A learned codec whose weights are made here, a file of weights for each recipe and target ratio."""
+
+    @classmethod
+    @abstractmethod
+    def trainable(cls, shape: AnyShape, choices: Choices) -> Trainable:
+        """Return fresh networks and a fresh law, ready to be trained.
+
+        Raises:
+            ConfigError: the recipe does not fit this architecture.
+        """
+
+
+class Weights(NamedTuple):
+    """A card, and the path of the weights that it stands beside."""
+
+    card: Card
+    path: Path
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """The weights of one architecture that were trained here, in some folders."""
+
+    architecture: str
+    recipe: str
+    ratio: float
+    codec_id: str
+    """The id in benchmarks.toml whose training makes the weights of this recipe."""
+    folders: Sequence[Path]
+
+    def found(self) -> Weights:
+        """Return the weights for the recipe and ratio.
+
+        Raises:
+            DataError: there are none; the message says how to train them.
+        """
+        wanted = (self.architecture, self.recipe, self.ratio)
+        for card, path in checkpoint.cards(self.folders):
+            if (card.architecture, card.recipe_name, card.ratio) == wanted:
+                return Weights(card, path)
+        raise DataError(
+            f"no weights of {self.architecture} (recipe {self.recipe}) for {self.ratio:g}x in "
+            f"{', '.join(str(folder) for folder in self.folders)}. "
+            f"Train them: harness train --models {self.codec_id} --ratios {self.ratio:g}, with training images below "
+            "$HARNESS_DATA/train or named by --data."
+        )
+
+    def named(self, weights_id: str) -> Weights:
+        """Return the weights that a file names, of whatever recipe and ratio.
+
+        Raises:
+            BadStreamError: they are not here.
+        """
+        every = (Weights(card, path) for card, path in checkpoint.cards(self.folders))
+        known = {one.card.id: one for one in every if one.card.architecture == self.architecture}
+        if weights_id not in known:
+            raise BadStreamError(
+                f"the file was made with the weights {weights_id}, which are not among those of {self.architecture} "
+                f"here: {', '.join(sorted(known)) or 'none'}. Put {weights_id}.safetensors and its card beside them."
+            )
+        return known[weights_id]
+
+    def missing(self) -> str | None:
+        """Return None when the weights are here, else what to do."""
+        try:
+            self.found()
+        except DataError as error:
+            return str(error)
+        return None
+
+    def fingerprints(self) -> Sequence[str] | None:
+        """Return the fingerprints that stand beside the weights; None without weights, or of another version."""
+        if self.missing() is not None:
+            return None
+        card, path = self.found()
+        return checkpoint.fingerprints(card, path)
+
+    def provenance(self) -> Mapping[str, Any]:
+        """Return the weights' sha256, how long they were trained and on what."""
+        if self.missing() is not None:
+            return {"weights": None}
+        card, _ = self.found()
+        return {"weights": card.sha256, "steps": card.steps, "hardware": card.hardware}

@@ -1,0 +1,134 @@
+"""A network of this project and the law of its latents, as the training loop takes them.
+
+Imports torch: import this only when used.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from harness.interface import Image
+from harness.models._coder import Coder
+from harness.models._context import ContextModel
+from harness.models._law import Law
+from harness.models._model import analysed, packed, parts_of
+from harness.shape import Shape
+from harness.stream import HEADER_BYTES
+from harness.trainable import Coded, Frozen, Groups, Trainable
+
+
+class LawCoder(Trainable):
+    """A `Coder`, and the `ContextModel` of its latents."""
+
+    def __init__(self, coder: Coder, context: ContextModel, rate_gradient: Literal["rounded", "noise"]) -> None:
+        super().__init__()
+        self.coder, self.context, self.rate_gradient = coder, context, rate_gradient
+
+    @property
+    def shape(self) -> Shape:
+        """Return the shape of the networks."""
+        return self.coder.shape
+
+    @property
+    def factor(self) -> int:
+        """Return how many pixels, each way, one latent stands for."""
+        return self.shape.factor
+
+    def hold_networks(self, held: bool) -> None:
+        """Hold the running means of batch normalisation."""
+        self.coder.train(not held)
+
+    def latents(self, images: Tensor) -> Tensor:
+        """Return the latents of images."""
+        return self.coder.latents(images)
+
+    def images(self, latents: Tensor) -> Tensor:
+        """Return the images of latents."""
+        return self.coder.images(latents)
+
+    def relaxed(self, latents: Tensor, seed: int) -> Coded:
+        """Return quantised latents (straight-through gradient) and their bits."""
+        decided = self.context.decide(latents)
+        hard = latents + (decided - latents).detach()
+        if self.rate_gradient == "rounded":
+            return Coded(hard, self.context.bits(hard).sum())
+        return Coded(hard, self._noisy(latents, decided, seed))
+
+    def _noisy(self, latents: Tensor, decided: Tensor, seed: int) -> Tensor:
+        """Return the bits of decided latents; their gradient for the latents is that of uniform noise for rounding."""
+        random = torch.Generator().manual_seed(seed)
+        noise = torch.rand(latents.shape, generator=random).to(latents.device) - 0.5
+        law = self.context.bits(decided).sum()
+        relaxed = self.context.bits_among(latents + noise, decided).sum()
+        return law + relaxed - relaxed.detach()
+
+    def law_bits(self, latents: Tensor, seed: int) -> Tensor:
+        """Return the bits of quantised latents."""
+        return self.context.bits(self.context.decide(latents)).sum()
+
+    def auxiliary_loss(self) -> None:
+        """Return None: the law has no parameter that its bits do not train."""
+        return
+
+    @torch.no_grad()
+    def coded(self, latents: Tensor, step: float) -> Coded:
+        """Return latents as a file at a step holds them."""
+        decided = self.context.decide(latents / step, step)
+        return Coded(decided * step, self.context.bits(decided, step).sum())
+
+    @torch.no_grad()
+    def prepare(self, images: Tensor, step: float) -> None:
+        """Set the gain so that step 1 is the first step."""
+        if self.shape.start == "lapped":
+            self.coder.gain.fill_(math.log(255 / step))
+            return
+        self.coder.eval()
+        spread = self.coder.latents(images).std().item()
+        self.coder.gain.fill_(math.log(64 / step / max(spread, 1e-6)))
+
+    @torch.no_grad()
+    def moved(self, octaves: float) -> None:
+        """Make the step 2^octaves the new step 1."""
+        self.coder.gain.sub_(octaves * math.log(2))
+        self.coder.centre.mul_(2.0**-octaves)
+        self.context.rescale(2.0**-octaves)
+
+    def groups(self) -> Groups:
+        """Return all parameters; none is auxiliary."""
+        return Groups(list(self.coder.parameters()), list(self.context.parameters()), [])
+
+    def load_arrays(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Take over the weights of another ratio."""
+        tensors, law = parts_of(arrays)
+        self.coder.load_state_dict(tensors)
+        self.context.load_law(law)
+
+    def frozen(self) -> Frozen:
+        """Return the network with its law in integers."""
+        return _FrozenCoder(self.coder.eval(), self.context.law())
+
+
+class _FrozenCoder(Frozen):
+    def __init__(self, coder: Coder, law: Law) -> None:
+        self.coder, self.law = coder, law
+
+    def file_bytes(self, image: Image) -> int:
+        return HEADER_BYTES + len(self.law.encode(analysed(self.coder, image, "cpu"), 0).data)
+
+    @torch.inference_mode()
+    def decoded(self, image: Image) -> NDArray[np.float32]:
+        latents = self.law.encode(analysed(self.coder, image, "cpu"), 0).latents
+        height, width, _ = image.shape
+        values = self.coder.images(torch.from_numpy(latents.astype(np.float32)))[..., :height, :width]
+        made: NDArray[np.float32] = values.numpy().reshape(-1, height, width).transpose(1, 2, 0)
+        return made
+
+    def arrays(self) -> Mapping[str, NDArray[Any]]:
+        return packed(self.coder, self.law)
