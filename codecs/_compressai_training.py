@@ -67,7 +67,7 @@ class TrainableNetwork(Trainable):
 
     def latents(self, images: Tensor) -> Tensor:
         """Return the latents of images."""
-        made: Tensor = self.analysis(images) * torch.exp(self.gain)
+        made: Tensor = self.analysis(images.contiguous()) * torch.exp(self.gain)
         return made
 
     def images(self, latents: Tensor) -> Tensor:

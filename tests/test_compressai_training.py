@@ -224,7 +224,7 @@ def photographs() -> Any:
     import torch
 
     crops = [packaged_photograph(name)[64:128, 64:192] for name in PHOTOGRAPHS[:2]]
-    return torch.from_numpy(np.stack(crops).transpose(0, 3, 1, 2) / np.float32(255))
+    return torch.from_numpy(np.ascontiguousarray(np.stack(crops).transpose(0, 3, 1, 2)) / np.float32(255))
 
 
 @pytest.mark.parametrize("name", NAMES)

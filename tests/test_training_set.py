@@ -20,7 +20,7 @@ from harness.models._curve import draw
 from harness.models._learn import Order
 from harness.models._recipe import Recipe
 from harness.registry import find
-from harness.shape import Shape
+from harness.shape import Shape, Widths
 from harness.trainer import School
 from harness.training import order_for
 from scripts.make_training_set import crop_of, crops, cut, fetch_blob, git_hash
@@ -96,7 +96,7 @@ def test_crops_of_the_lossless_originals_are_those_of_the_pack(harness_data: Pat
         assert hashlib.sha256(made).digest() == hashlib.sha256((pack / row.file).read_bytes()).digest()
 
 
-@pytest.mark.parametrize("key", [*Recipe.model_fields, *Shape.model_fields])
+@pytest.mark.parametrize("key", [*Recipe.model_fields, *Shape.model_fields, *Widths.model_fields])
 def test_the_page_explains_every_key_of_a_recipe(key: str) -> None:
     assert f"`{key}`" in (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
 
