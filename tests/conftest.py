@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -14,6 +15,9 @@ import pytest
 from tests.containers import engine, image, made_from, start
 
 __all__ = ["engine", "image", "made_from", "start"]
+
+# A shell's background job ignores Ctrl-C, and so would every program that the tests start and stop.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -96,7 +96,7 @@ def told(terminal: int) -> str:
 def test_a_terminal_shows_a_bar_with_steps_loss_and_score(desk: Path) -> None:
     ours, programs = pty.openpty()
     fcntl.ioctl(programs, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
-    variables = environment(TERM="xterm-256color")
+    variables = environment(TERM="xterm-256color", COLUMNS=str(COLUMNS), LINES=str(ROWS))
     with subprocess.Popen(
         [PROGRAM, *train(desk)], cwd=desk, env=variables, stdin=programs, stdout=programs, stderr=programs
     ) as process:
