@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from itertools import groupby, islice
 from pathlib import Path
 
 from harness import pictures
@@ -50,8 +51,9 @@ def keeping_in(plan: Plan, folder: Path, files: bool) -> Keeping:
     return Keeping(folder / FILES if files else None, kept, folder / pictures.FOLDER, pictured)
 
 
-_HINTING = 24
-"""So many images' file sizes, at most, tell the search where to look on another."""
+_BATCHES = (1, 1, 2, 2, 4, 4, 8)
+"""So many images each batch has; all others are the last one. Searches of a batch know the sizes of those before it,
+however many workers there are: where a ladder's sizes dip, where a search begins may decide which file it finds."""
 
 
 @dataclass(frozen=True)
@@ -64,13 +66,19 @@ class Work:
     keeping: Keeping
     ship_images: bool = False
     _hints: dict[str, list[tuple[tuple[Setting, float], ...]]] = field(default_factory=lambda: defaultdict(list))
-    """By codec: settings and bytes a pixel, of the plan's first images, as far as they are done."""
+    """By codec: settings and bytes a pixel, of the plan's first images; empty where there is none."""
 
     def batches(self) -> Iterator[Iterator[Task]]:
-        """Yield the first image's tasks, then all others: file sizes of images that are done speed up the searches."""
-        first = self.plan.images[0]
-        yield (self._known(task) for task in self.tasks if task.pixels == first.pixels)
-        yield (self._hinted(self._known(task)) for task in self.tasks if task.pixels != first.pixels)
+        """Yield tasks some images at a time: file sizes of the batches before speed up the searches of each."""
+        images = iter(self.plan.images)
+        early = {image.pixels: n for n, count in enumerate(_BATCHES) for image in islice(images, count)}
+        for number, tasks in groupby(self.tasks, lambda task: early.get(task.pixels, len(_BATCHES))):
+            yield self._batch(tasks, sum(_BATCHES[:number]))
+
+    def _batch(self, tasks: Iterable[Task], done: int) -> Iterator[Task]:
+        """Yield tasks as workers get them, when so many of the plan's first images are done."""
+        for task in tasks:
+            yield self._hinted(self._known(task), done)
 
     def _known(self, task: Task) -> Task:
         image = replace(task.image, data=task.image.path.read_bytes()) if self.ship_images else task.image
@@ -84,12 +92,11 @@ class Work:
             keep_pictures=str(keeping.pictures) if task.pixels in keeping.pictured else None,
         )
 
-    def _hinted(self, task: Task) -> Task:
+    def _hinted(self, task: Task, done: int) -> Task:
+        """Return a task with the file sizes of the plan's first images, which are done."""
         hints = self._hints[task.codec_key]
-        for image in self.plan.images[len(hints) : _HINTING]:
-            encodes = self.store.encodes(image.pixels, task.codec_key)
-            if not encodes or image.pixels == task.pixels:
-                break
+        for image in self.plan.images[len(hints) : done]:
             pixels = image.width * image.height
+            encodes = self.store.encodes(image.pixels, task.codec_key)
             hints.append(tuple((encode.setting, encode.size_bytes / pixels) for encode in encodes))
-        return replace(task, hints=tuple(hints))
+        return replace(task, hints=tuple(hint for hint in hints if hint))

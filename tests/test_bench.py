@@ -419,3 +419,11 @@ def test_a_slow_codec_is_announced_before_the_run_with_an_estimate(tmp_path: Pat
     assert "bits is slow: about 60 s a megapixel to encode or to decode, about 0.04 minutes" in first.err
     assert "raw is slow" not in first.err
     assert "is slow" not in bench(tmp_path / "results", *options, config=config).ended.err
+
+
+def test_however_many_workers_there_are_they_find_the_same_files(tmp_path: Path, config: Path) -> None:
+    many = crops(tmp_path / "many", 9)
+    asked = ("--images", many, "--plugin", PLUGINS / "dips.py", "--codecs", "dips,jpeg-444,png", "--ratios", "4,8,12")
+    one, three = (bench(tmp_path / jobs, *asked, "--jobs", jobs, config=config) for jobs in ("1", "3"))
+    assert (one.frame["codec"] == "dips").sum() == 27
+    assert_same(facts(one.frame), facts(three.frame))
