@@ -197,6 +197,18 @@ def test_a_sweep_point_is_a_mean_over_all_images_and_incomplete_without_one() ->
     assert points["complete"].to_dict() == {5: True, 9: False}
 
 
+def test_no_sweep_point_is_a_mean_over_weights_of_several_ratios() -> None:
+    rows = [
+        {**sweep(image, "one", 0, bpp, psnr), "target_ratio": ratio}
+        for ratio, bpp, psnr in ((8.0, 3.0, 40), (16.0, 1.0, 30))
+        for image in FOUR
+    ]
+    points = sweep_points(run_of(rows)).set_index("weights")
+    assert points["psnr"].to_dict() == {8.0: 40, 16.0: 30}
+    assert points["n"].tolist() == [4, 4]
+    assert points["complete"].all()
+
+
 def test_the_set_budget_takes_the_setting_with_the_largest_fitting_total() -> None:
     rows = [
         sweep(image, "one", setting, bpp, 30)

@@ -59,6 +59,18 @@ def test_bytes_at_equal_quality_are_told_as_bd_rate(size: float, percent: float)
     assert len(regressions(table, Limit(1, "%"))) == (percent > 1)
 
 
+def test_a_sweep_of_several_weights_is_compared_weights_by_weights() -> None:
+    a = [
+        {**sweep(image, "one", 0, bpp, 40), "target_ratio": ratio}
+        for ratio, bpp in ((8.0, 3.0), (16.0, 1.0))
+        for image in image_names(3)
+    ]
+    b = [{**row, "size_bytes": row["size_bytes"] * row["target_ratio"] / 8} for row in a]
+    table = compared(a, b)
+    assert table.set_index("weights")["size_difference"].to_dict() == {8.0: 0, 16.0: 100}
+    assert table["n"].tolist() == [3, 3]
+
+
 def test_the_sweep_is_compared_at_each_setting() -> None:
     a = [
         sweep(image, "one", setting, setting / 10, 30 + setting) for image in image_names(3) for setting in range(1, 6)

@@ -78,7 +78,7 @@ def _table(table: pd.DataFrame) -> Any:
     from rich.text import Text
 
     from harness.report.run import rows_of
-    from harness.report.words import interval, missing, signed
+    from harness.report.words import interval, missing, signed, swept
 
     shown = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     shown.add_column("codec", overflow="fold")
@@ -93,7 +93,7 @@ def _table(table: pd.DataFrame) -> Any:
             changes.append(f"{text} ({limits})" if limits and text else text)
         lost = f", {row['lost']:.0f} lost" if not missing(row["lost"]) and row["lost"] else ""
         same = "" if missing(row["identical"]) else f"{row['identical']:.0f}{lost}"
-        target = "all" if missing(row["target"]) else f"{row['target']:g}"
+        target = "all" if missing(row["target"]) else swept({**row, "setting": row["target"]})
         cells = [row["codec"], row["protocol"], target, f"{row['n']:.0f}", same, *changes]
         shown.add_row(*(Text(str(cell)) for cell in cells))
     return shown

@@ -15,11 +15,12 @@ from harness.errors import UsageError
 from harness.report.bd import curves_of
 from harness.report.run import MEASURED, SEED, Run, prepare, rows_of
 from harness.report.tables import verdict
+from harness.report.words import swept
 from harness.statistics import bootstrap_mean, paired_difference
 
-KEY = ["codec", "protocol", "target", "image"]
+KEY = ["codec", "protocol", "weights", "target", "image"]
 COLUMNS = (
-    *("codec", "protocol", "target", "n", "identical", "lost", "gained"),
+    *("codec", "protocol", "weights", "target", "n", "identical", "lost", "gained"),
     *("psnr_difference", "psnr_difference_low", "psnr_difference_high", "psnr_verdict"),
     *("size_difference", "size_difference_low", "size_difference_high"),
     *("bd_rate", "bd_rate_low", "bd_rate_high"),
@@ -50,7 +51,8 @@ def parse_limit(text: str) -> Limit:
 def compare(records_a: pd.DataFrame, records_b: pd.DataFrame) -> pd.DataFrame:
     """Return what B is against A, over the images that both measured.
 
-    One row a codec, protocol and target (the ratio, or the sweep's setting): n, identical (files of the same bytes),
+    One row a codec, protocol and target (the ratio, or the sweep's setting; `weights`: the ratio that a swept learned
+    codec was trained for): n, identical (files of the same bytes),
     lost (images with a file in A and none in B) and gained, the paired difference of PSNR in dB over images where
     both are finite, and the mean change of the file size in percent; with 95 % intervals from n = 10. One row a codec
     and protocol (target empty) with the BD-rate of B against A in percent, where each curve has four points.
@@ -60,17 +62,18 @@ def compare(records_a: pd.DataFrame, records_b: pd.DataFrame) -> pd.DataFrame:
     """
     runs = prepare(records_a, {}), prepare(records_b, {})
     both = _joined(*runs)
-    rows = [_row(dict(zip(KEY, key, strict=False)), mine) for key, mine in both.groupby(KEY[:3], dropna=False)]
+    rows = [_row(dict(zip(KEY, key, strict=False)), mine) for key, mine in both.groupby(KEY[:-1], dropna=False)]
     rows += [row for protocol in ("ratio", "sweep") for row in _bd_rows(*runs, protocol)]
-    return pd.DataFrame(rows, columns=list(COLUMNS)).sort_values(list(KEY[:3]), ignore_index=True)
+    return pd.DataFrame(rows, columns=list(COLUMNS)).sort_values(KEY[:-1], ignore_index=True)
 
 
 def _joined(a: Run, b: Run) -> pd.DataFrame:
     columns = [*KEY, "status", "size_bytes", "psnr", "file_sha256"]
     frames = []
     for run in (a, b):
-        target = run.records["target_ratio"].where(run.records["protocol"] != "sweep", run.records["setting"])
-        frames.append(run.records.assign(target=target)[columns])
+        ratios, swept = run.records["target_ratio"], run.records["protocol"] == "sweep"
+        target = ratios.where(~swept, run.records["setting"])
+        frames.append(run.records.assign(target=target, weights=ratios.where(swept))[columns])
     return frames[0].merge(frames[1], on=KEY, how="outer", suffixes=("_a", "_b"), sort=True)
 
 
@@ -146,4 +149,6 @@ def unchecked(table: pd.DataFrame, limit: Limit) -> list[str]:
 def _target(row: Mapping[str, Any]) -> str:
     if np.isnan(row["target"]):
         return f"{row['protocol']} protocol"
-    return f"{row['target']:g}x" if row["protocol"] == "ratio" else f"setting {row['target']:g}"
+    return (
+        f"{row['target']:g}x" if row["protocol"] == "ratio" else f"setting {swept({**row, 'setting': row['target']})}"
+    )

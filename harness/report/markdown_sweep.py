@@ -15,7 +15,7 @@ def sweep_part(run: Run, tables: Tables) -> str:
     if not len(tables.sweep):
         return ""
     rows = [
-        [row["codec"], f"{row['setting']:g}", words.number(row["bpp"], 4)]
+        [row["codec"], words.swept(row), words.number(row["bpp"], 4)]
         + [words.number(row.get(metric.column), metric.digits) for metric in run.metrics]
         + [words.number(row.get("ms_ssim_db_of_mean"), 2), f"{row['n']}{'' if row['complete'] else ' (incomplete)'}"]
         for row in rows_of(tables.sweep)
@@ -37,7 +37,7 @@ def _set_budget(table: pd.DataFrame) -> str:
         else [
             f"{row['target_ratio']:g}x",
             row["codec"],
-            f"{row['setting']:g}",
+            words.swept(row),
             words.number(row["ratio"], 2),
             words.number(row["psnr"], 2),
             words.number(row.get("ms_ssim_db"), 2),

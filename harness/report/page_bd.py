@@ -76,7 +76,7 @@ def set_budget_grid(table: pd.DataFrame) -> Grid:
                 Cell(f"{row['target_ratio']:g}x", value=row["target_ratio"]),
                 Cell("nothing fits")
                 if words.missing(row.get("setting"))
-                else Cell(f"{row['setting']:g}", value=row["setting"]),
+                else Cell(words.swept(row), value=row["setting"]),
                 number_cell(row.get("ratio"), 2),
                 number_cell(row.get("bpp"), 4),
                 number_cell(row.get("psnr"), 2),

@@ -12,20 +12,22 @@ from harness.report.run import Run, decibels, rows_of
 
 
 def sweep_points(run: Run) -> pd.DataFrame:
-    """Return one row a (codec, setting), smallest mean bpp first within a codec.
+    """Return one row a (codec, weights, setting), smallest mean bpp first within a codec.
 
-    Columns: codec, setting, n, complete (measured on every image of the sweep, every metric finite), bpp, ratio
-    (sum of raw bytes / sum of file bytes), size_bytes and raw_bytes (sums), the mean of each metric, and
+    Columns: codec, weights (the target ratio that a learned codec was trained for; absent for others), setting, n,
+    complete (measured on every image of the sweep, every metric finite), bpp, ratio (sum of raw bytes / sum of file
+    bytes), size_bytes and raw_bytes (sums), the mean of each metric, and
     `ms_ssim_db_of_mean`, the MS-SSIM mean turned into dB, which is not the mean of dB. A curve is drawn
     through the complete points only: a mean over fewer images is another mean.
     """
     frame = run.protocol("sweep")
     frame = frame[frame["status"].isin(["measured", "lossless"])]
     if not len(frame):
-        return pd.DataFrame(columns=["codec", "setting", "n", "complete", "bpp", "ratio"])
+        return pd.DataFrame(columns=["codec", "weights", "setting", "n", "complete", "bpp", "ratio"])
     images = run.protocol("sweep")["image"].nunique()
     columns = [metric.column for metric in run.metrics]
-    groups = frame.groupby(["codec", "setting"], sort=True)
+    frame = frame.rename(columns={"target_ratio": "weights"})
+    groups = frame.groupby(["codec", "weights", "setting"], sort=True, dropna=False)
     points = groups[["bpp", *columns]].mean()
     points[["size_bytes", "raw_bytes"]] = groups[["size_bytes", "raw_bytes"]].sum()
     points["n"] = groups.size()

@@ -39,6 +39,12 @@ def missing(value: Any) -> bool:
     return value is None or bool(pd.isna(value))
 
 
+def swept(row: Mapping[str, Any]) -> str:
+    """Print the setting of a sweep's point and, for a learned codec, which ratio its weights were trained for."""
+    weights = "" if missing(row.get("weights")) else f" (weights for {row['weights']:g}x)"
+    return f"{row['setting']:g}{weights}"
+
+
 def number(value: Any, digits: int) -> str:
     """Print a number, or a dash for an empty one."""
     return ABSENT if missing(value) else f"{float(value):.{digits}f}"
