@@ -2,7 +2,7 @@
 
 A RUN is the folder of a finished bench. For each of its learned codecs whose weights lie in WEIGHTS, the card gets, in
 `results` under the suite: mean PSNR of every codec at the weights' target ratio, and, where the run swept the
-codec at step 1, that point beside what the published curves of the figure kodak-psnr have at the same rate.
+codec, its points beside what the published curves of the figure kodak-psnr have at the same rates.
 """
 
 from __future__ import annotations
@@ -21,8 +21,10 @@ from harness.errors import DataError
 from harness.published import read_curve
 from harness.recipes import recipe
 
-FIGURE, SUITE = "kodak-psnr", "kodak"
-"""The figure whose published curves a sweep of this suite stands beside."""
+FIGURE = "kodak-psnr"
+"""The figure whose published curves a sweep on Kodak stands beside."""
+KODAK = ("kodak", FIGURE)
+"""The suites that measure Kodak."""
 
 
 def write_results(weights: Path, run: Path) -> int:
@@ -50,12 +52,17 @@ def results(card: Card, codec: str, records: pd.DataFrame, suite: str) -> dict[s
         means = {str(name): mean_psnr(part) for name, part in at_ratio.groupby("codec")}
         found["ratio"] = {"codec": codec, "images": int(at_ratio.image.nunique()), "psnr": means}
     own = records[(records.codec == codec) & (records.target_ratio == card.ratio)]
-    swept = own[(own.protocol == "sweep") & (own.setting == 0)]
+    swept = own[own.protocol == "sweep"]
     if len(swept):
-        bpp = float(swept.bpp.mean())
-        point = {"images": len(swept), "bpp": round(bpp, 4), "psnr": round(float(swept.psnr.mean()), 3)}
-        found["sweep"] = {**point, **({"published_at_this_rate": published(bpp)} if suite == SUITE else {})}
+        found["sweep"] = [point(float(str(setting)), part, suite) for setting, part in swept.groupby("setting")]
     return found
+
+
+def point(setting: float, records: pd.DataFrame, suite: str) -> dict[str, Any]:
+    """Return one setting's means and, on Kodak, what was published for the same rate."""
+    bpp = float(records.bpp.mean())
+    found = {"setting": setting, "images": len(records), "bpp": round(bpp, 4), "psnr": round(records.psnr.mean(), 3)}
+    return {**found, "published_at_this_rate": published(bpp)} if suite in KODAK else found
 
 
 def mean_psnr(records: pd.DataFrame) -> float | str:

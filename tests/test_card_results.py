@@ -49,6 +49,11 @@ def test_the_card_of_measured_weights_holds_the_means_of_the_run_and_other_cards
             assert (rows["status"] != "reached").any()
         else:
             assert value == pytest.approx(rows["psnr"].mean(), abs=1e-3)
+    swept = table[(table["protocol"] == "sweep") & (table["codec"] == "baseline")]
+    assert {point["setting"] for point in found["sweep"]} == set(swept["setting"])
+    for point in found["sweep"]:
+        rows = swept[swept["setting"] == point["setting"]]
+        assert (point["images"], point["bpp"]) == (len(rows), pytest.approx(rows["bpp"].mean(), abs=1e-4))
     assert card_at(16, desk / "weights").results == {}
 
 

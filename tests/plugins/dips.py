@@ -23,7 +23,7 @@ class Dips(Codec):
 
     def encode(self, image: Image, setting: Setting) -> bytes:
         height, width, _ = image.shape
-        start = np.array([height, width], "<u2").tobytes() + image.mean((0, 1)).astype(np.uint8).tobytes()
+        start: bytes = np.array([height, width], "<u2").tobytes() + image.mean((0, 1)).astype(np.uint8).tobytes()
         wavering = zlib.crc32(image.tobytes() + bytes([int(setting)])) / 2**32
         return start.ljust(int(image.nbytes * (0.02 + 0.004 * setting) * (0.9 + 0.2 * wavering)), b"\0")
 
