@@ -24,39 +24,9 @@ from harness.tasks import why_unspent
 from tests.bench_runs import PLUGINS, BenchRun, crops, tiny_config, write
 from tests.command import PROGRAM, Ended, call, environment, run
 from tests.images import packaged_photograph
-from tests.tiny_model import tiny_shape, tiny_weights
+from tests.tiny_model import tiny_shape, tiny_training, tiny_weights
 
-LEARNED = """
-[suites.learned]
-description = "PSNR alone"
-data = "demo"
-metrics = ["psnr"]
-
-[codecs.tiny-baseline]
-codec = "baseline"
-recipe = "tiny"
-
-[recipes.tiny]
-loss = "rate"
-steps = 24
-law_steps = 24
-validate_every = 4
-batch = 2
-crop = 64
-validation_images = 1
-schedule = "cosine"
-first_step = { 16 = 12 }
-
-[recipes.tiny.shapes.baseline]
-image_channels = 3
-base_channels = 24
-latent_channels = 192
-stages = 3
-activation = "gdn"
-final = "none"
-start = "lapped"
-margin = 1
-"""
+LEARNED = tiny_training("learned", steps=24, validate_every=4, batch=2)
 STEPS = 24 + 24 + 24
 KILLED_AFTER = (10, 40)
 """Steps after which the training is killed."""

@@ -18,38 +18,9 @@ from tests.bench_runs import crops, write
 from tests.command import PROGRAM, environment, run
 from tests.images import packaged_photograph
 from tests.test_notebook import WIDGET
+from tests.tiny_model import tiny_training
 
-RECIPE = """
-[suites.tiny]
-description = "PSNR alone"
-data = "demo"
-metrics = ["psnr"]
-
-[codecs.tiny-baseline]
-codec = "baseline"
-recipe = "tiny"
-
-[recipes.tiny]
-loss = "rate"
-steps = 6
-law_steps = 6
-validate_every = 6
-batch = 1
-crop = 64
-validation_images = 1
-schedule = "cosine"
-first_step = { 16 = 12 }
-
-[recipes.tiny.shapes.baseline]
-image_channels = 3
-base_channels = 24
-latent_channels = 192
-stages = 3
-activation = "gdn"
-final = "none"
-start = "lapped"
-margin = 1
-"""
+RECIPE = tiny_training("tiny", steps=6, validate_every=6, batch=1)
 STATES = "application/vnd.jupyter.widget-state+json"
 STEPS = 6 + 6 + 6
 ROWS, COLUMNS = 40, 120

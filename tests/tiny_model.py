@@ -21,6 +21,43 @@ ARCHITECTURES: dict[str, type[NetworkCodec]] = {
     "attention": Attention,
 }
 
+_TRAINED = """
+[suites.{suite}]
+description = "PSNR alone"
+data = "demo"
+metrics = ["psnr"]
+
+[codecs.tiny-baseline]
+codec = "baseline"
+recipe = "tiny"
+
+[recipes.tiny]
+loss = "rate"
+steps = {steps}
+law_steps = {steps}
+validate_every = {validate_every}
+batch = {batch}
+crop = 64
+validation_images = 1
+schedule = "cosine"
+first_step = {{ 16 = 12 }}
+
+[recipes.tiny.shapes.baseline]
+image_channels = 3
+base_channels = 24
+latent_channels = 192
+stages = 3
+activation = "gdn"
+final = "none"
+start = "lapped"
+margin = 1
+"""
+
+
+def tiny_training(suite: str, steps: int, validate_every: int, batch: int) -> str:
+    """A configuration: a suite of PSNR alone, and `tiny-baseline`, trained for so many steps in each phase."""
+    return _TRAINED.format(suite=suite, steps=steps, validate_every=validate_every, batch=batch)
+
 
 def tiny_shape(colours: Literal[1, 3], lapped: bool = False) -> Shape:
     """A shape of few channels; `lapped`: a baseline that is a good coder without training."""

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from itertools import count
 from typing import Any, ClassVar, cast
 
+import numpy as np
+
 from harness.errors import MissingDependencyError
 from harness.interface import Codec, Image, Setting
 
@@ -26,7 +28,7 @@ class _Described(Codec):
         return b"x"
 
     def decode(self, data: bytes) -> Image:
-        raise NotImplementedError
+        return np.zeros((1, 1, 3), np.uint8)
 
     def provenance(self) -> Mapping[str, Any]:
         return {}
