@@ -111,6 +111,30 @@ def checked(tiles: Sequence[str]) -> tuple[str, ...]:
     return tuple(tiles)
 
 
+def joined(tiles: Sequence[str], others: Sequence[str]) -> list[str]:
+    """Return the tiles of two training sets, sorted: images of the second that the first lacks, numbered on."""
+    known = {frozenset(_without_number(tile) for tile in image) for image in _by_image(tiles)}
+    new = [image for image in _by_image(others) if frozenset(_without_number(tile) for tile in image) not in known]
+    start = 1 + max((int(tile[NUMBER], 16) for tile in tiles), default=-1)
+    added = [
+        f"{tile[: NUMBER.start]}{number:06x}{tile[NUMBER.stop :]}"
+        for number, image in enumerate(new, start)
+        for tile in image
+    ]
+    return sorted([*tiles, *added])
+
+
+def _by_image(tiles: Sequence[str]) -> list[list[str]]:
+    images: dict[str, list[str]] = {}
+    for tile in tiles:
+        images.setdefault(tile[NUMBER], []).append(tile)
+    return [images[number] for number in sorted(images)]
+
+
+def _without_number(tile: str) -> str:
+    return tile[: NUMBER.start] + tile[NUMBER.stop :]
+
+
 def overlap(test: Sequence[str], training: Sequence[str]) -> int:
     """Return how many tiles of a test image lie in one training image as they do here.
 

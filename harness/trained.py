@@ -29,6 +29,10 @@ class Choices:
     rate_gradient: Literal["rounded", "noise"]
     levels: int
     """Halvings of the lattice of the law's coding passes."""
+    law_width: int = 0
+    """Channels between the layers of the law's network; 0: no network."""
+    step_spread: float = 0
+    """By how many octaves, each way, the step varies while the law alone is trained."""
 
 
 class TrainableCodec(LearnedCodec):

@@ -105,7 +105,7 @@ class School:
         from harness.training import order_for
 
         made = {order.name: order for order in (order_for(spec, self.config.recipes) for spec in specs)}
-        return sorted(made.values(), key=lambda order: (order.architecture, order.recipe_name, -order.ratio))
+        return sorted(made.values(), key=lambda order: order.turn)
 
     def _looking_here(self, spec: CodecSpec) -> CodecSpec:
         if self.folder is None:

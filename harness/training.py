@@ -144,7 +144,7 @@ def missing_orders(
             if issubclass(load_class(spec.target), TrainableCodec) and quick_fault(at_ratio) is not None:
                 order = order_for(at_ratio, recipes)
                 found.setdefault(order.name, order)
-    return sorted(found.values(), key=lambda order: (order.architecture, order.recipe_name, -order.ratio))
+    return sorted(found.values(), key=lambda order: order.turn)
 
 
 def order_for(spec: CodecSpec, recipes: Mapping[str, Mapping[str, Any]]) -> Order:

@@ -76,8 +76,8 @@ class NetworkCodec(TrainableCodec):
 
         if not isinstance(shape, Shape):
             raise ConfigError(f"the recipe's shape of {cls.name} has the keys of a network of CompressAI.")
-        coder, context = Coder(shape, cls.networks(shape)), ContextModel(shape.latent_channels, choices.levels)
-        return LawCoder(coder, context, choices.rate_gradient)
+        context = ContextModel(shape.latent_channels, choices.levels, choices.law_width)
+        return LawCoder(Coder(shape, cls.networks(shape)), context, choices)
 
     @property
     def ladder(self) -> Sequence[Setting]:

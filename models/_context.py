@@ -15,6 +15,7 @@ from torch.nn import functional
 from harness.models._lattice import Pass, margin, neighbours, passes, weighted_sum
 from harness.models._law import BASE_BITS, DECISION_WEIGHT, LEAST_SCALE, Integers, Law
 from harness.models._laws import FIXED_BITS
+from harness.models._scale_net_trained import TrainedScaleNet
 
 GROUPS = 8
 """Groups of channels; each sees the earlier ones."""
@@ -30,7 +31,14 @@ def group_edges(channels: int, groups: int = GROUPS) -> tuple[int, ...]:
 class ContextModel(nn.Module):
     """Scales and expected values of latents (images, channels, height, width), which are in steps."""
 
-    def __init__(self, channels: int, levels: int) -> None:
+    def __init__(self, channels: int, levels: int, width: int = 0) -> None:
+        """Make a law that knows nothing yet.
+
+        Args:
+            channels: of the latents.
+            levels: halvings of the lattice of coding passes; 0: one scale a channel.
+            width: channels between the layers of the network that corrects scales; 0: none.
+        """
         super().__init__()
         self.levels = levels
         self.passes = passes(levels)
@@ -45,13 +53,14 @@ class ContextModel(nn.Module):
         self.means = nn.Parameter(torch.zeros(channels, sum(ends)))
         self.cross = nn.Parameter(torch.full((channels, 2 * channels), 0.03))
         self.ends = np.cumsum([0, *ends]).tolist()
+        self.net = TrainedScaleNet(self.edges, width) if width else None
 
-    def forward(self, latents: Tensor, step: float = 1.0) -> tuple[Tensor, Tensor]:
+    def forward(self, latents: Tensor, step: float | Tensor = 1.0) -> tuple[Tensor, Tensor]:
         """Return the scale and the expected value of latents given in steps, each of the latents' shape.
 
         Args:
             latents: what is coded, in units of `step`.
-            step: the quantisation step, in trained ones.
+            step: the quantisation step, in trained ones; one for all, or (images, 1, 1, 1).
         """
         sizes = latents.abs()
         features = torch.cat([sizes, 9 * functional.avg_pool2d(sizes, 3, 1, 1)], 1)
@@ -65,13 +74,15 @@ class ContextModel(nn.Module):
             if one.offsets and scales[one.places].numel():
                 scales[one.places] += self._sum(sizes_around, one, self.own[:, part].square())
                 means[one.places] = self._sum(around, one, self.means[:, part])
+        if self.net is not None:
+            scales = scales * torch.exp2(self.net(latents))
         return scales.clamp_min(LEAST_SCALE), means
 
     def _sum(self, padded: Tensor, one: Pass, weights: Tensor) -> Tensor:
         total: Tensor = weighted_sum(neighbours(padded, one, self.levels), weights)
         return total
 
-    def bits(self, latents: Tensor, step: float = 1.0) -> Tensor:
+    def bits(self, latents: Tensor, step: float | Tensor = 1.0) -> Tensor:
         """Return the information in each latent, in bits."""
         scales, means = self(latents, step)
         return _information((latents - means).abs(), scales)
@@ -83,7 +94,7 @@ class ContextModel(nn.Module):
         return _information((latents - means).abs(), scales)
 
     @torch.no_grad()
-    def decide(self, latents: Tensor, step: float = 1.0) -> Tensor:
+    def decide(self, latents: Tensor, step: float | Tensor = 1.0) -> Tensor:
         """Return the integers to code, as `Law.decide` (but with the scales of plainly rounded neighbours)."""
         scales, means = self(latents.round(), step)
         means = means.round()
@@ -112,6 +123,8 @@ class ContextModel(nn.Module):
         self.own.copy_(root(np.concatenate(law.own, axis=1), FIXED_BITS))
         self.means.copy_(torch.from_numpy(np.concatenate(law.means, axis=1) / 2.0**FIXED_BITS))
         self.cross.copy_(root(law.cross, FIXED_BITS).clamp_min(1e-3))
+        if self.net is not None and law.net is not None:
+            self.net.load(law.net)
 
     @torch.no_grad()
     def law(self) -> Law:
@@ -131,6 +144,7 @@ class ContextModel(nn.Module):
             own=tuple(np.split(own, ends, axis=1)),
             means=tuple(np.split(means, ends, axis=1)),
             cross=fixed(self.cross.square() * self.get_buffer("earlier"), FIXED_BITS),
+            net=None if self.net is None else self.net.frozen(),
         )
 
 

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from harness.errors import BadStreamError
 from harness.models._lattice import MOST_LEVELS, margin, neighbours, passes, weighted_sum
 from harness.models._laws import FIXED_BITS, LARGEST, LatentDecoder, LatentEncoder, bank, estimated_bits
+from harness.models._scale_net import ScaleNet, log_magnitudes, multiplied
 from harness.stream import STEPS_PER_OCTAVE
 
 Integers = NDArray[np.int64]
@@ -68,6 +69,8 @@ class Law:
     """Per pass (channels, neighbours): weights of values."""
     cross: Integers
     """(channels, 2 x channels): weights of earlier channels' magnitudes at a place, then of their sums over 3x3."""
+    net: ScaleNet | None = None
+    """What corrects the scales that these weights give."""
 
     def arrays(self) -> dict[str, Integers]:
         """Return everything as named arrays, for a checkpoint."""
@@ -75,7 +78,7 @@ class Law:
         packed |= {"bases": self.bases, "cross": self.cross}
         for name, parts in (("own", self.own), ("means", self.means)):
             packed[name] = np.concatenate(parts, axis=1)
-        return packed
+        return packed | (self.net.arrays() if self.net else {})
 
     @staticmethod
     def from_arrays(packed: Mapping[str, Integers]) -> Law:
@@ -89,7 +92,8 @@ class Law:
             raise ValueError(f"a law of {levels} levels; there are at most {MOST_LEVELS}")
         ends = np.cumsum([len(one.offsets) for one in passes(levels)])[:-1]
         own, means = (tuple(np.split(packed[name], ends, axis=1)) for name in ("own", "means"))
-        return Law(levels, tuple(edges), packed["families"], packed["bases"], own, means, packed["cross"])
+        net = ScaleNet.from_arrays(packed, edges) if any(name.startswith("net.") for name in packed) else None
+        return Law(levels, tuple(edges), packed["families"], packed["bases"], own, means, packed["cross"], net)
 
     def encode(self, latents: NDArray[np.float32], k: int) -> Encoding:
         """Return the file of real-valued latents (planes, channels, height, width), in steps of 2^(k / 32).
@@ -127,9 +131,10 @@ class Law:
         padded = np.zeros((channels, height + 2 * edge, width + 2 * edge), np.int64)
         known = padded[:, edge : edge + height, edge : edge + width]
         bases = shifted(self.bases, k)
-        for first, last in pairwise(self.edges):
+        for index, (first, last) in enumerate(pairwise(self.edges)):
             group = slice(first, last)
             across = self._across(known, group)
+            powers = self._powers(known, index)
             for number, one in enumerate(passes(self.levels)):
                 if not (shape_of := across[one.places].shape)[1] * shape_of[2]:
                     continue
@@ -139,10 +144,18 @@ class Law:
                     around = neighbours(padded[group], one, self.levels)
                     scales = scales + weighted_sum([np.abs(view) for view in around], self.own[number][group])
                     means = _centred(weighted_sum(around, self.means[number][group]))
+                if powers is not None:
+                    scales = multiplied(scales, powers[one.places])
                 families = np.broadcast_to(self.families[group, None, None], shape_of)
                 found = exchange((group, *one.places[1:]), scales.ravel(), families.ravel(), means.ravel())
                 known[group][one.places] = _within(found + means.ravel()).reshape(shape_of)
         return known.copy()
+
+    def _powers(self, known: Integers, group: int) -> Integers | None:
+        """Return what the network multiplies a group's scales by, in powers of 2^(1/32); None where it does not."""
+        if self.net is None or not group:
+            return None
+        return self.net.powers(group, np.pad(log_magnitudes(known[: self.edges[group]]), ((0, 0), (1, 1), (1, 1))))
 
     def _across(self, known: Integers, group: slice) -> Integers:
         """Return what earlier channels add to a group's scales, (channels of the group, height, width)."""

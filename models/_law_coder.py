@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,14 +22,15 @@ from harness.models._model import analysed, packed, parts_of
 from harness.shape import Shape
 from harness.stream import HEADER_BYTES
 from harness.trainable import Coded, Frozen, Groups, Trainable
+from harness.trained import Choices
 
 
 class LawCoder(Trainable):
     """A `Coder`, and the `ContextModel` of its latents."""
 
-    def __init__(self, coder: Coder, context: ContextModel, rate_gradient: Literal["rounded", "noise"]) -> None:
+    def __init__(self, coder: Coder, context: ContextModel, choices: Choices) -> None:
         super().__init__()
-        self.coder, self.context, self.rate_gradient = coder, context, rate_gradient
+        self.coder, self.context, self.choices = coder, context, choices
 
     @property
     def shape(self) -> Shape:
@@ -57,7 +58,7 @@ class LawCoder(Trainable):
         """Return quantised latents (straight-through gradient) and their bits."""
         decided = self.context.decide(latents)
         hard = latents + (decided - latents).detach()
-        if self.rate_gradient == "rounded":
+        if self.choices.rate_gradient == "rounded":
             return Coded(hard, self.context.bits(hard).sum())
         return Coded(hard, self._noisy(latents, decided, seed))
 
@@ -70,8 +71,19 @@ class LawCoder(Trainable):
         return law + relaxed - relaxed.detach()
 
     def law_bits(self, latents: Tensor, seed: int) -> Tensor:
-        """Return the bits of quantised latents."""
-        return self.context.bits(self.context.decide(latents)).sum()
+        """Return the bits of quantised latents, those of each image at a step that the seed decides.
+
+        Then each image has the same share of the gradient, however many bits its step makes: as files of one ratio.
+        """
+        spread = self.choices.step_spread
+        if not spread:
+            return self.context.bits(self.context.decide(latents)).sum()
+        random = torch.Generator().manual_seed(seed)
+        octaves = spread * (2 * torch.rand((len(latents), 1, 1, 1), generator=random) - 1)
+        step = torch.exp2(octaves).to(latents.device)
+        bits = self.context.bits(self.context.decide(latents / step, step), step).sum((1, 2, 3))
+        held = bits.detach().clamp_min(1)
+        return (bits * held.mean() / held).sum()
 
     def auxiliary_loss(self) -> None:
         """Return None: the law has no parameter that its bits do not train."""

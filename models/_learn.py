@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from harness.checkpoint import Card, cards, load, save
+from harness.checkpoint import Card, cards, fingerprints, load, save, shipped_folder
 from harness.errors import DataError
+from harness.leaks import joined
 from harness.models._curve import PANELS, draw
 from harness.models._data import Crops, Split, TrainingImage, split
 from harness.models._export import fit_to_ratio, psnr_at_one
@@ -42,6 +44,11 @@ class Order:
     def name(self) -> str:
         """Return a name for folders and messages, such as "baseline-rate-16x"."""
         return f"{self.architecture}-{self.recipe_name}-{self.ratio:g}x"
+
+    @property
+    def turn(self) -> tuple[str, bool, str, float]:
+        """Return what sorts trainings so that those whose weights others start from come first."""
+        return self.architecture, bool(self.recipe.start_recipe), self.recipe_name, -self.ratio
 
     @property
     def colours(self) -> int:
@@ -73,6 +80,7 @@ def learn(order: Order, images: Sequence[TrainingImage], origin: Origin, job: Jo
         DataError: too few images, or training failed; the message says how.
     """
     parts = split(images, order.recipe, order.ratio, order.colours)
+    inherited = _inherited(order, weights)
     torch.manual_seed(order.recipe.seed)
     module = started(order, parts, weights)
     run(module, parts.validation, job)
@@ -86,7 +94,7 @@ def learn(order: Order, images: Sequence[TrainingImage], origin: Origin, job: Jo
         "ratio": order.ratio,
         "shape": module.trainable.shape,
         "recipe": order.recipe.model_dump(mode="json"),
-        "data": list(origin.sources),
+        "data": [*origin.sources, *(one for one in inherited.sources if one not in origin.sources)],
         "validation": [image.name for image in parts.validation],
         "seed": order.recipe.seed,
         "steps": steps,
@@ -96,29 +104,48 @@ def learn(order: Order, images: Sequence[TrainingImage], origin: Origin, job: Jo
         "curve": _validations(job.folder / CURVE),
         "validated": {"ratio": reached, "psnr": psnr_at_one(frozen, parts.validation)},
     }
-    path = save(frozen.arrays(), weights, card, origin.fingerprints())
+    path = save(frozen.arrays(), weights, card, joined(origin.fingerprints(), inherited.fingerprints()))
     draw(_steps(job.folder / CURVE), f"{order.name}: {reached:.2f}x on validation images", path.with_suffix(".png"))
     return path
 
 
 def started(order: Order, parts: Split, weights: Path) -> TrainingModule:
-    """Return a module at its first step: a fresh network, or one that starts from a neighbour ratio's weights."""
+    """Return a module at its first step: a fresh network, or one that starts from other weights."""
     recipe, ratio = order.recipe, order.ratio
-    shape = recipe.shape(order.architecture, ratio)
-    neighbour = recipe.start_from.get(f"{ratio:g}")
-    found = _weights_at(order, neighbour, shape, weights) if neighbour else None
+    found = _start(order, weights)
     if found is not None:
         recipe = recipe.from_neighbour()
-    trainable = order.trainable(shape, recipe.choices)
+    trainable = order.trainable(recipe.shape(order.architecture, ratio), recipe.choices)
     crops = Crops(parts.training, recipe)
-    if found is None or neighbour is None:
-        trainable.prepare(torch.from_numpy(crops.batch(8, 0)), recipe.first_step_for(ratio))
+    some, step = torch.from_numpy(crops.batch(8, 0)), recipe.first_step_for(ratio)
+    if found is None:
+        trainable.prepare(some, step)
     else:
         trainable.load_arrays(load(*found))
-        trainable.moved(math.log2(recipe.first_step_for(ratio) / recipe.first_step_for(neighbour)))
+        trainable.moved(math.log2(step / recipe.first_step_for(found[0].ratio)))
+        step = step_in_gray_levels(trainable, some)
     module = TrainingModule(trainable, recipe, crops, order.architecture)
-    module.weight.fill_(DECISION_WEIGHT / recipe.first_step_for(ratio) ** 2)
+    module.weight.fill_(DECISION_WEIGHT / step**2)
     return module
+
+
+@torch.no_grad()
+def step_in_gray_levels(trainable: Trainable, images: Tensor) -> float:
+    """Return the quantisation step that step 1 of trained networks is worth, in gray levels of 8 bits.
+
+    An orthonormal transform turns noise of variance 1 / 12 a latent, that of rounding at step 1, into a squared error
+    of step^2 / 12 a latent: so the error that such noise makes tells the step.
+
+    Args:
+        trainable: trained networks.
+        images: (images, channels, height, width) in 0..1.
+    """
+    trainable.eval()
+    latents = trainable.latents(images)
+    noise = torch.rand(latents.shape, generator=torch.Generator().manual_seed(0)) - 0.5
+    error = 255 * (trainable.images(latents + noise) - trainable.images(latents))
+    trainable.train()
+    return math.sqrt(12 * error.square().sum().item() / latents.numel())
 
 
 def trial_step(module: TrainingModule) -> None:
@@ -129,12 +156,34 @@ def trial_step(module: TrainingModule) -> None:
     module.zero_grad()
 
 
-def _weights_at(order: Order, ratio: float, shape: AnyShape, folder: Path) -> tuple[Card, Path] | None:
-    wanted = (order.architecture, order.recipe_name, ratio, shape)
-    for card, path in cards([folder]):
+def _start(order: Order, folder: Path) -> tuple[Card, Path] | None:
+    """Return the weights to start from: another ratio's in the folder, or another recipe's, there or shipped."""
+    recipe = order.recipe
+    ratio = recipe.start_from.get(f"{order.ratio:g}")
+    name = recipe.start_recipe or order.recipe_name
+    wanted = (order.architecture, name, ratio, recipe.shape(order.architecture, order.ratio))
+    for card, path in cards([folder, shipped_folder()] if recipe.start_recipe else [folder]):
         if (card.architecture, card.recipe_name, card.ratio, card.shape) == wanted:
             return card, path
     return None
+
+
+def _inherited(order: Order, folder: Path) -> Origin:
+    """Return what the weights to start from were trained on: the new ones have seen it, too.
+
+    Raises:
+        DataError: it cannot be told.
+    """
+    found = _start(order, folder)
+    if found is None:
+        return Origin([], list)
+    tiles = fingerprints(*found)
+    if tiles is None:
+        raise DataError(
+            f"the fingerprints beside {found[1]} are of another version, so what the training {order.name} would start "
+            "from was trained on cannot be told. Train those weights again, or leave start_from out of the recipe."
+        )
+    return Origin(found[0].data, lambda: tiles)
 
 
 def _last_state(order: Order, module: TrainingModule, job: Job) -> tuple[int, float]:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, V
 
 from harness.errors import ConfigError
 from harness.models._lattice import LEVELS, MOST_LEVELS
+from harness.models._scale_net import MOST_WIDTH
 from harness.shape import AnyShape, Shape, Widths
 from harness.trained import Choices
 
@@ -66,10 +67,16 @@ class Recipe(BaseModel):
 
     levels: Annotated[int, Field(ge=0, le=MOST_LEVELS)] = LEVELS
     """Halvings of the lattice of the law's coding passes; 0: each channel has one scale (factorised)."""
+    law_width: Annotated[int, Field(ge=0, le=MOST_WIDTH)] = 0
+    """Channels between the layers of the network that corrects the law's scales; 0: no such network."""
+    step_spread: Annotated[float, Field(ge=0, le=4)] = 0
+    """By how many octaves, each way, the law's own phases vary the step: images differ in that of their ratio."""
     first_step: Mapping[str, float] = {}
     """Target ratio -> the first quantisation step, in gray levels of 8 bits; between them in proportion."""
     start_from: Mapping[str, float] = {}
     """Target ratio -> the ratio whose trained weights are the start."""
+    start_recipe: str = ""
+    """The recipe of those weights, which may be shipped ones; empty: this one."""
 
     def shape(self, architecture: str, ratio: float) -> AnyShape:
         """Return the architecture's numbers at a target ratio.
@@ -93,7 +100,7 @@ class Recipe(BaseModel):
     @property
     def choices(self) -> Choices:
         """Return what the network that is trained must know."""
-        return Choices(self.loss, self.rate_gradient, self.levels)
+        return Choices(self.loss, self.rate_gradient, self.levels, self.law_width, self.step_spread)
 
     def from_neighbour(self) -> Recipe:
         """Return the recipe with the steps that are left to do where training starts from another ratio's weights."""

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from harness.checkpoint import cards, shipped_folder
 from harness.errors import LawError
 from harness.interface import LUMA, Image
-from harness.leaks import MATCHES_NEEDED, checked, fingerprint, leaked, overlap, verdict
+from harness.leaks import MATCHES_NEEDED, checked, fingerprint, joined, leaked, overlap, verdict
 from harness.models._data import TrainingImage, halved
 from harness.training import TrainingSet
 from tests.images import packaged_photograph
@@ -202,3 +202,12 @@ def test_changed_kodak_images_are_found(change: str, least: int, harness_data: P
     images = [read(path) for path in paths]
     found = [leaked(tiles_of(CHANGES[change](image)), tiles_of(image)) for image in images]
     assert sum(found) >= least
+
+
+def test_joined_training_sets_keep_their_images_apart_and_none_twice() -> None:
+    first, second, third = (packaged_photograph(name) for name in ("astronaut.png", "chelsea.png", "coffee.png"))
+    ours = sorted([*fingerprint(first, 255, 0), *fingerprint(second, 255, 1)])
+    theirs = sorted([*fingerprint(second, 255, 0), *fingerprint(third, 255, 1)])
+    whole = sorted([*ours, *fingerprint(third, 255, 2)])
+    assert joined(ours, theirs) == whole
+    assert joined(ours, ours) == joined(ours, []) == joined([], ours) == ours

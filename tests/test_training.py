@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import json
 import os
 import signal
@@ -16,11 +17,13 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from harness import training
+from harness import leaks, training
 from harness.errors import ConfigError, DataError
+from harness.images import read_image
 from harness.models._data import Crops, TrainingImage, split
 from harness.models._recipe import Recipe
 from harness.registry import build, find
+from harness.trained import TrainableCodec
 from tests.images import packaged_photograph
 
 PHOTOGRAPHS = ("astronaut.png", "chelsea.png", "coffee.png", "motorcycle_left.png")
@@ -60,7 +63,8 @@ STUDY: dict[str, Any] = {
     "validation_images": 1,
     "shapes": {"resnet": {"image_channels": 1, "base_channels": 4, "latent_channels": {"16": 24}, "stages": 3}},
 }
-RECIPES = {"rate": RATE, "study": STUDY}
+CONTEXT = {**RATE, "law_width": 4, "step_spread": 1, "start_recipe": "rate", "start_from": {"16": 16}}
+RECIPES = {"rate": RATE, "study": STUDY, "context": CONTEXT}
 
 
 @pytest.fixture(scope="module")
@@ -181,6 +185,74 @@ def test_a_neighbour_s_weights_are_the_start_and_save_steps(trained: Path, pictu
     rows = curve(trained, "baseline-rate-8x")
     assert len(rows) == 12 + 3 + 12
     assert card_of(trained, 8)["validated"]["ratio"] == pytest.approx(8, rel=0.03)
+
+
+def test_another_recipe_s_weights_are_the_start_and_what_they_saw_stays_known(trained: Path, pictures: Path) -> None:
+    from safetensors.numpy import load_file
+
+    one = pictures / PHOTOGRAPHS[0]
+    others = trained / "others"
+    others.mkdir()
+    for name in PHOTOGRAPHS[1:]:
+        (others / name).write_bytes((pictures / name).read_bytes())
+    path = train(trained, others, recipe="context")
+    assert len(curve(trained, "baseline-context-16x")) == 12 + 3 + 12
+    arrays = load_file(path)
+    assert "law.net.1.first.weights" in arrays
+    card = json.loads(path.with_suffix(".json").read_text())
+    assert one.stem in {source["name"] for source in card["data"]}
+    found = build(find("baseline", {"recipe": "context", "weights": str(trained), "ratio": 16.0}))
+    assert isinstance(found, TrainableCodec)
+    picture = read_image(one, one.name, None).pixels
+    assert leaks.leaked(leaks.fingerprint(picture, 255), found.training_fingerprints() or [])
+    assert not leaks.leaked(leaks.fingerprint(picture, 255), training.read_training_set(others).fingerprints())
+    assert found.decode(found.encode(picture, 0)).shape == picture.shape
+
+
+def test_a_start_whose_training_images_cannot_be_told_is_refused(tmp_path: Path, pictures: Path) -> None:
+    base = train(tmp_path, pictures)
+    beside = base.with_name(json.loads(base.with_suffix(".json").read_text())["fingerprints"])
+    beside.write_bytes(gzip.compress(b"tiles-of-another-version\n"))
+    with pytest.raises(DataError, match=r"of another version.*baseline-context-16x.*leave start_from out"):
+        train(tmp_path, pictures, recipe="context")
+
+
+@pytest.mark.parametrize("ratio", [16, 8])
+def test_lambda_starts_where_the_weights_to_start_from_are(ratio: float, trained: Path, pictures: Path) -> None:
+    """A step of theirs is measured: coarser than what the recipe began with, or finer, after the fit to the ratio."""
+    import torch
+
+    from harness.models._law import DECISION_WEIGHT
+    from harness.models._learn import started, step_in_gray_levels
+
+    images = training.read_training_set(pictures).images
+    fresh = order(ratio=16)
+    parts = split(images, fresh.recipe, 16, 3)
+    module = started(fresh, parts, pictures / "nothing")
+    some = torch.from_numpy(module.crops.batch(8, 0))
+    assert step_in_gray_levels(module.trainable, some) == pytest.approx(12, rel=0.03)  # orthonormal: as it was set
+    module.trainable.moved(1.5)
+    assert step_in_gray_levels(module.trainable, some) == pytest.approx(12 * 2**1.5, rel=0.03)
+
+    later = started(order("context" if ratio == 16 else "rate", ratio=ratio), parts, trained)
+    found = step_in_gray_levels(later.trainable, some)
+    assert later.weight.item() == pytest.approx(DECISION_WEIGHT / found**2, rel=0.03)
+    assert abs(found - fresh.recipe.first_step_for(ratio)) > 0.1
+
+
+def test_steps_that_vary_give_each_image_the_same_share(tmp_path: Path, pictures: Path) -> None:
+    import torch
+
+    from harness.models._learn import started
+
+    images = training.read_training_set(pictures).images
+    fresh = training.order_for(find("baseline", {"ratio": 16.0}), {"rate": {**RATE, "step_spread": 2}})
+    module = started(fresh, split(images, fresh.recipe, 16, 3), tmp_path)
+    latents = module.trainable.latents(torch.from_numpy(module.crops.batch(2, 0))).detach()
+    bits = [module.trainable.law_bits(latents, seed) for seed in (1, 1, 2)]
+    assert bits[0].item() == bits[1].item() != bits[2].item()
+    torch.autograd.backward(bits[0])
+    assert all(one.grad is not None for one in module.trainable.groups().law if one.numel() != 0)
 
 
 def test_the_study_s_recipe_trains_without_rate_and_fits_its_law_afterwards(tmp_path: Path, pictures: Path) -> None:
@@ -322,6 +394,9 @@ def test_what_must_be_trained_is_listed_with_the_neighbour_first(trained: Path) 
     specs = [find("baseline", {"weights": str(trained)}), find("jpeg")]
     names = [one.name for one in training.missing_orders(specs, [3, 10, 16], RECIPES)]  # 4x and 12x are shipped
     assert names == ["baseline-rate-10x", "baseline-rate-3x"]
+    specs.append(find("baseline", {"weights": str(trained), "recipe": "context"}))
+    names = [one.name for one in training.missing_orders(specs, [3], RECIPES)]
+    assert names == ["baseline-rate-3x", "baseline-context-3x"]
 
 
 def test_an_estimate_of_time_comes_from_real_steps(tmp_path: Path, pictures: Path) -> None:
