@@ -116,8 +116,11 @@ class School:
         """Yield each training with about how many seconds it takes here, from some real steps."""
         from harness.training import estimate_seconds
 
+        before: list[Order] = []
         for order in orders:
-            yield order, estimate_seconds(order, self.images(order), self.weights)
+            whole = not any(order.starts_from(one) for one in before)
+            yield order, estimate_seconds(order, self.images(order), self.weights, whole)
+            before.append(order)
 
     def train(self, order: Order, bar: bool) -> Path:
         """Train, or go on with what was interrupted; return the path of the weights."""

@@ -181,9 +181,19 @@ def quick_fault(spec: CodecSpec) -> str | None:
     return fault
 
 
-def estimate_seconds(order: Order, images: TrainingSet, weights: Path) -> float:
-    """Return about how long a training takes here: some real steps, without validation, times their number."""
+def estimate_seconds(order: Order, images: TrainingSet, weights: Path, whole: bool = True) -> float:
+    """Return about how long a training takes here: some real steps, without validation, times their number.
+
+    Args:
+        order: the training.
+        images: what it trains on.
+        weights: the folder of weights, where those to start from are looked for.
+        whole: False where the weights to start from will be there before it, though they are not yet.
+    """
     from harness.models._learn import started, trial_step
+
+    if not whole:
+        order = replace(order, recipe=order.recipe.from_neighbour())
 
     module = started(order, split(images.images, order.recipe, order.ratio, order.colours), weights)
     trial_step(module)

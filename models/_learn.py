@@ -50,6 +50,15 @@ class Order:
         """Return what sorts trainings so that those whose weights others start from come first."""
         return self.architecture, bool(self.recipe.start_recipe), self.recipe_name, -self.ratio
 
+    def starts_from(self, other: Order) -> bool:
+        """Tell whether the weights that another training makes are what this one starts from."""
+        recipe = self.recipe
+        return (other.architecture, other.recipe_name, other.ratio) == (
+            self.architecture,
+            recipe.start_recipe or self.recipe_name,
+            recipe.start_from.get(f"{self.ratio:g}"),
+        )
+
     @property
     def colours(self) -> int:
         """Return the channels of the images that the networks take: 1 or 3."""

@@ -17,13 +17,14 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from harness import leaks, training
+from harness import config, leaks, training
 from harness.errors import ConfigError, DataError
 from harness.images import read_image
 from harness.models._data import Crops, TrainingImage, split
 from harness.models._recipe import Recipe
 from harness.registry import build, find
 from harness.trained import TrainableCodec
+from harness.trainer import School
 from tests.images import packaged_photograph
 
 PHOTOGRAPHS = ("astronaut.png", "chelsea.png", "coffee.png", "motorcycle_left.png")
@@ -402,6 +403,16 @@ def test_what_must_be_trained_is_listed_with_the_neighbour_first(trained: Path) 
 def test_an_estimate_of_time_comes_from_real_steps(tmp_path: Path, pictures: Path) -> None:
     seconds = training.estimate_seconds(order(), training.read_training_set(pictures), tmp_path)
     assert 0.1 < seconds < 600
+
+
+def test_an_estimate_counts_on_weights_that_are_trained_before(tmp_path: Path, pictures: Path) -> None:
+    recipes = {"rate": {**RATE, "steps": 5000, "law_steps_from_neighbour": 1}}
+    orders = [training.order_for(find("baseline", {"ratio": ratio}), recipes) for ratio in (16.0, 8.0)]
+    school = School(config.load(), str(pictures), tmp_path)
+    (_, first), (_, second) = school.estimates(orders)
+    assert second < first / 100
+    ((_, alone),) = school.estimates(orders[1:])
+    assert alone > first / 10
 
 
 def test_a_training_set_takes_source_and_licence_from_its_index(pictures: Path, tmp_path: Path) -> None:
