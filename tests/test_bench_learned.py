@@ -27,6 +27,27 @@ from tests.images import packaged_photograph
 from tests.tiny_model import tiny_shape, tiny_training, tiny_weights
 
 LEARNED = tiny_training("learned", steps=24, validate_every=4, batch=2)
+HYPERPRIOR = """
+[codecs.tiny-hyperprior]
+codec = "bmshj2018-hyperprior"
+recipe = "tiny-compressai"
+
+[recipes.tiny-compressai]
+loss = "rate"
+rate_gradient = "noise"
+steps = 24
+law_steps = 6
+validate_every = 6
+batch = 2
+crop = 64
+validation_images = 1
+learning_rate = 1e-3
+first_step = { 16 = 12 }
+
+[recipes.tiny-compressai.shapes.bmshj2018-hyperprior]
+N = 8
+M = 96
+"""
 STEPS = 24 + 24 + 24
 KILLED_AFTER = (10, 40)
 """Steps after which the training is killed."""
@@ -170,6 +191,23 @@ def test_what_cannot_be_trained_is_missing_and_says_what_to_do(without: str, tmp
     assert row["status"] == "missing"
     assert "harness train --models" in row["reason"]
     assert "$HARNESS_DATA/train" in row["reason"]
+
+
+@pytest.mark.slow
+def test_a_bench_trains_a_network_of_compressai(tmp_path: Path) -> None:
+    (tmp_path / "train").mkdir()
+    (tmp_path / "images").mkdir()
+    for name in ("astronaut", "chelsea", "coffee"):
+        write(tmp_path / "train" / f"{name}.png", packaged_photograph(f"{name}.png")[60:188, 80:240])
+    write(tmp_path / "images" / "test.png", packaged_photograph("motorcycle_left.png")[60:188, 80:240])
+    request = asked(tmp_path, "--images", tmp_path / "images", "--codecs", "tiny-hyperprior", "--ratios", "16")
+    (tmp_path / "learned.toml").write_text(LEARNED + HYPERPRIOR)
+    ended = run(*request, timeout=500, HARNESS_WEIGHTS=str(tmp_path / "weights"), HARNESS_DATA=str(tmp_path))
+    assert ended.status == 0, ended.err
+    assert "no weights of bmshj2018-hyperprior-tiny-compressai-16x: training them takes about" in ended.err
+    (row,) = newest(tmp_path).frame.to_dict("records")
+    assert row["status"] in ("reached", "capped"), row["reason"]
+    assert 0 < row["size_bytes"] <= row["budget_bytes"]
 
 
 @pytest.mark.slow
