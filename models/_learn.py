@@ -124,7 +124,7 @@ def started(order: Order, parts: Split, weights: Path) -> TrainingModule:
     found = _start(order, weights)
     if found is not None:
         recipe = recipe.from_neighbour()
-    trainable = order.trainable(recipe.shape(order.architecture, ratio), recipe.choices)
+    trainable = order.trainable(recipe.shape(order.architecture, ratio), recipe.choices(ratio))
     crops = Crops(parts.training, recipe)
     some, step = torch.from_numpy(crops.batch(8, 0)), recipe.first_step_for(ratio)
     if found is None:
