@@ -29,6 +29,7 @@ _OCTAVES_PER_OCTAVE = 0.75
 _SLOPES = (0.3, 1.5)
 """The least and the greatest such slope that two evaluations are taken to tell."""
 _MOST_OCTAVES = 4.0
+"""How far an image's step may be from step 1, each way."""
 _NEAR = 0.01
 """Octaves below which two evaluations tell no slope."""
 

@@ -172,9 +172,15 @@ def _start(order: Order, folder: Path) -> tuple[Card, Path] | None:
     name = recipe.start_recipe or order.recipe_name
     wanted = (order.architecture, name, ratio, recipe.shape(order.architecture, order.ratio))
     for card, path in cards([folder, shipped_folder()] if recipe.start_recipe else [folder]):
-        if (card.architecture, card.recipe_name, card.ratio, card.shape) == wanted:
+        if (card.architecture, card.recipe_name, card.ratio, card.shape) == wanted and _law_fits(card, recipe):
             return card, path
     return None
+
+
+def _law_fits(card: Card, recipe: Recipe) -> bool:
+    """Tell whether the law of trained weights can be taken over; a network in it need not be there."""
+    width = card.recipe.get("law_width", 0)
+    return card.recipe.get("levels", recipe.levels) == recipe.levels and (not width or width == recipe.law_width)
 
 
 def _inherited(order: Order, folder: Path) -> Origin:

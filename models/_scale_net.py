@@ -31,6 +31,7 @@ MOST_WIDTH = 512
 LARGEST_WEIGHT = 2**19
 """Weights and biases, as integers, are at most this in magnitude (biases times 2^LOG_BITS)."""
 _MOST_BETWEEN = 2**16
+"""What stands between the layers counts as at most this, so that sums stay exact."""
 _MOST_SCALE = 2**30
 """Scales count as at most this: 2^18 steps."""
 _LAYERS = ("first", "second", "third")

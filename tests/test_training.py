@@ -210,6 +210,20 @@ def test_another_recipe_s_weights_are_the_start_and_what_they_saw_stays_known(tr
     assert found.decode(found.encode(picture, 0)).shape == picture.shape
 
 
+@pytest.mark.parametrize("change", [{"law_width": 6}, {"levels": 2}])
+def test_weights_whose_law_is_of_another_size_are_no_start(
+    change: dict[str, int], tmp_path: Path, pictures: Path
+) -> None:
+    from harness.models._train import Machines
+
+    images = training.read_training_set(pictures)
+    recipe = {**RATE, "law_width": 4}
+    for ratio, more in ((16.0, {}), (8.0, change)):
+        one = training.order_for(find("baseline", {"ratio": ratio}), {"rate": {**recipe, **more}})
+        training.train(one, images, tmp_path, Machines("cpu"), bar=False)
+    assert len(curve(tmp_path, "baseline-rate-8x")) == 12 + 12 + 12
+
+
 def test_a_start_whose_training_images_cannot_be_told_is_refused(tmp_path: Path, pictures: Path) -> None:
     base = train(tmp_path, pictures)
     beside = base.with_name(json.loads(base.with_suffix(".json").read_text())["fingerprints"])
