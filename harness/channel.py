@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import errors
+from harness.allocator import KEEP_MEMORY
 from harness.config import Limits
 from harness.errors import CodecError, HarnessError, LawError, LimitError
 from harness.watch import Watch, kill_strays, kill_tree
@@ -91,7 +92,12 @@ class Channel:
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 cwd=self._folder.name,
-                env={**os.environ, "TMPDIR": self._folder.name, **dict.fromkeys(_THREADS, str(self.threads))},
+                env={
+                    **os.environ,
+                    **KEEP_MEMORY,
+                    **dict.fromkeys(_THREADS, str(self.threads)),
+                    "TMPDIR": self._folder.name,
+                },
                 start_new_session=True,
             )
         self._connection = Connection(ours.detach())

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from harness import cluster as existing
+from harness.allocator import KEEP_MEMORY
 from harness.errors import UsageError
 from harness.measure import run_task
 from harness.tasks import Outcome, Task, failed_outcome, metrics_key
@@ -45,6 +46,7 @@ _SETTINGS: Mapping[str, Any] = {
     "distributed.worker.memory.spill": False,
     "distributed.worker.memory.pause": False,
     "distributed.worker.memory.terminate": False,
+    **{f"distributed.nanny.pre-spawn-environ.{name}": value for name, value in KEEP_MEMORY.items()},
 }
 """Of the workers started here; those of somebody's cluster have their own."""
 _LOOK_SECONDS = 2

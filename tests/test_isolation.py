@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import re
 import threading
 import time
@@ -18,6 +19,7 @@ from harness.errors import CodecError, HarnessError, LawError, LimitError, Usage
 from harness.interface import Image
 from harness.isolation import CodecProcess, CodecProcesses
 from harness.registry import CodecSpec, find
+from tests.bench_runs import bench, crops
 from tests.images import make_image
 
 PLUGINS = Path(__file__).with_name("plugins")
@@ -27,6 +29,8 @@ SLACK_SECONDS = 6
 """On a busy machine, to start a child and to notice and kill it."""
 IMAGE = make_image("photograph", (48, 64), "rgb8")
 SETTING = 4
+PLANE_PAGES = (8 << 20) // 4096
+"""Of one of the ten planes that tests/plugins/new_pages.py makes."""
 
 
 def plugin(name: str, file: str = "bad_calls.py") -> CodecSpec:
@@ -270,3 +274,20 @@ def test_decoding_of_unknown_bytes_is_bounded_by_size(processes: CodecProcesses)
     assert decoder.decode_any(SOUND, data, IMAGE.nbytes).shape == IMAGE.shape
     with pytest.raises(LawError, match="more than the"):
         decoder.decode_any(SOUND, data, IMAGE.nbytes - 1)
+
+
+glibc = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the settings are those of glibc's allocator")
+
+
+@glibc
+def test_planes_that_a_codec_frees_are_used_again(processes: CodecProcesses) -> None:
+    spec = plugin("pages", "new_pages.py")
+    assert len(processes.encoder(spec).encode(spec, IMAGE, 1)) < IMAGE.nbytes + PLANE_PAGES
+
+
+@glibc
+def test_planes_that_a_metric_frees_are_used_again(tmp_path: Path) -> None:
+    asked = ["--images", str(crops(tmp_path / "images", 1)), "--plugin", str(PLUGINS / "new_pages.py")]
+    found = bench(tmp_path / "results", *asked, "--codecs", "pages", "--metrics", "pages", "--ratios", "4")
+    assert found.ended.status == 0
+    assert found.frame["pages"].max() < PLANE_PAGES
