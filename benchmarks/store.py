@@ -86,7 +86,9 @@ def made_plan(folder: Path, count: int):  # noqa: ANN201 - a Plan
         PlannedCodec(CodecSpec(f"codec-{n}", f"module:{n}"), about, digest(f"codec {n}")) for n in range(CODECS)
     )
     images = tuple(
-        PlannedImage(ImageSource(f"{n:06}.png", folder / f"{n:06}.png"), digest(f"{n}") * 2, 512, 768, 3, 8, "rgb8", ())
+        PlannedImage(
+            ImageSource(f"{n:06}.png", folder / f"{n:06}.png"), digest(f"{n}") * 2, 512, 768, 3, 8, "rgb8", (), 0.0
+        )
         for n in range(count)
     )
     return plan_of(request(folder), "cpu", images, codecs)

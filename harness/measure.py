@@ -30,7 +30,7 @@ from harness.interface import Setting, raw_bytes
 from harness.isolation import CodecProcesses, codec_processes
 from harness.kept import kept_file, read_kept
 from harness.metric_plugins import table
-from harness.rate import Search, budget_bytes
+from harness.rate import Hint, Search, activity, budget_bytes
 from harness.records import CSV_COLUMNS, Encode, Record
 from harness.tasks import Goal, Outcome, Shares, Task, answers, blank_record, scores_key, why_unspent
 
@@ -133,14 +133,16 @@ class TaskRun:
         above = None if choice.next_index is None else ladder[choice.next_index]
         return choice.status, ladder[choice.index], above
 
-    def _hints(self, image: TestImage) -> list[dict[int, float]]:
-        """Return what other images needed, scaled to this one's pixels: rung -> bytes."""
+    def _hints(self, image: TestImage) -> list[Hint]:
+        """Return what other images needed, scaled to this one's pixels."""
         height, width, _ = image.pixels.shape
         rungs = {setting: rung for rung, setting in enumerate(self.task.description.ladder)}
-        return [
-            {rungs[setting]: size * height * width for setting, size in hint if setting in rungs}
-            for hint in self.task.hints
-        ]
+        here = activity(image.pixels)
+        scaled = (
+            {rungs[setting]: size * height * width for setting, size in needed.sizes if setting in rungs}
+            for needed in self.task.hints
+        )
+        return [Hint(sizes, needed.activity - here) for sizes, needed in zip(scaled, self.task.hints, strict=True)]
 
     def _by_rate_control(self, image: TestImage, budget: int) -> tuple[str, Setting, None]:
         """Return status and setting, by the codec's own rate control."""

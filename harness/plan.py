@@ -54,6 +54,8 @@ class PlannedImage:
     kind: str
     """Which of `FORMATS` it is."""
     notes: tuple[str, ...]
+    activity: float
+    """How busy it is (harness/rate.py): file sizes of images as busy begin its searches."""
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from harness.isolation import CodecProcesses, Description
 from harness.leak_verdicts import LeakVerdicts
 from harness.metric_plugins import Targets, table
 from harness.plan import Plan, PlannedCodec, PlannedImage, Request, digest
+from harness.rate import activity
 from harness.records import Record
 from harness.registry import CodecSpec
 from harness.tasks import Goal, Task, blank_record, metrics_key
@@ -107,7 +108,17 @@ def _planned_image(source: ImageSource) -> PlannedImage:
     image = read_image(source.path, source.name, source.sample_bits)
     height, width, channels = image.pixels.shape
     kind = image_format(image.pixels)
-    return PlannedImage(source, image.fingerprint, height, width, channels, image.sample_bits, kind, image.notes)
+    return PlannedImage(
+        source,
+        image.fingerprint,
+        height,
+        width,
+        channels,
+        image.sample_bits,
+        kind,
+        image.notes,
+        activity(image.pixels),
+    )
 
 
 def _planned_codecs(request: Request, suite: SuiteConfig, ratios: Sequence[float]) -> tuple[PlannedCodec, ...]:

@@ -1,9 +1,9 @@
 """Hit a ratio: the largest file of a ladder that fits a number of bytes, in few encodes.
 
-The search predicts log(bytes) of every rung: a mean of other images' curves, the nearest ones counting most, moved to
-go through what is known of this one. It keeps the best file that fits, and ends when the next rung up is known not to
-fit. On a ladder whose sizes rise it finds what a full search finds. Where sizes dip now and then (WebP), its answer
-still fits, and the rung above it does not or makes a smaller file.
+The search predicts log(bytes) of every rung: a mean of other images' curves, moved to go through what is known of this
+one. Images as busy as this one count most, and so do curves that fit what is known. It keeps the best file that fits,
+and ends when the next rung up is known not to fit. On a ladder whose sizes rise it finds what a full search finds.
+Where sizes dip now and then (WebP), its answer still fits, and the rung above it does not or makes a smaller file.
 """
 
 from __future__ import annotations
@@ -15,12 +15,18 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.interface import Image
+
 _TYPICAL_SPAN = math.log(60)
 """How much larger a ladder's top file is than its bottom file, in log(bytes), before anything is known."""
 _TREND = 0.5
 """How much of the trend of what is known is believed beyond it."""
 _NEAR = 0.03
 """How far another image's curve may lie off, in log(bytes), and still count about as much as one that fits exactly."""
+_ALIKE = 0.2
+"""How far another image's activity may lie off and still count at least half as much as that of an equal one."""
+_LINES = 256
+"""So many rows, and columns, tell how busy an image is."""
 _APART = 0.05
 """How far apart, as a share of the ladder, rungs must be to show a trend."""
 
@@ -28,6 +34,27 @@ _APART = 0.05
 def budget_bytes(raw: int, ratio: float) -> int:
     """Return floor(raw / ratio): how many bytes a file may have at a ratio of raw bytes to file bytes."""
     return math.floor(raw / ratio)
+
+
+def activity(image: Image) -> float:
+    """Return how busy an image is: log of the mean step between neighbours, across and down, in grey levels.
+
+    Some rows and columns of a large image are enough; a flat image counts as one of a thousandth of a level.
+    """
+    height, width, _ = image.shape
+    across = np.diff(image[:: -(-height // _LINES)].astype(np.int32), axis=1)
+    down = np.diff(image[:, :: -(-width // _LINES)].astype(np.int32), axis=0)
+    return math.log(max(sum(float(np.abs(steps).mean()) for steps in (across, down) if steps.size), 1e-3))
+
+
+@dataclass(frozen=True)
+class Hint:
+    """What another image needed; it changes the speed of a search alone."""
+
+    sizes: Mapping[int, float]
+    """Rung -> bytes, scaled to the pixels of the image that is searched for."""
+    apart: float = 0.0
+    """How far its activity lies from that image's."""
 
 
 @dataclass(frozen=True)
@@ -52,19 +79,20 @@ class Search:
     """Encodes at a rung and returns the file's bytes; asked once a rung."""
     sizes: dict[int, int] = field(default_factory=dict)
     """What is known: rung -> bytes."""
-    hints: Sequence[Mapping[int, float]] = ()
-    """What other images needed, scaled to this one's pixels: rung -> bytes of each. They change the speed alone."""
+    hints: Sequence[Hint] = ()
 
     def __post_init__(self) -> None:
-        self._curves = np.array([self._through(hint) for hint in self.hints if hint] or [self._through({})])
+        hints = [hint for hint in self.hints if hint.sizes] or [Hint({})]
+        self._curves = np.array([self._through(hint.sizes) for hint in hints])
+        self._likeness = 1 / (np.square([hint.apart / _ALIKE for hint in hints]) + 1)
 
-    def _through(self, hint: Mapping[int, float]) -> NDArray[np.float64]:
+    def _through(self, known_sizes: Mapping[int, float]) -> NDArray[np.float64]:
         """Return log(bytes) at every rung, on lines between another image's."""
         rungs = np.arange(self.length)
         slope = _TYPICAL_SPAN / self.length
-        if not hint:
+        if not known_sizes:
             return slope * rungs
-        known, sizes = zip(*sorted(hint.items()), strict=True)
+        known, sizes = zip(*sorted(known_sizes.items()), strict=True)
         outside = slope * (rungs - np.clip(rungs, known[0], known[-1]))
         return np.asarray(np.interp(rungs, known, np.log(np.maximum(sizes, 1.0))) + outside)
 
@@ -106,7 +134,7 @@ class Search:
 
     def _guess(self, low: int, high: int, budget: int) -> int:
         """Return the last rung of the bracket that is predicted to fit."""
-        if not self.sizes and not any(self.hints):
+        if not self.sizes and not any(hint.sizes for hint in self.hints):
             return self.length // 2
         predicted = self._predicted()
         inside = predicted[low + 1 : high]
@@ -117,10 +145,10 @@ class Search:
         rungs = np.arange(self.length)
         known = sorted(self.sizes)
         if not known:
-            return np.asarray(self._curves.mean(axis=0))
+            return np.asarray(np.average(self._curves, axis=0, weights=self._likeness))
         logs = np.log([max(self.sizes[rung], 1) for rung in known])
         off = np.square(self._curves[:, known] - logs).mean(axis=1)
-        curve = np.average(self._curves, axis=0, weights=1 / (off + _NEAR**2))
+        curve = np.average(self._curves, axis=0, weights=self._likeness / (off + _NEAR**2))
         moves = logs - curve[known]
         moved = np.interp(rungs, known, moves)
         if (span := known[-1] - known[0]) > _APART * self.length:

@@ -37,6 +37,16 @@ class Goal:
 
 
 @dataclass(frozen=True)
+class Needed:
+    """What a codec needed for another image."""
+
+    sizes: tuple[tuple[Setting, float], ...]
+    """Settings, and bytes a pixel."""
+    activity: float
+    """How busy that image is."""
+
+
+@dataclass(frozen=True)
 class Task:
     """One codec on one image: plain data, sent to a worker."""
 
@@ -52,8 +62,8 @@ class Task:
     """Where the metrics of others among them are."""
     known: tuple[Encode, ...] = ()
     """What the store knows of this codec on this image."""
-    hints: tuple[tuple[tuple[Setting, float], ...], ...] = ()
-    """Settings and bytes a pixel that the codec needed for other images."""
+    hints: tuple[Needed, ...] = ()
+    """What the codec needed for other images."""
     limits: Limits = DEFAULT_LIMITS
     device: str = "cpu"
     keep_files: str | None = None

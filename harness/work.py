@@ -9,12 +9,11 @@ from itertools import groupby, islice
 from pathlib import Path
 
 from harness import pictures
-from harness.interface import Setting
 from harness.kept import FOLDER as FILES
 from harness.kept import kept_file
 from harness.plan import Plan
 from harness.records import Record, Store
-from harness.tasks import Task
+from harness.tasks import Needed, Task
 
 
 def unfinished(plan: Plan, store: Store, files: Path | None = None) -> Iterator[Task]:
@@ -65,8 +64,8 @@ class Work:
     store: Store
     keeping: Keeping
     ship_images: bool = False
-    _hints: dict[str, list[tuple[tuple[Setting, float], ...]]] = field(default_factory=lambda: defaultdict(list))
-    """By codec: settings and bytes a pixel, of the plan's first images; empty where there is none."""
+    _hints: dict[str, list[Needed]] = field(default_factory=lambda: defaultdict(list))
+    """By codec: what the plan's first images needed; without sizes where there is none."""
 
     def batches(self) -> Iterator[Iterator[Task]]:
         """Yield tasks some images at a time: file sizes of the batches before speed up the searches of each."""
@@ -98,5 +97,6 @@ class Work:
         for image in self.plan.images[len(hints) : done]:
             pixels = image.width * image.height
             encodes = self.store.encodes(image.pixels, task.codec_key)
-            hints.append(tuple((encode.setting, encode.size_bytes / pixels) for encode in encodes))
-        return replace(task, hints=tuple(hint for hint in hints if hint))
+            sizes = tuple((encode.setting, encode.size_bytes / pixels) for encode in encodes)
+            hints.append(Needed(sizes, image.activity))
+        return replace(task, hints=tuple(hint for hint in hints if hint.sizes))

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from harness import load_codec
 from harness.images import read_image
 from harness.interface import Codec, Image
-from harness.rate import Choice, Search, budget_bytes
+from harness.rate import Choice, Hint, Search, activity, budget_bytes
 from tests.images import packaged_photograph, psnr
 
 RATIOS = (4, 8, 12, 16)
@@ -40,7 +40,7 @@ def searched(sizes: Sequence[int], budget: int, hint: dict[int, float] | None = 
         asked.append(rung)
         return sizes[rung]
 
-    return Searched(Search(len(sizes), size_of, {}, [hint] if hint else []).choose(budget), asked)
+    return Searched(Search(len(sizes), size_of, {}, [Hint(hint)] if hint else []).choose(budget), asked)
 
 
 def exhaustive(sizes: Sequence[int], budget: int) -> int | None:
@@ -97,6 +97,30 @@ def test_what_is_known_already_is_not_asked_for(sizes: list[int], budget: int) -
 def test_never_more_steps_than_twice_what_halving_takes(sizes: list[int], budget: int, hint: dict[int, float]) -> None:
     found = searched(sizes, budget, {rung: size for rung, size in hint.items() if rung < len(sizes)})
     assert len(found.asked) <= 2 * (len(sizes) + 1).bit_length()
+
+
+def test_the_sizes_of_an_image_as_busy_begin_a_search() -> None:
+    sizes = [int(1000 * 1.02**rung) for rung in range(300)]
+    asked: list[int] = []
+
+    def size_of(rung: int) -> int:
+        asked.append(rung)
+        return sizes[rung]
+
+    others = [Hint({0: 100.0, 299: 100 * 1.02**299}, apart=-3.0)] * 5
+    like = Hint(dict(enumerate(map(float, sizes))), apart=0.01)
+    assert Search(300, size_of, {}, [*others, like]).choose(sizes[150]) == Choice("reached", 150, 151)
+    assert abs(asked[0] - 150) < 5
+    assert len(asked) < 5
+
+
+def test_activity_grows_with_the_steps_between_neighbours() -> None:
+    rng = np.random.default_rng(3)
+    noise = rng.integers(0, 200, (300, 500, 3))
+    busy, calm, flat = (np.asarray(noise // by, np.uint8) for by in (1, 10, 1000))
+    assert activity(busy) == pytest.approx(math.log(2 * 200 / 3), abs=0.05)
+    assert activity(busy) > activity(calm) > activity(flat) == math.log(1e-3)
+    assert activity(busy[:1, :1]) == math.log(1e-3)
 
 
 CLIFFS: dict[str, Callable[[int, int], list[int]]] = {
