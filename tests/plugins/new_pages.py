@@ -13,8 +13,8 @@ from harness.interface import Codec, Image, Setting
 from harness.metrics import Metric
 
 HEADER = struct.Struct("<II")
-_PLANE = 8 << 20
-"""Bytes: a plane of a photograph of two megapixels in float32."""
+_PLANE = 40 << 20
+"""Bytes: a plane of a photograph of ten megapixels in float32."""
 
 
 def new_pages() -> int:
