@@ -5,11 +5,12 @@ The codec encodes in one child process and decodes in another; metrics are compu
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import math
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -27,7 +28,7 @@ from harness.errors import (
 )
 from harness.images import TestImage, pixels_sha256, read_image
 from harness.interface import Setting, raw_bytes
-from harness.isolation import CodecProcesses, codec_processes
+from harness.isolation import CodecProcess, CodecProcesses, codec_processes
 from harness.kept import kept_file, read_kept
 from harness.metric_plugins import table
 from harness.rate import Hint, Search, activity, budget_bytes
@@ -147,15 +148,13 @@ class TaskRun:
     def _by_rate_control(self, image: TestImage, budget: int) -> tuple[str, Setting, None]:
         """Return status and setting, by the codec's own rate control."""
         task, encoder = self.task, self.processes.encoder(self.task.codec)
-        before = encoder.seconds
+        self.encoded += 1
         try:
-            encoded = encoder.encode_to_budget(task.codec, image.pixels, budget)
+            with self._counted(encoder):
+                encoded = encoder.encode_to_budget(task.codec, image.pixels, budget)
         except BudgetError:
             self._encode(task.description.ladder[0], image)
             return "unreachable", task.description.ladder[0], None
-        finally:
-            self.codec_seconds += encoder.seconds - before
-            self.encoded += 1
         self._keep(encoded.setting, encoded.data)
         filled = len(encoded.data) >= _FILLED * budget
         top = task.description.ladder[-1]
@@ -182,13 +181,20 @@ class TaskRun:
             self._files[setting] = kept
         if setting not in self._files:
             encoder = self.processes.encoder(self.task.codec)
-            before = encoder.seconds
-            try:
-                self._keep(setting, encoder.encode(self.task.codec, image.pixels, setting))
-            finally:
-                self.codec_seconds += encoder.seconds - before
-                self.encoded += 1
+            self.encoded += 1
+            with self._counted(encoder):
+                data = encoder.encode(self.task.codec, image.pixels, setting)
+            self._keep(setting, data)
         return len(self._files[setting])
+
+    @contextlib.contextmanager
+    def _counted(self, process: CodecProcess) -> Iterator[None]:
+        """Count the time of a codec's process in what runs inside, whether it fails or not."""
+        before = process.seconds
+        try:
+            yield
+        finally:
+            self.codec_seconds += process.seconds - before
 
     def _keep(self, setting: Setting, data: bytes) -> None:
         digest = hashlib.sha256(data).hexdigest()
@@ -207,11 +213,8 @@ class TaskRun:
             return known
         self._encode(setting, image)
         decoder = self.processes.decoder(self.task.codec)
-        before = decoder.seconds
-        try:
+        with self._counted(decoder):
             pixels = decoder.decode(self.task.codec, self._files[setting], image.pixels)
-        finally:
-            self.codec_seconds += decoder.seconds - before
         scores = self._scores(image, replace(image, pixels=pixels), names)
         if self.task.keep_pictures and names == self.task.metric_names:
             for picture in (image.pixels, pixels):

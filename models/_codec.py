@@ -15,7 +15,6 @@ from harness.checkpoint import shipped_folder
 from harness.errors import BadStreamError, ConfigError
 from harness.folders import weights_folder
 from harness.interface import FORMATS, Image, Setting, image_format
-from harness.models._law import Encoding
 from harness.models._model import Model, analysed, built, planes_of, synthesised
 from harness.shape import AnyShape, Networks, Shape
 from harness.stream import STEPS_PER_OCTAVE, VERSION, Stream, check_size, latents_crc
@@ -28,13 +27,18 @@ if TYPE_CHECKING:
 _COARSEST, _FINEST = 256, -160
 
 
+_Key = tuple[tuple[int, ...], str, bytes]
+
+
 class _Analysed(NamedTuple):
     """The latents of the last image, so that a search for a setting analyses it once."""
 
-    image: tuple[tuple[int, ...], str, bytes]
+    image: _Key
     """Shape, dtype and samples."""
     k: int
     latents: NDArray[np.float32]
+    bits: dict[int, float]
+    """The model's own estimates of the image's payloads so far, by exponent."""
 
 
 class NetworkCodec(TrainableCodec):
@@ -86,11 +90,16 @@ class NetworkCodec(TrainableCodec):
 
     def encode(self, image: Image, setting: Setting) -> bytes:
         """Return the file."""
-        return self._encoded(image, int(setting))[0].to_bytes()
+        return self._encoded(image, int(setting)).to_bytes()
 
     def estimated_bits(self, image: Image, setting: Setting) -> float:
         """Return the model's own estimate of the payload, in bits: the information in the latents."""
-        return self._encoded(image, int(setting))[1].estimated_bits
+        k, held = int(setting), self._analysed
+        if held is None or held.image != _key(image) or k not in held.bits:
+            self._encoded(image, k)
+            held = self._analysed
+        assert held is not None  # noqa: S101 - encoding has set it
+        return held.bits[k]
 
     def decode(self, data: bytes) -> Image:
         """Return the image, by the weights that the file names."""
@@ -126,26 +135,30 @@ class NetworkCodec(TrainableCodec):
             self._models[weights_id] = built(type(self).networks, *weights, self._device)
         return self._models[weights_id]
 
-    def _encoded(self, image: Image, k: int) -> tuple[Stream, Encoding]:
+    def _encoded(self, image: Image, k: int) -> Stream:
         kind = image_format(image)
         height, width, _ = image.shape
         check_size(height, width)
         model = self._model(self._shelf.found())
         _, low, high = normalised(image)
-        latents = self._latents(model, image, k)
-        encoding = model.law.encode(latents * np.float32(2.0 ** (-k / STEPS_PER_OCTAVE)), k)
+        analysis = self._analyse(model, image, k)
+        encoding = model.law.encode(analysis.latents * np.float32(2.0 ** (-k / STEPS_PER_OCTAVE)), k)
+        analysis.bits[k] = encoding.estimated_bits
         crc = latents_crc(encoding.latents)
-        return Stream(self.name, kind, model.card.id, height, width, k, low, high, crc, encoding.data), encoding
+        return Stream(self.name, kind, model.card.id, height, width, k, low, high, crc, encoding.data)
 
-    def _latents(self, model: Model, image: Image, k: int) -> NDArray[np.float32]:
-        """Return latents (planes, channels, height, width); kept for other settings of the same image.
+    def _analyse(self, model: Model, image: Image, k: int) -> _Analysed:
+        """Return latents (planes, channels, height, width), kept for other settings of the same image.
 
         The same setting again runs the network again: that is how an encode is timed.
         """
-        held, key = self._analysed, (image.shape, image.dtype.str, image.tobytes())
+        held, key = self._analysed, _key(image)
         if held is not None and held.image == key and held.k != k:
-            latents = held.latents
+            self._analysed = held._replace(k=k)
         else:
-            latents = analysed(model.coder, image, self._device)
-        self._analysed = _Analysed(key, k, latents)
-        return latents
+            self._analysed = _Analysed(key, k, analysed(model.coder, image, self._device), {})
+        return self._analysed
+
+
+def _key(image: Image) -> _Key:
+    return image.shape, image.dtype.str, image.tobytes()

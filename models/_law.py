@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from harness.errors import BadStreamError
 from harness.models._lattice import MOST_LEVELS, margin, neighbours, passes, weighted_sum
-from harness.models._laws import FIXED_BITS, LARGEST, LatentDecoder, LatentEncoder, bank, estimated_bits
+from harness.models._laws import FIXED_BITS, LARGEST, LatentDecoder, LatentEncoder, bank
 from harness.models._scale_net import ScaleNet, log_magnitudes, multiplied
 from harness.stream import STEPS_PER_OCTAVE
 
@@ -102,14 +102,8 @@ class Law:
         `DECISION_WEIGHT` bits per squared step; a decoder needs to know nothing of it.
         """
         encoder = LatentEncoder()
-        bits: list[float] = []
-
-        def tell(symbols: Integers, scales: Integers, families: Integers) -> None:
-            encoder.encode(symbols, scales, families)
-            bits.append(estimated_bits(symbols, scales, families))
-
-        chosen = [self._walk(plane.shape, k, _Chooser(plane, tell)) for plane in latents]
-        return Encoding(encoder.to_bytes(), np.stack(chosen), sum(bits))
+        chosen = [self._walk(plane.shape, k, _Chooser(plane, encoder.encode)) for plane in latents]
+        return Encoding(encoder.to_bytes(), np.stack(chosen), encoder.estimated_bits)
 
     def decode(self, data: bytes, shape: tuple[int, int, int, int], k: int) -> Integers:
         """Return the latents (planes, channels, height, width) in what `encode` made.

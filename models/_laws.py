@@ -26,6 +26,7 @@ FAMILIES = ("laplace", "gaussian")
 LARGEST = 2**22
 """Symbols are less than this in magnitude."""
 _PRECISION = 24
+_MOST_LOW_BITS = 64
 _WORD = np.dtype("<u4")
 
 Integers = NDArray[np.int64]
@@ -46,6 +47,22 @@ class Bank:
     def scales(self) -> int:
         """How many tables one family has."""
         return len(self.counts) // len(FAMILIES)
+
+    @functools.cached_property
+    def most(self) -> Integers:
+        """Each table's n."""
+        return np.array([(len(counts) - 2) // 2 for counts in self.counts])
+
+    @functools.cached_property
+    def starts(self) -> Integers:
+        """Where each table begins in `bits`."""
+        return np.cumsum([0, *map(len, self.counts[:-1])])
+
+    @functools.cached_property
+    def bits(self) -> NDArray[np.float64]:
+        """The information in each entry of each table, one table after the other."""
+        information: NDArray[np.float64] = -np.log2(np.concatenate(self.counts) / 2.0**_PRECISION)
+        return information
 
 
 @functools.cache
@@ -92,30 +109,8 @@ def _plan(scales: Integers, families: Integers) -> _Plan:
     index = np.searchsorted(held.thresholds, scales, side="right")
     low_bits = np.maximum(0, -((held.scales - 1 - index) // PER_OCTAVE))
     tables = families * held.scales + index - PER_OCTAVE * low_bits
-    order = np.lexsort((low_bits, tables))
+    order = np.argsort((tables * _MOST_LOW_BITS + low_bits).astype(np.int16), kind="stable")
     return _Plan(order, tables[order], low_bits[order])
-
-
-def estimated_bits(symbols: Integers, scales: Integers, families: Integers) -> float:
-    """Return the information, in bits, of symbols under their laws; all three of one shape (n,)."""
-    plan = _plan(scales, families)
-    high = symbols[plan.order] >> plan.low_bits
-    total = float(plan.low_bits.sum())
-    for table, run in plan.runs(plan.tables):
-        counts = bank().counts[table]
-        places, beyond = _places(high[run], len(counts))
-        total -= float(np.log2(counts[places] / 2.0**_PRECISION).sum())
-        total += sum(int(one).bit_length() + 5 for one in beyond)
-    return total
-
-
-def _places(symbols: Integers, entries: int) -> tuple[NDArray[np.int32], Integers]:
-    """Return each symbol's entry in its table, and how far beyond the table those are that have none."""
-    most = (entries - 2) // 2
-    outside = np.abs(symbols) > most
-    places = np.where(outside, entries - 1, symbols + most).astype(np.int32)
-    far = symbols[outside]
-    return places, np.where(far > 0, 2 * (far - most) - 1, 2 * (-far - most))
 
 
 class LatentEncoder:
@@ -125,25 +120,34 @@ class LatentEncoder:
         import constriction
 
         self._coder = constriction.stream.queue.RangeEncoder()
+        self.estimated_bits = 0.0
+        """The information in the symbols so far, under their laws."""
 
     def encode(self, symbols: Integers, scales: Integers, families: Integers) -> None:
         """Append symbols, each under its own law; all three int64 of one shape (n,)."""
-        plan = _plan(scales, families)
+        plan, held = _plan(scales, families), bank()
         sorted_symbols = symbols[plan.order]
         high = sorted_symbols >> plan.low_bits
+        most = held.most[plan.tables]
+        outside = np.abs(high) > most
+        places = np.where(outside, 2 * most + 1, high + most)
+        self.estimated_bits += float(held.bits[held.starts[plan.tables] + places].sum() + plan.low_bits.sum())
+        far = np.flatnonzero(outside)
+        coded = places.astype(np.int32)
         for table, run in plan.runs(plan.tables):
-            places, beyond = _places(high[run], len(bank().counts[table]))
-            self._coder.encode(places, _model(table))
-            for one in beyond:
-                self._append_far(int(one))
+            self._coder.encode(coded[run], _model(table))
+            for place in far[slice(*np.searchsorted(far, (run.start, run.stop)))] if len(far) else ():
+                self._append_far(int(high[place]), int(most[place]))
         low = sorted_symbols - (high << plan.low_bits)
         for bits, run in plan.runs(plan.low_bits):
             if bits:
                 self._coder.encode(low[run].astype(np.int32), _uniform(bits))
 
-    def _append_far(self, value: int) -> None:
-        """Append a positive integer: its length in 5 bits, then its bits."""
+    def _append_far(self, symbol: int, most: int) -> None:
+        """Append how far a symbol lies beyond its table, and on which side: the length in 5 bits, then the bits."""
+        value = 2 * (symbol - most) - 1 if symbol > 0 else 2 * (-symbol - most)
         bits = value.bit_length()
+        self.estimated_bits += bits + 5
         self._coder.encode(np.array([bits], np.int32), _uniform(5))
         self._coder.encode(np.array([value], np.int32), _uniform(bits))
 
@@ -181,14 +185,16 @@ class LatentDecoder:
         return symbols
 
     def _decode_run(self, table: int, count: int) -> Integers:
-        entries = len(bank().counts[table])
-        most = (entries - 2) // 2
-        places = np.asarray(self._coder.decode(_model(table), count), np.int64)
-        symbols = places - most
-        for outside in np.flatnonzero(places == entries - 1):
-            bits = int(self._coder.decode(_uniform(5)))
-            if not 0 < bits <= LARGEST.bit_length():
-                raise BadStreamError("the range-coded data are damaged.")
-            value = int(self._coder.decode(_uniform(bits)))
-            symbols[outside] = most + (value + 1) // 2 if value % 2 else -most - value // 2
+        most = int(bank().most[table])
+        symbols = np.asarray(self._coder.decode(_model(table), count), np.int64) - most
+        if symbols.max() > most:
+            for outside in np.flatnonzero(symbols > most):
+                symbols[outside] = self._decode_far(most)
         return symbols
+
+    def _decode_far(self, most: int) -> int:
+        bits = int(self._coder.decode(_uniform(5)))
+        if not 0 < bits <= LARGEST.bit_length():
+            raise BadStreamError("the range-coded data are damaged.")
+        value = int(self._coder.decode(_uniform(bits)))
+        return most + (value + 1) // 2 if value % 2 else -most - value // 2
