@@ -19,7 +19,7 @@ from harness.datasets import ImageSource
 from harness.errors import DataError
 from harness.images import TestImage, read_image, to_file
 from harness.interface import LUMA, Image
-from harness.plan import Request
+from harness.plan import Request, digest
 from harness.published import read_curve
 from harness.recipes import FigureRecipe, recipe
 
@@ -64,8 +64,7 @@ def reproduce(name: str, request: Request, data: str = "") -> Reproduced:
     """
     from harness.figure_plots import draw
 
-    chosen = recipe(request.config, name)
-    chosen = chosen.model_copy(update={"data": data}) if data else chosen
+    chosen = _on_what_is_asked(recipe(request.config, name), request, data)
     found = measure(name, chosen, request)
     records = found.run.records
     folder = found.run.folder / FOLDER
@@ -75,6 +74,19 @@ def reproduce(name: str, request: Request, data: str = "") -> Reproduced:
     found.verdicts.to_csv(folder / "verdict.csv", index=False)
     (folder / "verdict.md").write_text(_verdict_text(name, chosen, found.verdicts), encoding="utf-8")
     return Reproduced(folder, found)
+
+
+def _on_what_is_asked(chosen: FigureRecipe, request: Request, data: str) -> FigureRecipe:
+    """Return a recipe on other images, where some are asked for: nothing published can be held against those."""
+    other = str(request.images) if request.images else data
+    if not other or other == chosen.data:
+        return chosen
+    changes = {
+        "data": data or chosen.data,
+        "description": f"{chosen.description} (here on other images: {other})",
+        "other_data": chosen.other_data or f"other images: the published ones are of {chosen.data}",
+    }
+    return chosen.model_copy(update=changes)
 
 
 def measure(name: str, chosen: FigureRecipe, request: Request) -> Measured:
@@ -128,24 +140,29 @@ def _request(name: str, chosen: FigureRecipe, request: Request) -> Request:
     config = request.config.model_copy(update={"suites": {**request.config.suites, name: suite}})
     images = request.images
     if chosen.gray:
-        folder, sources = _sources(chosen, request)
-        images = request.results / "gray" / folder / name
+        sources = _sources(chosen, request)
+        images = request.results / "gray" / _digest(sources) / name
         _write_gray(sources, images)
     return replace(request, config=config, suite=name, codecs=(), protocol="", ratios=(), images=images, train=False)
 
 
-def _sources(chosen: FigureRecipe, request: Request) -> tuple[str, list[ImageSource]]:
-    """Return the name and the images of the folder or data set that is asked for."""
+def _sources(chosen: FigureRecipe, request: Request) -> list[ImageSource]:
+    """Return the images of the folder or data set that is asked for."""
     if request.images is not None:
-        return request.images.resolve().name, datasets.from_folder(request.images)
-    return chosen.data, datasets.from_set(chosen.data, request.config.data_set(chosen.data))
+        return datasets.from_folder(request.images)
+    return datasets.from_set(chosen.data, request.config.data_set(chosen.data))
+
+
+def _digest(sources: Iterable[ImageSource]) -> str:
+    """Return a name for these files with these names: other images never lie in the same folder."""
+    return digest(*(f"{source.name} {datasets.file_sha256(source.path)}" for source in sources))
 
 
 def _write_gray(sources: Iterable[ImageSource], folder: Path) -> None:
     """Write images as 8-bit gray PNGs."""
     for source in sources:
         image = read_image(source.path, source.name, source.sample_bits)
-        path = folder / Path(source.name).with_suffix(".png")
+        path = folder / (source.name if source.name.lower().endswith(".png") else f"{source.name}.png")
         path.parent.mkdir(parents=True, exist_ok=True)
         to_file(gray8(image), path)
 

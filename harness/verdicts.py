@@ -113,6 +113,8 @@ class _Judge:
         return {**row, "tolerance": recipe.tolerance, **self._verdict(recipe, measured_bpp / bpp - 1, found - value)}
 
     def _verdict(self, recipe: CurveRecipe, rate_error: float, error: float) -> dict[str, str]:
+        if self._recipe.other_data:
+            return {"verdict": NOT_COMPARABLE, "why": self._recipe.other_data}
         if self._recipe.images not in (None, self._images):
             why = f"over {self._images} images here, over {self._recipe.images} there"
             return {"verdict": NOT_COMPARABLE, "why": why}

@@ -22,7 +22,9 @@ from harness.figures import gray8
 from harness.images import TestImage
 from harness.published import read_curve
 from harness.recipes import CurveRecipe, PointRecipe, recipe
+from harness.records import read_frame
 from harness.report.run import rows_of
+from tests.bench_runs import crops
 from tests.command import Ended, call, complaint, run
 from tests.images import packaged_photograph, psnr
 
@@ -345,6 +347,27 @@ def test_over_fewer_images_nothing_is_compared(done: Ended, desk: Desk) -> None:
     rows = desk.verdicts("tiny")
     assert set(rows.loc[rows["curve"] != "nobody", "verdict"]) == {"not comparable"}
     assert set(rows.loc[rows["curve"] == "right", "why"]) == {"over 1 images here, over 2 there"}
+
+
+def test_over_other_images_nothing_is_compared_however_many_they_are(done: Ended, desk: Desk, tmp_path: Path) -> None:
+    assert desk.reproduce("tiny", "--images", str(crops(tmp_path / "mine"))).status == 0
+    folder = desk.figure("mine")
+    rows = pd.read_csv(folder / "verdict.csv", keep_default_na=False, na_values=[""])
+    assert set(rows["verdict"]) == {"not comparable", "not measured"}
+    assert set(rows.loc[rows["curve"] == "right", "why"]) == {"other images: the published ones are of tiny"}
+    assert "here on other images" in (folder / "verdict.md").read_text()
+
+
+def test_a_gray_figure_is_measured_on_the_images_that_are_there_now(desk: Desk, tmp_path: Path) -> None:
+    images = crops(tmp_path / "twice")
+    PIL.Image.open(images / "crop01.png").save(images / "crop00.tif")
+    (images / "crop01.png").unlink()
+    assert desk.reproduce("old", "--images", str(images)).status == 0
+    first = read_frame(desk.figure("old").parent)
+    assert set(first["image"]) == {"crop00.png", "crop00.tif.png"}
+    (images / "crop00.png").unlink()
+    assert desk.reproduce("old", "--images", str(images)).status == 0
+    assert set(read_frame(desk.figure("old").parent)["image"]) == {"crop00.tif.png"}
 
 
 def test_both_protocols_stand_in_panels_of_their_own(done: Ended, desk: Desk) -> None:
