@@ -31,7 +31,7 @@ from harness.interface import Setting, raw_bytes
 from harness.isolation import CodecProcess, CodecProcesses, codec_processes
 from harness.kept import kept_file, read_kept
 from harness.metric_plugins import table
-from harness.rate import Hint, Search, activity, budget_bytes
+from harness.rate import Hint, Search, activity, budget_bytes, psnr_at
 from harness.records import CSV_COLUMNS, Encode, Record
 from harness.tasks import Goal, Outcome, Shares, Task, answers, blank_record, scores_key, why_unspent
 
@@ -115,10 +115,11 @@ class TaskRun:
         psnr = found.metrics["psnr"]
         record = self._filled(goal, image, found, "lossless" if psnr == math.inf else status)
         extra = {**record.extra, "budget_bytes": budget, "encodes": self.encoded - before}
-        at_budget = psnr if by_itself and status == "reached" else None
+        at_budget = None
         if next_setting is not None and record.status == "reached":
             above = self._decoded(next_setting, image, ("psnr",))
-            at_budget = _psnr_at(budget, found, above)
+            sizes = (found.size_bytes, above.size_bytes)
+            at_budget = psnr_at(budget, sizes, (psnr, above.metrics["psnr"]))
             extra |= {"next_setting": above.setting, "next_size_bytes": above.size_bytes}
         return replace(record, psnr_at_budget=at_budget, extra=extra, reason=why_unspent(record, extra))
 
@@ -145,8 +146,8 @@ class TaskRun:
         )
         return [Hint(sizes, needed.activity - here) for sizes, needed in zip(scaled, self.task.hints, strict=True)]
 
-    def _by_rate_control(self, image: TestImage, budget: int) -> tuple[str, Setting, None]:
-        """Return status and setting, by the codec's own rate control."""
+    def _by_rate_control(self, image: TestImage, budget: int) -> tuple[str, Setting, Setting | None]:
+        """Return status, setting and the next one above, by the codec's own rate control."""
         task, encoder = self.task, self.processes.encoder(self.task.codec)
         self.encoded += 1
         try:
@@ -156,10 +157,19 @@ class TaskRun:
             self._encode(task.description.ladder[0], image)
             return "unreachable", task.description.ladder[0], None
         self._keep(encoded.setting, encoded.data)
-        filled = len(encoded.data) >= _FILLED * budget
-        top = task.description.ladder[-1]
-        capped = not filled and self._encode(top, image) <= budget
-        return "capped" if capped else "reached", top if capped else encoded.setting, None
+        return self._above(encoded.setting, image, budget)
+
+    def _above(self, best: Setting, image: TestImage, budget: int) -> tuple[str, Setting, Setting | None]:
+        """Go up the ladder from a setting that fits to the first one that does not; return as `_by_search` does."""
+        ladder = self.task.description.ladder
+        filled = len(self._files[best]) >= _FILLED * budget
+        if not filled and self._encode(ladder[-1], image) <= budget:
+            return "capped", ladder[-1], None
+        for setting in (rung for rung in ladder if (rung > best) == (ladder[-1] > ladder[0]) and rung != best):
+            if self._encode(setting, image) > budget:
+                return "reached", best, setting
+            best = max(best, setting, key=lambda one: len(self._files[one]))
+        return "capped", best, None
 
     def _sweep(self, goal: Goal, image: TestImage) -> Record:
         return self._filled(goal, image, self._decoded(_setting(goal), image, self.task.metric_names), "measured")
@@ -286,15 +296,3 @@ class TaskRun:
 def _setting(goal: Goal) -> Setting:
     assert goal.setting is not None  # noqa: S101 - the plan gives every sweep and null goal one
     return goal.setting
-
-
-def _psnr_at(budget: int, below: Encode, above: Encode) -> float | None:
-    """Return PSNR in dB at exactly `budget` bytes, on the line in log(bytes) between two encodes around it.
-
-    None where the one above is exact: its PSNR is infinite.
-    """
-    low, high = below.metrics["psnr"], above.metrics["psnr"]
-    if low is None or high is None or math.isinf(high):
-        return None
-    share = math.log(budget / below.size_bytes) / math.log(above.size_bytes / below.size_bytes)
-    return low + (high - low) * share

@@ -36,6 +36,18 @@ def budget_bytes(raw: int, ratio: float) -> int:
     return math.floor(raw / ratio)
 
 
+def psnr_at(budget: int, sizes: tuple[int, int], psnrs: tuple[float | None, float | None]) -> float | None:
+    """Return PSNR in dB at exactly `budget` bytes, on the line in log(bytes) between two files around it.
+
+    None where the larger one is exact: its PSNR is infinite.
+    """
+    low, high = psnrs
+    if low is None or high is None or math.isinf(high):
+        return None
+    share = math.log(budget / sizes[0]) / math.log(sizes[1] / sizes[0])
+    return low + (high - low) * share
+
+
 def activity(image: Image) -> float:
     """Return how busy an image is: log of the mean step between neighbours, across and down, in grey levels.
 

@@ -263,6 +263,19 @@ def test_16_bit_gray_images_are_measured_and_who_cannot_take_them_says_so(tmp_pa
     assert rows.loc["jpegls", "psnr"] == np.inf
 
 
+def test_a_codec_with_its_own_rate_control_is_read_off_at_the_budget_too(
+    tmp_path: Path, images: Path, config: Path
+) -> None:
+    done = bench(tmp_path, "--images", images, "--codecs", "jpeg2000", "--ratios", "6,8", config=config)
+    rows = done.frame[done.frame["status"] == "reached"]
+    assert len(rows) == 4
+    assert (rows["size_bytes"] <= rows["budget_bytes"]).all()
+    assert (rows["next_size_bytes"] > rows["budget_bytes"]).all()
+    short = rows[rows["size_bytes"] < rows["budget_bytes"]]
+    assert len(short)
+    assert (short["psnr_at_budget"] > short["psnr"]).all()
+
+
 def test_the_stated_bits_of_a_sample_decide_the_score_even_of_a_known_file(tmp_path: Path) -> None:
     write(tmp_path / "deep.png", make_image("photograph", (24, 32), "gray16", bits=10))
     request = Request(load(), images=tmp_path, codecs=("jpeg2000",), ratios=(8.0,))
