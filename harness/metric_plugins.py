@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import lru_cache
-from importlib.metadata import entry_points
-from pathlib import Path
 
 from harness import registry
 from harness.errors import UsageError
 from harness.metrics import METRICS, Metric
 from harness.metrics_pair import Pair
+from harness.sources import source_of
 
 Targets = tuple[tuple[str, str], ...]
 """(name, where it is) of each metric of others."""
@@ -35,17 +33,8 @@ def _loaded(name: str, target: str) -> Metric:
         raise UsageError(f"{target} is not the metric {name!r}: it must be a harness.metrics.Metric of that name.")
     if name in METRICS:
         raise UsageError(f"the metric {target} is called {name!r}, as is one of harness. Rename it.")
-    return replace(metric, source=_source(target), compute=_guarded(name, metric.compute))
-
-
-def _source(target: str) -> str:
-    """Return the start of the sha256 of a plugin file, or name and version of the package of an entry point."""
-    where = target.rpartition(":")[0]
-    if where.endswith(".py"):
-        return hashlib.sha256(Path(where).read_bytes()).hexdigest()[:16]
-    points = entry_points(group=registry.METRIC_ENTRY_POINT_GROUP)
-    owners = {f"{point.dist.name} {point.dist.version}" for point in points if point.value == target and point.dist}
-    return ", ".join(sorted(owners))
+    source = source_of(target, registry.METRIC_ENTRY_POINT_GROUP)
+    return replace(metric, source=source, compute=_guarded(name, metric.compute))
 
 
 def _guarded(name: str, compute: Callable[[Pair], float | None]) -> Callable[[Pair], float | None]:

@@ -7,7 +7,6 @@ import gc
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from harness import datasets, metrics, registry
 from harness.config import CodecConfig, SuiteConfig
@@ -23,6 +22,7 @@ from harness.plan import Plan, PlannedCodec, PlannedImage, Request, digest
 from harness.rate import activity
 from harness.records import Record
 from harness.registry import CodecSpec
+from harness.sources import source_of
 from harness.tasks import Goal, Task, blank_record, metrics_key
 
 
@@ -158,8 +158,9 @@ def _described(spec: CodecSpec, ratio: float | None, processes: CodecProcesses) 
 
 def _codec_key(spec: CodecSpec, description: Description) -> str:
     where, _, cls = spec.target.rpartition(":")
-    source = datasets.file_sha256(Path(where)) if where.endswith(".py") else where
-    return digest(source, cls, _json(spec.parameters), _json(description.provenance))
+    source = source_of(spec.target, registry.ENTRY_POINT_GROUP)
+    module = "" if where.endswith(".py") else where  # a plugin file may be moved
+    return digest(source, module, cls, _json(spec.parameters), _json(description.provenance))
 
 
 def _json(value: object) -> str:

@@ -33,7 +33,9 @@ STATUSES = (
     "leaked",
 )
 """What a record can say (sweep and null say "measured")."""
-STORE_VERSION = 2
+STORE_VERSION = 3
+_OLDER = (1, 2)
+"""Versions that are brought up to date: they lack the index, or have another."""
 _BUSY_SECONDS, _CHUNK, _FRAME_ROWS = 60, 500, 20_000
 _Item = TypeVar("_Item")
 
@@ -94,9 +96,9 @@ _TABLES = (
 )
 _INSERT_RECORD = f"INSERT OR REPLACE INTO records VALUES ({', '.join('?' * len(_RECORD_COLUMNS))})"  # noqa: S608
 _INSERT_ENCODE = f"INSERT OR REPLACE INTO encodes VALUES ({', '.join('?' * (2 + len(_ENCODE_COLUMNS)))})"  # noqa: S608
-_DONE = "status NOT IN ('failed', 'leaked')"  # another run may end otherwise, or allow it
+_DONE = "status NOT IN ('failed', 'leaked', 'missing')"  # another run may end otherwise, or allow it
 _INDEX = f"CREATE INDEX finished ON records (fingerprint) WHERE {_DONE}"
-"""Which records are done, without their rows; new in version 2."""
+"""Which records are done, without their rows; new in version 2, and without missing ones in version 3."""
 
 
 class Store:
@@ -124,8 +126,9 @@ class Store:
         with self._transaction():  # of processes that open a new store at once, one makes it
             new = not self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
             version = self._db.execute("PRAGMA user_version").fetchone()[0]
-            if new or version == 1:
-                for statement in (*(_TABLES if new else ()), _INDEX, f"PRAGMA user_version = {STORE_VERSION}"):
+            if new or version in _OLDER:
+                index = ("DROP INDEX IF EXISTS finished", _INDEX)
+                for statement in (*(_TABLES if new else ()), *index, f"PRAGMA user_version = {STORE_VERSION}"):
                     self._db.execute(statement)
                 version = STORE_VERSION
         if version != STORE_VERSION:
@@ -172,7 +175,7 @@ class Store:
                 yield from (_record_of(found[key]) for key in chunk if key in found)
 
     def finished(self, fingerprints: Iterable[str]) -> set[str]:
-        """Return which records need not be measured again: those that are there, did not fail and were not refused."""
+        """Return which records need not be measured again: those neither failed, missing nor refused."""
         asked = set(fingerprints)
         with self._explained():
             rows = self._db.execute(f"SELECT fingerprint FROM records INDEXED BY finished WHERE {_DONE}")  # noqa: S608

@@ -15,12 +15,15 @@ import numpy as np
 import pytest
 
 import harness
+from harness.codecs import jpeg
 from harness.config import load
 from harness.images import pixels_sha256, read_image
 from harness.measure import run_task
 from harness.plan import Request
 from harness.planner import make_plan
 from harness.records import CSV_COLUMNS
+from harness.registry import BUILT_IN, ENTRY_POINT_GROUP
+from harness.sources import source_of
 from harness.tasks import answers, scores_key
 from tests.bench_runs import PLUGINS, BenchRun, assert_same, bench, crops, facts, tiny_config, write
 from tests.command import PROGRAM, call, complaint, environment, run
@@ -274,6 +277,40 @@ def test_a_codec_with_its_own_rate_control_is_read_off_at_the_budget_too(
     short = rows[rows["size_bytes"] < rows["budget_bytes"]]
     assert len(short)
     assert (short["psnr_at_budget"] > short["psnr"]).all()
+
+
+LAZY = """
+from pathlib import Path
+from harness.errors import MissingDependencyError
+from harness.codecs.png import Png
+
+class Lazy(Png):
+    name = "lazy"
+
+    def encode(self, image, setting):
+        if not Path(__file__).with_name("lazylib").exists():
+            raise MissingDependencyError("it needs lazylib. Install: pip install lazylib.")
+        return super().encode(image, setting)
+"""
+
+
+def test_what_was_missing_is_measured_once_it_is_there(tmp_path: Path, images: Path, config: Path) -> None:
+    (tmp_path / "lazy.py").write_text(LAZY)
+    asked = ("--images", images, "--limit", "1", "--plugin", tmp_path / "lazy.py", "--codecs", "lazy", "--ratios", "4")
+    first = bench(tmp_path / "results", *asked, config=config)
+    assert first.frame["status"].tolist() == ["missing"]
+    (tmp_path / "lazylib").touch()
+    again = bench(tmp_path / "results", *asked, config=config)
+    assert again.frame["status"].tolist() == ["measured"]
+
+
+def test_the_code_of_a_codec_is_part_of_what_its_records_are_known_by(tmp_path: Path) -> None:
+    (file := tmp_path / "lazy.py").write_text(LAZY)
+    first, own = (source_of(target, ENTRY_POINT_GROUP) for target in (f"{file}:Lazy", BUILT_IN["jpeg"]))
+    file.write_text(f"{LAZY}\n")
+    assert source_of(f"{file}:Lazy", ENTRY_POINT_GROUP) not in (first, own)
+    assert hashlib.sha256(Path(jpeg.__file__).read_bytes()).hexdigest().startswith(own)
+    assert own
 
 
 def test_the_stated_bits_of_a_sample_decide_the_score_even_of_a_known_file(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import os
 import resource
 import sqlite3
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -120,10 +120,12 @@ def test_a_record_that_is_measured_again_replaces_the_old_one(path: Path) -> Non
 
 
 @pytest.mark.parametrize("status", STATUSES)
-def test_every_record_but_a_failed_or_refused_one_need_not_be_measured_again(path: Path, status: str) -> None:
+def test_a_record_that_is_neither_failed_nor_refused_nor_missing_need_not_be_measured_again(
+    path: Path, status: str
+) -> None:
     with Store(path) as store:
         store.save("pixels", "codec", [blank("f1", status)], ())
-        assert store.finished(["f1", "f2"]) == (set() if status in ("failed", "leaked") else {"f1"})
+        assert store.finished(["f1", "f2"]) == (set() if status in ("failed", "leaked", "missing") else {"f1"})
 
 
 def test_many_fingerprints_can_be_asked_for_at_once(path: Path) -> None:
@@ -186,24 +188,35 @@ def test_a_store_of_a_newer_harness_is_refused_and_left_alone(path: Path) -> Non
         database.execute("PRAGMA user_version = 99")
     database.close()
     before = path.read_bytes()
-    with pytest.raises(StoreError, match=r"has version 99, this harness writes version 2\. Move it away"):
+    with pytest.raises(StoreError, match=r"has version 99, this harness writes version 3\. Move it away"):
         Store(path)
     assert path.read_bytes() == before
 
 
-def test_a_store_of_an_older_harness_is_brought_up_to_date_and_keeps_all_it_holds(path: Path) -> None:
+@pytest.mark.parametrize(
+    ("version", "index"),
+    [
+        (1, ()),
+        (2, ["CREATE INDEX finished ON records (fingerprint) WHERE status NOT IN ('failed', 'leaked')"]),
+    ],
+)
+def test_a_store_of_an_older_harness_is_brought_up_to_date_and_keeps_all_it_holds(
+    version: int, index: Sequence[str], path: Path
+) -> None:
     with Store(path) as store:
         store.save("pixels", "codec", [full(), blank("f2")], ENCODES)
-    with sqlite3.connect(path) as database:  # as version 1 was: without the index
+    with sqlite3.connect(path) as database:
         database.execute("DROP INDEX finished")
-        database.execute("PRAGMA user_version = 1")
+        for statement in index:
+            database.execute(statement)
+        database.execute(f"PRAGMA user_version = {version}")
     database.close()
     with Store(path) as store:
         assert store.finished(["f1", "f2", "f3"]) == {"f1"}
         assert list(store.records(["f1", "f2"])) == [full(), blank("f2")]
         assert len(store.encodes("pixels", "codec")) == len(ENCODES)
     with sqlite3.connect(path) as database:
-        assert database.execute("PRAGMA user_version").fetchone() == (2,)
+        assert database.execute("PRAGMA user_version").fetchone() == (3,)
     database.close()
 
 
