@@ -77,13 +77,16 @@ def filled(image: Tensor, factor: int) -> Tensor:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Run torch on one thread, so that sums are always taken in one order."""
+    """Run torch on one thread, so that sums are always taken in one order; on a GPU without TF32's 10-bit products."""
     import torch
 
-    before = torch.get_num_threads()
+    cudnn = torch.backends.cudnn
+    before = torch.get_num_threads(), cudnn.allow_tf32
     torch.set_num_threads(1)
+    cudnn.allow_tf32 = False
     try:
         with torch.inference_mode():
             yield
     finally:
-        torch.set_num_threads(before)
+        torch.set_num_threads(before[0])
+        cudnn.allow_tf32 = before[1]

@@ -16,13 +16,14 @@ from torch import Tensor
 from harness.checkpoint import Card, cards, fingerprints, load, save, shipped_folder
 from harness.errors import DataError
 from harness.leaks import joined
+from harness.models._claim import claim, images_digest
 from harness.models._curve import PANELS, draw
 from harness.models._data import Crops, Split, TrainingImage, split
 from harness.models._export import fit_to_ratio, psnr_at_one
 from harness.models._law import DECISION_WEIGHT
 from harness.models._module import TrainingModule
 from harness.models._recipe import Recipe
-from harness.models._train import CURVE, LAST, Job, Machines, read_curve, run
+from harness.models._train import BEST, CURVE, LAST, Job, Machines, read_curve, run
 from harness.shape import AnyShape
 from harness.trainable import Trainable
 from harness.trained import Choices
@@ -90,6 +91,7 @@ def learn(order: Order, images: Sequence[TrainingImage], origin: Origin, job: Jo
     """
     parts = split(images, order.recipe, order.ratio, order.colours)
     inherited = _inherited(order, weights)
+    claim(job.folder, _identity(order, parts, weights), (LAST, BEST, CURVE))
     torch.manual_seed(order.recipe.seed)
     module = started(order, parts, weights)
     run(module, parts.validation, job)
@@ -116,6 +118,16 @@ def learn(order: Order, images: Sequence[TrainingImage], origin: Origin, job: Jo
     path = save(frozen.arrays(), weights, card, joined(origin.fingerprints(), inherited.fingerprints()))
     draw(_steps(job.folder / CURVE), f"{order.name}: {reached:.2f}x on validation images", path.with_suffix(".png"))
     return path
+
+
+def _identity(order: Order, parts: Split, weights: Path) -> dict[str, str]:
+    """Return what decides a training, by name."""
+    found = _start(order, weights)
+    return {
+        "recipe": order.recipe.model_dump_json(),
+        "images": images_digest([*parts.training, *parts.validation]),
+        "weights to start from": found[0].sha256 if found else "",
+    }
 
 
 def started(order: Order, parts: Split, weights: Path) -> TrainingModule:

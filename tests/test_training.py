@@ -181,6 +181,29 @@ def test_a_killed_training_goes_on_as_if_it_had_not_been_interrupted(
     assert card_of(tmp_path)["sha256"] == card_of(trained)["sha256"]
 
 
+def test_a_training_on_other_images_does_not_go_on_with_these(
+    pictures: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (others := tmp_path / "others").mkdir()
+    for name in PHOTOGRAPHS[1:]:
+        (others / name).write_bytes((pictures / name).read_bytes())
+    again, fresh = tmp_path / "again", tmp_path / "fresh"
+    for path in again.glob(f"{train(again, pictures).stem}.*"):
+        path.unlink()
+    train(again, others)
+    assert "is of another training (images differ): this one begins at its first step" in caplog.text
+    train(fresh, others)
+    assert card_of(again)["sha256"] == card_of(fresh)["sha256"]
+
+
+def test_only_the_study_s_loss_is_trained_in_16_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    from harness.models._train import Machines
+
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.is_bf16_supported", lambda: True)
+    assert [Machines().resolved_precision(loss) for loss in ("rate", "study")] == ["32-true", "bf16-mixed"]
+
+
 def test_a_neighbour_s_weights_are_the_start_and_save_steps(trained: Path, pictures: Path) -> None:
     train(trained, pictures, ratio=8)
     rows = curve(trained, "baseline-rate-8x")

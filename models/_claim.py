@@ -1,0 +1,57 @@
+"""Whose checkpoints a folder holds: a training goes on with its own alone, so that its card tells the truth."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from harness.models._data import TrainingImage
+
+CLAIM = "training.json"
+"""The file that says which training a folder of checkpoints is of."""
+
+
+def images_digest(images: Iterable[TrainingImage]) -> str:
+    """Return the sha256 of all images: names, sources, samples, and what those stand for."""
+    digest = hashlib.sha256()
+    for image in images:
+        about = [
+            image.name,
+            image.source,
+            image.pixels.dtype.str,
+            image.pixels.shape,
+            image.lossless,
+            image.sample_bits,
+        ]
+        digest.update(json.dumps(about).encode())
+        digest.update(image.pixels.tobytes())
+    return digest.hexdigest()
+
+
+def claim(folder: Path, training: Mapping[str, str], checkpoints: Iterable[str]) -> None:
+    """Make a folder that of a training: what another one left there is removed, and a warning says what differs.
+
+    Args:
+        folder: where the checkpoints lie; it is made.
+        training: what decides it, by name.
+        checkpoints: the files there that would be gone on with.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / CLAIM
+    before = json.loads(path.read_text()) if path.is_file() else {}
+    if before == dict(training):
+        return
+    left = [folder / name for name in checkpoints if (folder / name).is_file()]
+    if left:
+        differ = ", ".join(name for name, value in training.items() if before.get(name) != value)
+        logging.getLogger("harness").warning(
+            "what is in %s is of another training (%s differ): this one begins at its first step", folder, differ
+        )
+    for file in left:
+        file.unlink(missing_ok=True)
+    partial = path.with_suffix(".part")
+    partial.write_text(json.dumps(dict(training), indent=1) + "\n")
+    partial.replace(path)
