@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import csv
-import ctypes
 import logging
 import math
-import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,6 +17,7 @@ import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, Timer
 from torch import Tensor
 
+from harness.allocator import keep_freed_memory
 from harness.errors import DataError
 from harness.models._bar import bars
 from harness.models._data import TrainingImage
@@ -206,18 +205,6 @@ def run(module: TrainingModule, validation: Sequence[TrainingImage], job: Job) -
             return
 
 
-def keep_freed_memory() -> None:
-    """Let glibc hold on to freed blocks of any size, which the next step asks for again (mallopt(3)).
-
-    Else each step's large arrays go back to the kernel and come again page by page, zeroed: half of a training's time.
-    """
-    if sys.platform == "linux" and hasattr(library := ctypes.CDLL(None), "mallopt"):
-        library.mallopt(_M_MMAP_MAX, 0)
-        library.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
-
-
-_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
-"""Of glibc's malloc.h."""
 _EXPECTED_WARNINGS = (
     ".*does not have many workers.*",
     ".*GPU available but not used.*",
