@@ -11,6 +11,7 @@ import os
 import statistics
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any
 
@@ -23,6 +24,7 @@ from harness.instructions import can_count, count
 from harness.isolation import CodecProcess, Timed
 from harness.plan import Plan, Request
 from harness.planner import make_plan
+from harness.provenance import describe_machine
 from harness.records import Record, Store, to_frame
 from harness.registry import CodecSpec
 from harness.tasks import Task
@@ -64,9 +66,13 @@ def require_idle(allow_busy: bool) -> float:
 
 
 def time_subjects(subjects: Iterable[Subject], repeats: int, busy: float) -> Iterator[Record]:
-    """Yield each record with the columns of its times; a codec that fails now keeps its record without them."""
+    """Yield each record with the columns of its times; a codec that fails now keeps its record without them.
+
+    Where and when they were taken goes along: another run of the same results folder shows them too.
+    """
+    here = {"timing_machine": describe_machine()["cpu"], "timing_busy_percent": round(busy, 1)}
     for subject in subjects:
-        columns: dict[str, Any] = {"timing_repeats": repeats, "timing_busy_percent": round(busy, 1)}
+        columns: dict[str, Any] = {**here, "timing_date": f"{datetime.now(UTC):%F}", "timing_repeats": repeats}
         for threads in _thread_counts(subject.task):
             suffix = "" if threads == 1 else "_all_threads"
             try:

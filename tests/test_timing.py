@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from harness.instructions import can_count, count
 from harness.measure import run_task
 from harness.plan import Request
 from harness.planner import make_plan
+from harness.provenance import describe_machine
 from harness.records import Store
 from tests.bench_runs import crops, tiny_config
 from tests.command import call, complaint
@@ -76,6 +78,8 @@ def test_a_call_is_timed_with_its_spread_its_first_and_its_memory(
     assert columns[f"{direction}_seconds_first"] > 0
     assert 10 < columns[f"{direction}_peak_rss_mb"] < 2000
     assert (columns["timing_repeats"], columns["timing_threads"], columns["timing_busy_percent"]) == (5, 1, 3.2)
+    assert columns["timing_machine"] == describe_machine()["cpu"]
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d", columns["timing_date"])
     assert "timing_reason" not in columns
 
 

@@ -24,7 +24,7 @@ def speed_rows(run: Run, ratio_table: pd.DataFrame) -> pd.DataFrame:
 
     Columns: target_ratio, codec, psnr (mean in dB of the ratio table), direction (of `SPEEDS`), n (images timed),
     mp_s (sum of megapixels / sum of seconds), best (no other codec is both faster and better at this ratio), busy
-    (how much of the machine others used meanwhile, in percent, at most).
+    (how much of the machine others used before the pass, in percent, at most).
     """
     timed = {direction: column for direction, column in SPEEDS.items() if column in run.records}
     compared = rows_of(ratio_table[ratio_table["compared"]]) if len(ratio_table) else []
