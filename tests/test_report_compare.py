@@ -142,3 +142,11 @@ def test_a_limit_in_percent_needs_curves() -> None:
     few = [row for row in at_ratios(3) if row["target_ratio"] < 10]
     with pytest.raises(UsageError, match="four ratios or a sweep"):
         regressions(compared(few, few), Limit(1, "%"))
+
+
+def test_a_limit_in_db_needs_ratios_and_a_sweep_has_none() -> None:
+    swept = [sweep(image, "two", setting, setting / 10, 30) for image in image_names(3) for setting in range(1, 6)]
+    with pytest.raises(UsageError, match="measured at a ratio"):
+        regressions(compared(swept, swept), Limit(0.1, "dB"))
+    table = compared(at_ratios(3) + swept, at_ratios(3) + swept)
+    assert unchecked(table, Limit(0.1, "dB")) == ["two"]

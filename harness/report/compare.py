@@ -26,6 +26,9 @@ COLUMNS = (
     *("bd_rate", "bd_rate_low", "bd_rate_high"),
 )
 
+_COLUMN = {"%": "bd_rate", "dB": "psnr_difference"}
+"""The unit of a limit -> the column that it holds for."""
+
 
 @dataclass(frozen=True)
 class Limit:
@@ -117,19 +120,19 @@ def regressions(table: pd.DataFrame, limit: Limit) -> list[str]:
     any more is always told. Where there is an interval, all of it must be on the worse side of 0.
 
     Raises:
-        UsageError: the limit is in % and no codec has a BD-rate, or in dB and no codec a difference of PSNR.
+        UsageError: the limit is in % and no codec has a BD-rate, or in dB and no codec a difference of PSNR at a ratio.
     """
     told = [
         f"{row['codec']}, {_target(row)}: {row['lost']:.0f} results are lost"
         for row in rows_of(table)
         if row["lost"] > 0
     ]
-    column, sign = ("bd_rate", 1) if limit.unit == "%" else ("psnr_difference", -1)
-    if not table[column].notna().any():
-        needs = "four ratios or a sweep" if limit.unit == "%" else "images that both runs measured"
+    held, sign = _held(table, limit), 1 if limit.unit == "%" else -1
+    column = _COLUMN[limit.unit]
+    if not len(held):
+        needs = "four ratios or a sweep" if limit.unit == "%" else "images that both runs measured at a ratio"
         raise UsageError(f"a limit of {limit.value:g} {limit.unit} needs {needs}; the two runs have none in common.")
-    rows = [row for row in rows_of(table) if limit.unit == "%" or row["protocol"] == "ratio"]
-    for row in rows:
+    for row in rows_of(held):
         ends = [sign * row[f"{column}_{end}"] for end in ("low", "high")]
         sure = np.isnan(ends[0]) or min(ends) > 0
         if sign * row[column] > limit.value and sure:
@@ -140,10 +143,14 @@ def regressions(table: pd.DataFrame, limit: Limit) -> list[str]:
 
 def unchecked(table: pd.DataFrame, limit: Limit) -> list[str]:
     """Return the codecs that both runs measured and that a limit says nothing about."""
-    column = "bd_rate" if limit.unit == "%" else "psnr_difference"
     shared = table[(table["n"] > 0) & table["protocol"].ne("null")]
-    checked = shared.loc[shared[column].notna(), "codec"]
-    return sorted(set(shared["codec"]) - set(checked))
+    return sorted(set(shared["codec"]) - set(_held(table, limit)["codec"]))
+
+
+def _held(table: pd.DataFrame, limit: Limit) -> pd.DataFrame:
+    """Return the rows that a limit holds for: those with a BD-rate, or with a difference of PSNR at a ratio."""
+    known = table[_COLUMN[limit.unit]].notna()
+    return table[known if limit.unit == "%" else known & table["protocol"].eq("ratio")]
 
 
 def _target(row: Mapping[str, Any]) -> str:
