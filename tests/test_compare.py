@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -9,6 +10,7 @@ import pytest
 
 from tests.command import call, complaint, run
 from tests.images import packaged_photograph
+from tests.synthetic import image_names, manifest, realistic, sweep
 
 BEFORE = 'subsampling = "4:4:4"\noptimize = true\nprogressive = true\n'
 AFTER = 'subsampling = "4:4:4"\noptimize = false\nprogressive = false\n'
@@ -29,6 +31,15 @@ def crop(folder: Path, top: int) -> Path:
 
     folder.mkdir()
     PIL.Image.fromarray(packaged_photograph()[top : top + 96, 130:258]).save(folder / "crop.png")
+    return folder
+
+
+def stored(folder: Path, records: pd.DataFrame) -> Path:
+    """Write made-up records as a run's folder."""
+    folder.mkdir(parents=True)
+    records.to_csv(folder / "records.csv", index=False)
+    about = manifest(sorted(set(records["codec"])), records["image"].nunique())
+    (folder / "manifest.json").write_text(json.dumps(about))
     return folder
 
 
@@ -62,6 +73,28 @@ def test_the_other_way_round_it_is_better(before: Path, after: Path) -> None:
 
 def test_below_the_limit_it_passes(before: Path, after: Path) -> None:
     assert call("compare", before, after, "--fail-above", "90%").status == 0
+
+
+def test_a_codec_that_lost_20_db_at_every_ratio_ends_with_status_1(tmp_path: Path) -> None:
+    records = realistic(["one", "two"], 4)
+    records = records[records["protocol"] == "ratio"]
+    lost = records.assign(psnr=records["psnr"] - 20 * (records["codec"] == "one"))
+    ended = call("compare", stored(tmp_path / "a", records), stored(tmp_path / "b", lost), "--fail-above", "1%")
+    assert ended.status == 1
+    assert "worse: one, ratio protocol: 4 of the 4 images without a BD-rate" in ended.out
+    assert "4 refused" in ended.out
+
+
+def test_a_codec_that_the_limit_cannot_be_held_against_ends_with_status_2(tmp_path: Path) -> None:
+    def of_three(psnr: float) -> list[dict[str, object]]:
+        return [sweep(image, "two", at, at, psnr + 5 * at) for image in image_names(4) for at in (1, 2, 3)]
+
+    a, b = (
+        stored(tmp_path / name, pd.concat([realistic(["one"], 4), pd.DataFrame(of_three(psnr))]))
+        for name, psnr in (("a", 30.0), ("b", 29.0))
+    )
+    told = complaint(call("compare", a, b, "--fail-above", "1%"))
+    assert "two (kodim01: it needs 4 non-dominated points a curve, found 3 and 3)" in told
 
 
 def test_without_a_limit_the_changes_are_only_told(before: Path, after: Path, tmp_path: Path) -> None:

@@ -67,8 +67,9 @@ def test_a_sweep_of_several_weights_is_compared_weights_by_weights() -> None:
     ]
     b = [{**row, "size_bytes": row["size_bytes"] * row["target_ratio"] / 8} for row in a]
     table = compared(a, b)
-    assert table.set_index("weights")["size_difference"].to_dict() == {8.0: 0, 16.0: 100}
-    assert table["n"].tolist() == [3, 3]
+    rows = table[table["target"].notna()]
+    assert rows.set_index("weights")["size_difference"].to_dict() == {8.0: 0, 16.0: 100}
+    assert rows["n"].tolist() == [3, 3]
 
 
 def test_the_sweep_is_compared_at_each_setting() -> None:
@@ -133,9 +134,37 @@ def test_a_limit_without_a_unit_is_refused(text: str) -> None:
 
 def test_a_codec_that_the_limit_says_nothing_about_is_named() -> None:
     few = [record(image, "two", 4.0) for image in image_names(3)]
-    table = compared(at_ratios(3) + few, at_ratios(3) + few)
-    assert unchecked(table, Limit(1, "%")) == ["two"]
-    assert unchecked(table, Limit(1, "dB")) == []
+    table = compared(at_ratios(3) + few, at_ratios(3) + [{**row, "file_sha256": "2" * 64} for row in few])
+    assert unchecked(table, Limit(1, "%")) == {"two": "kodim01: it needs 4 non-dominated points a curve, found 1 and 1"}
+    assert unchecked(table, Limit(1, "dB")) == {}
+
+
+def named(codec: str, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{**row, "codec": codec} for row in rows]
+
+
+@pytest.mark.parametrize("images", [3, 12])
+def test_a_codec_that_lost_so_much_that_its_curves_have_nothing_in_common_is_a_regression(images: int) -> None:
+    steady = named("two", at_ratios(images))
+    table = compared(at_ratios(images) + steady, at_ratios(images, psnr=-20) + steady)
+    row = table[table["target"].isna() & table["codec"].eq("one")].iloc[0]
+    assert (row["n"], row["refused"], row["lower"]) == (0, images, images)
+    told = regressions(table, Limit(1, "%"))
+    ending = "images without a BD-rate have a PSNR lower by more than 1 dB at every ratio"
+    assert told == [f"one, ratio protocol: {images} of the {images} {ending}"]
+    gained = compared(at_ratios(images) + steady, at_ratios(images, psnr=20) + steady)
+    assert regressions(gained, Limit(1, "%")) == []
+    assert unchecked(gained, Limit(1, "%"))["one"].startswith("kodim01: the curves have")
+
+
+def test_images_that_fell_out_of_the_mean_are_counted_and_a_loss_on_them_is_told() -> None:
+    b = at_ratios(12)
+    for row in b[:8]:
+        row["psnr"] -= 20
+    table = compared(at_ratios(12), b)
+    rates = table[table["target"].isna()].iloc[0]
+    assert (rates["n"], rates["refused"], rates["bd_rate"]) == (10, 2, pytest.approx(0))
+    assert len(regressions(table, Limit(1, "%"))) == 1
 
 
 def test_a_limit_in_percent_needs_curves() -> None:
@@ -149,4 +178,7 @@ def test_a_limit_in_db_needs_ratios_and_a_sweep_has_none() -> None:
     with pytest.raises(UsageError, match="measured at a ratio"):
         regressions(compared(swept, swept), Limit(0.1, "dB"))
     table = compared(at_ratios(3) + swept, at_ratios(3) + swept)
-    assert unchecked(table, Limit(0.1, "dB")) == ["two"]
+    assert unchecked(table, Limit(0.1, "dB")) == {}
+    changed = [{**row, "file_sha256": "2" * 64} for row in swept]
+    table = compared(at_ratios(3) + swept, at_ratios(3) + changed)
+    assert unchecked(table, Limit(0.1, "dB")) == {"two": "the runs share no finite PSNR at a ratio"}

@@ -64,9 +64,12 @@ def compare(run_a: Path, run_b: Path, fail_above: Limit | None, csv_file: Path |
     worse = regressions(found.table, fail_above)
     for text in worse:
         click.echo(f"worse: {text}")
-    if names := unchecked(found.table, fail_above):
-        click.echo(f"not held against the limit, for want of points: {', '.join(names)}")
+    left = "; ".join(f"{codec} ({why})" for codec, why in unchecked(found.table, fail_above).items())
     limit = f"{fail_above.value:g} {fail_above.unit}"
+    if left and not worse:
+        raise UsageError(f"the limit of {limit} cannot be held against {left}.")
+    if left:
+        click.echo(f"not held against the limit: {left}")
     click.echo(f"{len(worse)} regressions above {limit}" if worse else f"nothing is worse by more than {limit}")
     click.get_current_context().exit(int(bool(worse)))
 
@@ -91,6 +94,8 @@ def _table(table: pd.DataFrame) -> Any:
             limits = "" if same else interval(row, column, places)
             text = "" if missing(row[column]) else signed(row[column], places)
             changes.append(f"{text} ({limits})" if limits and text else text)
+        if not missing(row["refused"]) and row["refused"]:
+            changes[-1] = f"{changes[-1]}, {row['refused']:.0f} refused".removeprefix(", ")
         lost = f", {row['lost']:.0f} lost" if not missing(row["lost"]) and row["lost"] else ""
         same = "" if missing(row["identical"]) else f"{row['identical']:.0f}{lost}"
         target = "all" if missing(row["target"]) else swept({**row, "setting": row["target"]})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,11 +23,14 @@ COLUMNS = (
     *("codec", "protocol", "weights", "target", "n", "identical", "lost", "gained"),
     *("psnr_difference", "psnr_difference_low", "psnr_difference_high", "psnr_verdict"),
     *("size_difference", "size_difference_low", "size_difference_high"),
-    *("bd_rate", "bd_rate_low", "bd_rate_high"),
+    *("bd_rate", "bd_rate_low", "bd_rate_high", "refused", "lower", "note"),
 )
+CLEARLY_LOWER = 1.0
+"""An image without a BD-rate is a loss when its PSNR is lower by more than this, in dB, at every ratio."""
 
 _COLUMN = {"%": "bd_rate", "dB": "psnr_difference"}
 """The unit of a limit -> the column that it holds for."""
+_NEEDED = {"%": "curve of PSNR", "dB": "PSNR at a ratio"}
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,9 @@ def compare(records_a: pd.DataFrame, records_b: pd.DataFrame) -> pd.DataFrame:
     codec was trained for): n, identical (files of the same bytes),
     lost (images with a file in A and none in B) and gained, the paired difference of PSNR in dB over images where
     both are finite, and the mean change of the file size in percent; with 95 % intervals from n = 10. One row a codec
-    and protocol (target empty) with the BD-rate of B against A in percent, where each curve has four points.
+    and protocol (target empty) with the BD-rate of B against A in percent: n (images in its mean), refused (images
+    that have none), lower (how many of these lost more than `CLEARLY_LOWER` at every ratio) and note (the first
+    refusal).
 
     Raises:
         UsageError: the records lack a column or hold one twice.
@@ -66,7 +71,7 @@ def compare(records_a: pd.DataFrame, records_b: pd.DataFrame) -> pd.DataFrame:
     runs = prepare(records_a, {}), prepare(records_b, {})
     both = _joined(*runs)
     rows = [_row(dict(zip(KEY, key, strict=False)), mine) for key, mine in both.groupby(KEY[:-1], dropna=False)]
-    rows += [row for protocol in ("ratio", "sweep") for row in _bd_rows(*runs, protocol)]
+    rows += [row for protocol in ("ratio", "sweep") for row in _bd_rows(*runs, both, protocol)]
     return pd.DataFrame(rows, columns=list(COLUMNS)).sort_values(KEY[:-1], ignore_index=True)
 
 
@@ -99,37 +104,55 @@ def _row(key: Mapping[str, Any], both: pd.DataFrame) -> dict[str, Any]:
     return row
 
 
-def _bd_rows(a: Run, b: Run, protocol: str) -> list[dict[str, Any]]:
-    """Return the BD-rate of each codec that both have; a codec whose every image is refused has no row."""
+def _bd_rows(a: Run, b: Run, both: pd.DataFrame, protocol: str) -> list[dict[str, Any]]:
+    """Return the BD-rate of each codec that both have curves of, and how many images have none."""
     rows = []
     curves_a, curves_b = (curves_of(run, "psnr", protocol) for run in (a, b))
     for codec in (codec for codec in curves_a if codec in curves_b):
         shared = [image for image in curves_a[codec] if image in curves_b[codec]]
         pairs = {image: (curves_a[codec][image], curves_b[codec][image]) for image in shared}
-        found = bd_rate_over_images(pairs, SEED).interval
-        if found is not None:
-            row = {"codec": codec, "protocol": protocol, "target": np.nan, "n": found.n}
-            rows.append({**row, "bd_rate": found.mean, "bd_rate_low": found.low, "bd_rate_high": found.high})
+        found = bd_rate_over_images(pairs, SEED)
+        row = {"codec": codec, "protocol": protocol, "target": np.nan, "n": len(pairs) - len(found.refused)}
+        notes = [f"{image}: {reason}" for image, reason in found.refused.items()]
+        lower = _lower(both[both["codec"].eq(codec) & both["protocol"].eq("ratio")], found.refused)
+        row |= {"refused": len(notes), "lower": lower if protocol == "ratio" else 0, "note": notes[0] if notes else ""}
+        if mean := found.interval:
+            row |= {"bd_rate": mean.mean, "bd_rate_low": mean.low, "bd_rate_high": mean.high}
+        rows.append(row)
     return rows
+
+
+def _lower(both: pd.DataFrame, images: Collection[str]) -> int:
+    """Return how many of the images have, in B, a clearly lower PSNR at every ratio of the ratio protocol."""
+    mine = both[both["image"].isin(images) & both["psnr_a"].notna() & both["psnr_b"].notna()]
+    return int((mine["psnr_b"] < mine["psnr_a"] - CLEARLY_LOWER).groupby(mine["image"]).all().sum())
 
 
 def regressions(table: pd.DataFrame, limit: Limit) -> list[str]:
     """Return, in words, each way in which B is worse than A by more than the limit; empty when there is none.
 
-    A limit in % holds for BD-rate; one in dB for the mean PSNR of each ratio. A result that was there and is not
-    any more is always told. Where there is an interval, all of it must be on the worse side of 0.
+    A limit in % holds for BD-rate, and images that have none must not have clearly lost PSNR; one in dB holds for the
+    mean PSNR of each ratio. A result that was there and is not any more is always told. Where there is an interval,
+    all of it must be on the worse side of 0.
 
     Raises:
-        UsageError: the limit is in % and no codec has a BD-rate, or in dB and no codec a difference of PSNR at a ratio.
+        UsageError: the limit is in % and no codec has a BD-rate, or in dB and no codec a difference of PSNR at a ratio,
+            and nothing is worse.
     """
     told = [
         f"{row['codec']}, {_target(row)}: {row['lost']:.0f} results are lost"
         for row in rows_of(table)
         if row["lost"] > 0
     ]
+    told += [
+        f"{row['codec']}, {_target(row)}: {row['lower']:.0f} of the {row['refused']:.0f} images without a BD-rate have "
+        f"a PSNR lower by more than {CLEARLY_LOWER:g} dB at every ratio"
+        for row in rows_of(table)
+        if limit.unit == "%" and row["lower"] > 0
+    ]
     held, sign = _held(table, limit), 1 if limit.unit == "%" else -1
     column = _COLUMN[limit.unit]
-    if not len(held):
+    if not len(held) and not told:
         needs = "four ratios or a sweep" if limit.unit == "%" else "images that both runs measured at a ratio"
         raise UsageError(f"a limit of {limit.value:g} {limit.unit} needs {needs}; the two runs have none in common.")
     for row in rows_of(held):
@@ -141,10 +164,17 @@ def regressions(table: pd.DataFrame, limit: Limit) -> list[str]:
     return told
 
 
-def unchecked(table: pd.DataFrame, limit: Limit) -> list[str]:
-    """Return the codecs that both runs measured and that a limit says nothing about."""
-    shared = table[(table["n"] > 0) & table["protocol"].ne("null")]
-    return sorted(set(shared["codec"]) - set(_held(table, limit)["codec"]))
+def unchecked(table: pd.DataFrame, limit: Limit) -> dict[str, str]:
+    """Return the codecs that both runs measured and that a limit cannot be held against, each with why.
+
+    A codec whose files and PSNR are the same in both runs needs no limit.
+    """
+    shared = table[(table["n"] > 0) & table["target"].notna() & table["protocol"].ne("null")]
+    changed = shared[shared["identical"].lt(shared["n"]) | shared["psnr_difference"].fillna(0).ne(0)]
+    names = sorted(set(changed["codec"]) - set(_held(table, limit)["codec"]))
+    notes = table[table["note"].fillna("").ne("")].groupby("codec")["note"].first()
+    why = notes.to_dict() if limit.unit == "%" else {}
+    return {name: str(why.get(name, f"the runs share no finite {_NEEDED[limit.unit]}")) for name in names}
 
 
 def _held(table: pd.DataFrame, limit: Limit) -> pd.DataFrame:
