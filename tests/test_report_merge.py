@@ -16,6 +16,7 @@ from harness.report.merge import NamedRun, merge
 from harness.report.run import prepare
 from harness.report.tables import ratio_rows
 from harness.report.tabulated import tabulate
+from harness.report.words import null_verdict
 from tests.synthetic import image_names, manifest, realistic
 
 
@@ -63,6 +64,12 @@ def test_the_null_test_of_all_runs_must_hold() -> None:
     bad = {"valid": False, "records": 3, "wrong": ["png on x"]}
     merged = merge([run_of("a", ["one"]), run_of("b", ["two"], null_test=bad)])
     assert merged.manifest["null_test"] == {"valid": False, "records": 123, "wrong": ["png on x"]}
+
+
+def test_a_run_without_a_null_test_spoils_no_other() -> None:
+    untested = run_of("a", ["one"], null_test={"valid": False, "records": 0, "wrong": []})
+    assert merge([untested, run_of("b", ["two"])]).manifest["null_test"]["valid"]
+    assert "was not run" in null_verdict(merge([untested]).manifest)
 
 
 def test_what_differs_between_the_runs_is_told() -> None:

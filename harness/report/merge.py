@@ -99,7 +99,7 @@ def _manifest(runs: Sequence[NamedRun], codecs: list[Mapping[str, Any]]) -> dict
     images: dict[str, Any] = {}
     for run in runs:
         images |= {str(image.get("name")): image for image in run.manifest.get("images") or ()}
-    tests = [run.manifest.get("null_test") or {} for run in runs]
+    tests = [test for run in runs if (test := run.manifest.get("null_test") or {}).get("records")]
     versions = [run.manifest.get("metric_versions") or {} for run in runs]
     anchors = {str(run.manifest["anchor"]) for run in runs if run.manifest.get("anchor")}
     return {
@@ -113,8 +113,8 @@ def _manifest(runs: Sequence[NamedRun], codecs: list[Mapping[str, Any]]) -> dict
         },
         "metric_versions": {name: text for known in versions for name, text in known.items()},
         "null_test": {
-            "valid": all(test.get("valid") for test in tests),
-            "records": sum(int(test.get("records", 0)) for test in tests),
+            "valid": bool(tests) and all(test.get("valid") for test in tests),
+            "records": sum(int(test["records"]) for test in tests),
             "wrong": [text for test in tests for text in test.get("wrong") or ()],
         },
         "runs": {run.name: {key: run.manifest[key] for key in TOLD if key in run.manifest} for run in runs},
