@@ -85,7 +85,8 @@ def _null_test(config: Config, extent: Extent, results: Path) -> Check:
     found = run.manifest["null_test"]
     codecs, images = run.records["codec"].nunique(), run.records["image"].nunique()
     told = f"{codecs} lossless codecs on {images} images, every metric as for the reference against itself"
-    return judged(title, bool(found["valid"]), told if found["valid"] else "; ".join(found["wrong"]) or "no record")
+    why = "; ".join([*found["wrong"], *found["not_run"]])
+    return judged(title, bool(found["valid"]), told if found["valid"] else why)
 
 
 def _lossless(config: Config) -> tuple[str, ...]:

@@ -91,7 +91,7 @@ def test_riders_are_exact_and_the_null_test_passes(base: BenchRun) -> None:
     riders = base.frame[base.frame["protocol"] == "null"]
     assert (riders["status"] == "measured").all()
     assert np.isinf(riders["psnr"]).all()
-    assert base.manifest["null_test"] == {"records": 4, "valid": True, "wrong": []}
+    assert base.manifest["null_test"] == {"records": 4, "valid": True, "wrong": [], "not_run": []}
 
 
 def test_ms_ssim_does_not_apply_below_161_pixels(base: BenchRun) -> None:

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from harness.errors import UsageError
+from harness.manifest import Tally, describe_results
 from harness.report.listings import lossless_count, problem_rows, rider_rows
 from harness.report.run import Run, prepare
 from harness.report.speed import speed_rows
@@ -270,12 +271,29 @@ def test_a_doubtful_leak_status_stands_beside_the_name(entry: dict[str, Any], pr
     [
         ({"valid": True, "records": 4}, "passed"),
         ({"valid": False, "records": 4, "wrong": ["png on a: off"]}, "FAILED.*png on a: off"),
+        ({"valid": True, "records": 4, "not_run": ["qoi: only 8 bits"]}, "passed: every lossless codec that ran"),
         ({"valid": False, "records": 0}, "not run"),
+        ({"valid": False, "records": 0, "not_run": ["png: too slow"]}, r"not run: .* \(png: too slow\)"),
         (None, "not run"),
     ],
 )
 def test_the_null_test_is_told_in_words(null: Any, words: str) -> None:
     assert pd.Series([null_verdict({"null_test": null})]).str.contains(words).all()
+
+
+@pytest.mark.parametrize("status", ["unsupported", "missing", "failed"])
+def test_riders_without_a_decode_test_nothing_and_prove_nothing_wrong(status: str) -> None:
+    absent = {**problem("a", "png", 4.0, status, "it takes too long"), "protocol": "null"}
+    null = describe_results(pd.DataFrame([absent]), Tally(), 1.0, 1)["null_test"]
+    assert null == {"records": 0, "valid": False, "wrong": [], "not_run": ["png: it takes too long"]}
+    null = describe_results(pd.DataFrame([absent, rider("b", "png", 4.0)]), Tally(), 1.0, 1)["null_test"]
+    assert (null["records"], null["valid"]) == (1, True)
+
+
+def test_a_rider_whose_decode_differs_makes_the_null_test_invalid() -> None:
+    wrong = {**rider("a", "png", 4.0), "status": "failed", "reason": "null test: ssim differ."}
+    null = describe_results(pd.DataFrame([wrong, rider("b", "png", 4.0)]), Tally(), 1.0, 1)["null_test"]
+    assert (null["valid"], null["wrong"]) == (False, ["png on a: null test: ssim differ."])
 
 
 def test_twenty_codecs_all_look_different() -> None:

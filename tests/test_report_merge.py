@@ -63,7 +63,7 @@ def test_images_of_one_name_and_other_pixels_are_refused() -> None:
 def test_the_null_test_of_all_runs_must_hold() -> None:
     bad = {"valid": False, "records": 3, "wrong": ["png on x"]}
     merged = merge([run_of("a", ["one"]), run_of("b", ["two"], null_test=bad)])
-    assert merged.manifest["null_test"] == {"valid": False, "records": 123, "wrong": ["png on x"]}
+    assert merged.manifest["null_test"] == {"valid": False, "records": 123, "wrong": ["png on x"], "not_run": []}
 
 
 def test_a_run_without_a_null_test_spoils_no_other() -> None:

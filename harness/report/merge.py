@@ -99,7 +99,8 @@ def _manifest(runs: Sequence[NamedRun], codecs: list[Mapping[str, Any]]) -> dict
     images: dict[str, Any] = {}
     for run in runs:
         images |= {str(image.get("name")): image for image in run.manifest.get("images") or ()}
-    tests = [test for run in runs if (test := run.manifest.get("null_test") or {}).get("records")]
+    null = [run.manifest.get("null_test") or {} for run in runs]
+    tests = [test for test in null if test.get("records")]
     versions = [run.manifest.get("metric_versions") or {} for run in runs]
     anchors = {str(run.manifest["anchor"]) for run in runs if run.manifest.get("anchor")}
     return {
@@ -116,6 +117,7 @@ def _manifest(runs: Sequence[NamedRun], codecs: list[Mapping[str, Any]]) -> dict
             "valid": bool(tests) and all(test.get("valid") for test in tests),
             "records": sum(int(test["records"]) for test in tests),
             "wrong": [text for test in tests for text in test.get("wrong") or ()],
+            "not_run": list(dict.fromkeys(text for test in null for text in test.get("not_run") or ())),
         },
         "runs": {run.name: {key: run.manifest[key] for key in TOLD if key in run.manifest} for run in runs},
         "differences": _differences(runs),

@@ -137,10 +137,13 @@ def leak_note(row: Mapping[str, Any]) -> str:
 def null_verdict(manifest: Mapping[str, Any]) -> str:
     """Say whether the null test holds."""
     null = manifest.get("null_test") or {}
+    not_run = "; ".join(str(text) for text in null.get("not_run") or ())
     if "valid" not in null or not null.get("records", 1):
-        return "The null test was not run: nothing shows that the metrics see exact pictures as exact."
+        text = "The null test was not run: nothing shows that the metrics see exact pictures as exact"
+        return f"{text} ({not_run})." if not_run else f"{text}."
     if null["valid"]:
-        return "Null test passed: every lossless codec scored as the reference against itself."
+        ran = " that ran" if not_run else ""
+        return f"Null test passed: every lossless codec{ran} scored as the reference against itself."
     wrong = "; ".join(str(text) for text in null.get("wrong") or ())
     return "NULL TEST FAILED: this run is invalid. A lossless codec did not score as the reference against itself" + (
         f": {wrong}." if wrong else "."
