@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -106,22 +106,36 @@ def bd_quality(anchor: Curve, test: Curve) -> Delta:
     return _delta(anchor, test, "quality")
 
 
+def mean_percent(values: ArrayLike, seed: int) -> Interval:
+    """Return the geometric mean of ratios, with its interval; values and result in percent above a ratio of 1.
+
+    Of logs, because ratios have no arithmetic mean: with half of the images at twice the bytes and half at half of
+    them, the one codec is as good as the other.
+    """
+    logs = bootstrap_mean(np.log1p(np.asarray(values, dtype=np.float64) / 100), seed)
+    low, high = (None if end is None else 100 * math.expm1(end) for end in (logs.low, logs.high))
+    return replace(logs, mean=100 * math.expm1(logs.mean), low=low, high=high)
+
+
 def bd_rate_over_images(curves: Mapping[str, tuple[Curve, Curve]], seed: int) -> DeltaOverImages:
-    """Return the mean of the images' BD-rates with its interval; `curves` maps an image to (anchor, test)."""
-    return _over_images(curves, seed, bd_rate)
+    """Return the mean of the images' BD-rates (`mean_percent`) with its interval; image -> (anchor, test)."""
+    return _over_images(curves, seed, bd_rate, mean_percent)
 
 
 def bd_quality_over_images(curves: Mapping[str, tuple[Curve, Curve]], seed: int) -> DeltaOverImages:
     """Return the mean of the images' BD-PSNRs with its interval; `curves` maps an image to (anchor, test)."""
-    return _over_images(curves, seed, bd_quality)
+    return _over_images(curves, seed, bd_quality, bootstrap_mean)
 
 
 def _over_images(
-    curves: Mapping[str, tuple[Curve, Curve]], seed: int, delta: Callable[[Curve, Curve], Delta]
+    curves: Mapping[str, tuple[Curve, Curve]],
+    seed: int,
+    delta: Callable[[Curve, Curve], Delta],
+    mean: Callable[[ArrayLike, int], Interval],
 ) -> DeltaOverImages:
     per_image = {image: delta(anchor, test) for image, (anchor, test) in curves.items()}
     used = [found.by_method for found in per_image.values() if found.refused is None]
-    means = {method: bootstrap_mean([found[method] for found in used], seed) for method in METHODS} if used else {}
+    means = {method: mean([found[method] for found in used], seed) for method in METHODS} if used else {}
     refused = {image: found.refused for image, found in per_image.items() if found.refused is not None}
     return DeltaOverImages(means, per_image, refused)
 

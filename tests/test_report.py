@@ -11,12 +11,14 @@ import pytest
 
 from harness.errors import UsageError
 from harness.manifest import Tally, describe_results
+from harness.report.bd import bd_matrix, bd_rows
 from harness.report.listings import lossless_count, problem_rows, rider_rows
-from harness.report.run import Run, prepare
+from harness.report.run import Run, prepare, rows_of
 from harness.report.speed import speed_rows
 from harness.report.styles import styles_of
 from harness.report.sweeps import set_budget_rows, sweep_points
 from harness.report.tables import ratio_rows
+from harness.report.words import bd_rate as bd_rate_in_words
 from harness.report.words import codec_name, null_verdict, ordinal, rank_change
 from tests.synthetic import CODECS_20, RAW_BYTES, image_names, manifest, problem, record, rider, sweep
 
@@ -294,6 +296,20 @@ def test_a_rider_whose_decode_differs_makes_the_null_test_invalid() -> None:
     wrong = {**rider("a", "png", 4.0), "status": "failed", "reason": "null test: ssim differ."}
     null = describe_results(pd.DataFrame([wrong, rider("b", "png", 4.0)]), Tally(), 1.0, 1)["null_test"]
     assert (null["valid"], null["wrong"]) == (False, ["png on a: null test: ssim differ."])
+
+
+def test_the_bd_rate_of_a_pair_is_one_ratio_seen_from_both_sides() -> None:
+    rows = []
+    for index, image in enumerate(image_names(12)):
+        for at in range(1, 7):
+            rows.append(sweep(image, "one", at, at / 4, 30 + 3 * at))
+            rows.append(sweep(image, "two", at, at / 4 * (2.2 if index % 2 else 1 / 2.2) * 1.1, 30 + 3 * at))
+    table = bd_matrix(run_of(rows))
+    forth, back = 1 + table[["bd_rate", "bd_rate_low", "bd_rate_high"]].to_numpy() / 100
+    assert forth[0] == pytest.approx(1.1)
+    assert back == pytest.approx(1 / forth[[0, 2, 1]])
+    for row in (*rows_of(bd_rows(run_of(rows), "one")), *rows_of(table)):
+        assert "not significant" in bd_rate_in_words(row)
 
 
 def test_twenty_codecs_all_look_different() -> None:

@@ -392,12 +392,28 @@ def test_bd_rates_are_averaged_over_images_with_an_interval() -> None:
     found = bd_rate_over_images(curves, seed=0)
     each = [bd_rate(*pair).value for pair in curves.values()]
     assert found.interval is not None
-    assert found.interval.mean == pytest.approx(np.mean([value for value in each if value is not None]))
+    ratios = [1 + value / 100 for value in each if value is not None]
+    assert found.interval.mean == pytest.approx(100 * (np.prod(ratios) ** (1 / 24) - 1))
     assert found.interval.low is not None
     assert found.interval.high is not None
     assert -13 < found.interval.low < -10 < found.interval.high < -7
     assert set(found.by_method) == set(METHODS)
     assert found.overlap == 1
+
+
+def test_a_tie_in_bytes_is_a_tie_whichever_codec_is_the_anchor() -> None:
+    curves = {
+        f"image-{index:02d}": (curve := random_curve(index), Curve.of(np.array(curve.rates) * factor, curve.qualities))
+        for index, factor in enumerate([2.2, 1 / 2.2] * 12)
+    }
+    forth = bd_rate_over_images(curves, seed=0).interval
+    back = bd_rate_over_images({image: pair[::-1] for image, pair in curves.items()}, seed=0).interval
+    for found in (forth, back):
+        assert found is not None
+        assert found.mean == pytest.approx(0, abs=1e-6)
+        assert found.low is not None
+        assert found.high is not None
+        assert found.low < 0 < found.high
 
 
 def test_an_image_whose_delta_is_refused_is_named_and_in_no_mean() -> None:

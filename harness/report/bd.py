@@ -8,10 +8,17 @@ from typing import Any
 
 import pandas as pd
 
-from harness.bd_rate import METHODS, Curve, DeltaOverImages, bd_quality_over_images, bd_rate, bd_rate_over_images
+from harness.bd_rate import (
+    METHODS,
+    Curve,
+    DeltaOverImages,
+    bd_quality_over_images,
+    bd_rate,
+    bd_rate_over_images,
+    mean_percent,
+)
 from harness.report.columns import describe
 from harness.report.run import SEED, Run
-from harness.statistics import bootstrap_mean
 
 METRICS = ("psnr", "ms_ssim_db")
 """The qualities, in dB, that deltas are taken of."""
@@ -82,6 +89,7 @@ def _facts(found: DeltaOverImages) -> dict[str, Any]:
 def bd_matrix(run: Run, codecs: Sequence[str] | None = None) -> pd.DataFrame:
     """Return the mean BD-rate (percent, pchip, PSNR) of every codec against every other, one row a pair.
 
+    The mean is geometric: of a pair the two ways round, one is the inverse of the other.
     Columns: codec, anchor, bd_rate, bd_rate_low, bd_rate_high, n. Pairs of which every image was refused are absent.
     """
     curves = curves_of(run, "psnr")
@@ -100,6 +108,6 @@ def bd_matrix(run: Run, codecs: Sequence[str] | None = None) -> pd.DataFrame:
 
 
 def _pair_row(codec: str, anchor: str, gaps: Sequence[float]) -> dict[str, Any]:
-    interval = bootstrap_mean(gaps, SEED)
+    interval = mean_percent(gaps, SEED)
     limits = {"bd_rate_low": interval.low, "bd_rate_high": interval.high}
     return {"codec": codec, "anchor": anchor, "bd_rate": interval.mean, **limits, "n": interval.n}

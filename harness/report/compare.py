@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from harness.bd_rate import bd_rate_over_images
+from harness.bd_rate import bd_rate_over_images, mean_percent
 from harness.errors import UsageError
 from harness.report.bd import curves_of
 from harness.report.run import MEASURED, SEED, Run, prepare, rows_of
 from harness.report.tables import verdict
 from harness.report.words import swept
-from harness.statistics import bootstrap_mean, paired_difference
+from harness.statistics import paired_difference
 
 KEY = ["codec", "protocol", "weights", "target", "image"]
 COLUMNS = (
@@ -60,10 +60,10 @@ def compare(records_a: pd.DataFrame, records_b: pd.DataFrame) -> pd.DataFrame:
     One row a codec, protocol and target (the ratio, or the sweep's setting; `weights`: the ratio that a swept learned
     codec was trained for): n, identical (files of the same bytes),
     lost (images with a file in A and none in B) and gained, the paired difference of PSNR in dB over images where
-    both are finite, and the mean change of the file size in percent; with 95 % intervals from n = 10. One row a codec
-    and protocol (target empty) with the BD-rate of B against A in percent: n (images in its mean), refused (images
-    that have none), lower (how many of these lost more than `CLEARLY_LOWER` at every ratio) and note (the first
-    refusal).
+    both are finite, and the change of the file size in percent (geometric mean); with 95 % intervals from n = 10. One
+    row a codec and protocol (target empty) with the BD-rate of B against A in percent: n (images in its mean), refused
+    (images that have none), lower (how many of these lost more than `CLEARLY_LOWER` at every ratio) and note (the
+    first refusal).
 
     Raises:
         UsageError: the records lack a column or hold one twice.
@@ -98,7 +98,7 @@ def _row(key: Mapping[str, Any], both: pd.DataFrame) -> dict[str, Any]:
         row |= {"psnr_difference": found.mean, "psnr_verdict": "same" if not found.mean else verdict(found)}
         row |= {"psnr_difference_low": found.low, "psnr_difference_high": found.high}
     if len(same):
-        change = bootstrap_mean(100 * (same["size_bytes_b"] / same["size_bytes_a"] - 1).to_numpy(), SEED)
+        change = mean_percent(100 * (same["size_bytes_b"] / same["size_bytes_a"] - 1).to_numpy(), SEED)
         row |= {"size_difference": change.mean}
         row |= {"size_difference_low": change.low, "size_difference_high": change.high}
     return row

@@ -72,7 +72,7 @@ def _bd(table: pd.DataFrame) -> str:
     ]
     head = ["codec", "on", "BD-rate (pchip)", "akima (%)", "cubic (%)", "BD-quality (dB)", "least overlap", "n"]
     return (
-        f"\n\n### BD-rate against {escape(table.iloc[0]['anchor'])}\n\nPer image, then averaged, with a 95 % bootstrap "
-        "interval over images; negative is fewer bytes at the same quality.\n\n"
-        + grid([*head, "refused", "note"], rows, left=2)
+        f"\n\n### BD-rate against {escape(table.iloc[0]['anchor'])}\n\nPer image, then averaged (BD-rate as the log of "
+        "the ratio of bytes), with a 95 % bootstrap interval over images; "
+        "negative is fewer bytes at the same quality.\n\n" + grid([*head, "refused", "note"], rows, left=2)
     )

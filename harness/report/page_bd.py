@@ -29,8 +29,8 @@ def bd_matrix_grid(table: pd.DataFrame) -> Grid:
             cells.append(Cell(words.signed(row["bd_rate"], 1), finding, float(row["bd_rate"]), shade))
         rows.append(Row(cells))
     caption = (
-        "BD-rate in % on PSNR (pchip, mean over images): the bytes of the row's codec against the column's at equal "
-        f"PSNR; negative is fewer. {NOT_SIGNIFICANT}: the 95 % interval over images holds 0"
+        "BD-rate in % on PSNR (pchip, geometric mean over images): the bytes of the row's codec against the column's "
+        f"at equal PSNR; negative is fewer. {NOT_SIGNIFICANT}: the 95 % interval over images holds 0"
     )
     return Grid("bd-matrix", caption, ["codec", *names], rows)
 
@@ -56,7 +56,10 @@ def bd_grid(table: pd.DataFrame) -> Grid:
         for row in rows_of(table)
     ]
     anchor = f" against {table.iloc[0]['anchor']}" if len(table) else ""
-    caption = f"BD-rate{anchor}: per image, then averaged, with 95 % bootstrap intervals over images"
+    caption = (
+        f"BD-rate{anchor}: per image, then averaged (BD-rate as the log of the ratio of bytes), with 95 % bootstrap "
+        "intervals over images"
+    )
     return Grid("bd-table", caption, [*head, "images refused", "first note"], rows)
 
 
