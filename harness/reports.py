@@ -42,22 +42,22 @@ def report(runs: Sequence[Path], output: Path | None = None) -> Path:
     """
     from harness.report.merge import merge
 
-    named = [_named(run) for run in runs]
+    folders = [_folder(run) for run in runs]
+    named = _named(folders)
     if len(named) == 1 and output is None:
-        folder = _folder(runs[0])
-        run = named[0]
+        folder, run = folders[0], named[0]
         write_report(folder, run.records, run.manifest, pictures.kept(folder, run.records, run.manifest))
     else:
         names = "\n".join(run.name for run in named)
         digest = hashlib.sha256(names.encode()).hexdigest()[:8]
-        folder = output or _folder(runs[0]).parent / f"merged-{digest}"
+        folder = output or folders[0].parent / f"merged-{digest}"
         folder.mkdir(parents=True, exist_ok=True)
         merged = merge(named)
         about = {**merged.manifest, "state": "done"}
         merged.records.to_csv(folder / "records.csv", index=False)
         manifest.write(folder / "manifest.json", about)
         write_report(folder, read_frame(folder), about)
-    write_index(_folder(runs[0]).parent)
+    write_index(folders[0].parent)
     return folder
 
 
@@ -71,7 +71,7 @@ def compare(first: Path, second: Path) -> Compared:
     from harness.report.compare import compare as table_of
     from harness.report.merge import merge
 
-    runs = _named(first), _named(second)
+    runs = _named([_folder(first), _folder(second)])
     return Compared(table_of(runs[0].records, runs[1].records), merge(runs).manifest["differences"])
 
 
@@ -87,8 +87,12 @@ def _folder(run: Path) -> Path:
     return max(began)[1].resolve() if began else run.resolve()
 
 
-def _named(run: Path) -> NamedRun:
+def _named(folders: Sequence[Path]) -> list[NamedRun]:
+    """Read runs; each is named by its folder and as many of the folders above it as tell all of them apart."""
     from harness.report.merge import NamedRun
 
-    folder = _folder(run)
-    return NamedRun(folder.name, read_frame(folder), manifest.read(folder / "manifest.json"))
+    for depth in range(1, 1 + max(len(folder.parts) for folder in folders)):
+        names = {folder: "/".join(folder.parts[-depth:]) for folder in folders}
+        if len(set(names.values())) == len(names):
+            break
+    return [NamedRun(names[folder], read_frame(folder), manifest.read(folder / "manifest.json")) for folder in folders]

@@ -145,6 +145,17 @@ def test_a_merged_report_is_where_the_runs_are_unless_said(before: Path) -> None
     assert folder.name.startswith("merged-")
 
 
+def test_runs_whose_folders_have_one_name_are_told_apart(tmp_path: Path) -> None:
+    runs = [stored(tmp_path / day / "run", realistic(["one"], 4, seed)) for seed, day in enumerate(("mon", "tue"))]
+    assert call("report", *runs, "--output", tmp_path / "both").status == 0
+    merged = pd.read_csv(tmp_path / "both" / "records.csv")
+    assert set(merged["codec"]) == {"one (mon/run)", "one (tue/run)"}
+    assert len(merged) == 2 * len(realistic(["one"], 4))
+    about = json.loads((runs[1] / "manifest.json").read_text())
+    (runs[1] / "manifest.json").write_text(json.dumps({**about, "device": "cuda"}))
+    assert "device: None in mon/run; cuda in tue/run" in call("compare", *runs).out
+
+
 def test_an_index_lists_the_runs_of_a_results_folder(before: Path) -> None:
     text = (before.parent / "index.html").read_text()
     assert f'href="{before.name}/report.html"' in text

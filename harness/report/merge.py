@@ -26,7 +26,7 @@ class NamedRun:
     """A run to merge."""
 
     name: str
-    """What tells it from the others: its folder's name."""
+    """What tells it from the others: its folder's name, with folders above it where two have one name."""
     records: pd.DataFrame
     manifest: Mapping[str, Any]
 
