@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness import manifest, pictures
+from harness.errors import UsageError
 from harness.records import read_frame
 from harness.report import write_report
 from harness.report.index import write_index
@@ -38,19 +39,20 @@ def report(runs: Sequence[Path], output: Path | None = None) -> Path:
 
     Raises:
         StoreError: a run's records or manifest cannot be read.
-        UsageError: the runs are of different pixels under one name.
+        UsageError: the runs are of different pixels under one name, or `output` is another run's folder.
     """
     from harness.report.merge import merge
 
     folders = [_folder(run) for run in runs]
     named = _named(folders)
-    if len(named) == 1 and output is None:
+    if len(named) == 1 and (output is None or output.resolve() == folders[0]):
         folder, run = folders[0], named[0]
         write_report(folder, run.records, run.manifest, pictures.kept(folder, run.records, run.manifest))
     else:
         names = "\n".join(run.name for run in named)
         digest = hashlib.sha256(names.encode()).hexdigest()[:8]
         folder = output or folders[0].parent / f"merged-{digest}"
+        _check_output(folder)
         folder.mkdir(parents=True, exist_ok=True)
         merged = merge(named)
         about = {**merged.manifest, "state": "done"}
@@ -73,6 +75,15 @@ def compare(first: Path, second: Path) -> Compared:
 
     runs = _named([_folder(first), _folder(second)])
     return Compared(table_of(runs[0].records, runs[1].records), merge(runs).manifest["differences"])
+
+
+def _check_output(folder: Path) -> None:
+    """Raise a UsageError where a folder holds a run that was measured: a report must not take its place."""
+    about = folder / "manifest.json"
+    if about.is_file() and "plan" in manifest.read(about):
+        raise UsageError(
+            f"{folder} holds a run that was measured, and this report would take its place. Name another with --output."
+        )
 
 
 def _folder(run: Path) -> Path:

@@ -138,6 +138,16 @@ def test_several_runs_become_one_report(before: Path, after: Path, tmp_path: Pat
     assert (tmp_path / "both" / "report.html").is_file()
 
 
+def test_a_report_takes_no_measured_runs_place(before: Path, after: Path) -> None:
+    records = (after / "records.csv").read_bytes()
+    for runs in ([before, after], [before]):
+        assert "holds a run that was measured" in complaint(call("report", *runs, "--output", after))
+    assert (after / "records.csv").read_bytes() == records
+    about = (before / "manifest.json").read_bytes()
+    assert call("report", before, "--output", before).status == 0
+    assert (before / "manifest.json").read_bytes() == about
+
+
 def test_a_merged_report_is_where_the_runs_are_unless_said(before: Path) -> None:
     ended = call("report", before, before)
     folder = Path(ended.out.split("The report is ")[1].strip()).parent
