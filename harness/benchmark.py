@@ -78,7 +78,8 @@ def bench(request: Request) -> Run:
         store.save("", "", plan.blanks, ())
         frame = to_frame(store.records(report_order(plan)))
     if not tally.measured and previous:
-        about = previous  # nothing was measured now: the run's own account of itself stands
+        # Nothing was measured now: what the run says of its measuring stands, with the plan as it is today.
+        about = {**previous, **manifest.describe_plan(plan)}
     else:
         about |= {"jobs": jobs, **manifest.describe_results(frame, tally, seconds, jobs)}
     return write_run(folder, frame, {**about, "state": "done"})

@@ -158,6 +158,18 @@ def test_the_same_command_again_measures_nothing(base: BenchRun, images: Path) -
     assert_same(again.frame, base.frame)
 
 
+def test_a_plan_told_otherwise_is_told_in_the_run_that_measured_it(tmp_path: Path, images: Path, config: Path) -> None:
+    asked = ("--images", images, "--codecs", "jpeg-444,webp", "--ratios", "4", "--limit", "1", "--jobs", "1")
+    first = bench(tmp_path / "results", *asked, config=config)
+    named = tmp_path / "named.toml"
+    named.write_text(config.read_text().replace("PSNR alone, tight limits", "anew") + 'anchor = "webp"\n')
+    again = bench(tmp_path / "results", *asked, config=named)
+    assert (again.folder, again.manifest["measured_now"]) == (first.folder, 2)
+    assert (again.manifest["anchor"], again.manifest["description"]) == ("webp", "anew")
+    measured = {name: first.manifest[name] for name in ("started", "command", "seconds", "encodes", "machine")}
+    assert measured.items() <= again.manifest.items()
+
+
 def test_another_ratio_reuses_what_is_there(base: BenchRun, images: Path) -> None:
     more = bench(base.folder.parent, "--images", images, "--codecs", "jpeg-444,webp", "--ratios", "4,6,8")
     assert more.folder != base.folder
