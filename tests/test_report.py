@@ -13,11 +13,13 @@ from harness.errors import UsageError
 from harness.manifest import Tally, describe_results
 from harness.report.bd import bd_matrix, bd_rows
 from harness.report.listings import lossless_count, problem_rows, rider_rows
+from harness.report.markdown import report_text
 from harness.report.run import Run, prepare, rows_of
 from harness.report.speed import speed_rows
 from harness.report.styles import styles_of
 from harness.report.sweeps import set_budget_rows, sweep_points
 from harness.report.tables import ratio_rows
+from harness.report.tabulated import tabulate
 from harness.report.words import bd_rate as bd_rate_in_words
 from harness.report.words import codec_name, null_verdict, ordinal, rank_change
 from tests.synthetic import CODECS_20, RAW_BYTES, image_names, manifest, problem, record, rider, sweep
@@ -80,6 +82,15 @@ def test_an_image_that_most_codecs_lack_is_in_no_mean() -> None:
     assert row_of(run, "three")["psnr"] == 9
     assert row_of(run, "one")["n"] == 3
     assert row_of(run, "one")["status"] == "lossless on 1 of 4"
+    assert row_of(run, "three")["status"] == "reached"
+    text = report_text(run, tabulate(run), [], "figures")
+    assert "| three | 9.00 (mean over 3 of 4) |" in text
+    assert "mean over 3 of 4 |\n" in text
+
+
+def test_a_mean_over_every_image_is_not_marked() -> None:
+    run = run_of([*at_four("one", [40, 41, 42, 45]), *at_four("webp", [40] * 4, status="capped")])
+    assert "mean over" not in report_text(run, tabulate(run), [], "figures").partition("## How fairness")[0]
 
 
 def test_a_codec_that_is_reached_nowhere_takes_no_image_from_the_others() -> None:

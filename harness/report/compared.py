@@ -21,7 +21,8 @@ RULE = (
     "the codecs that are reached anywhere at that ratio are reached. A codec that is not reached on every one "
     "of these images has no mean and no rank: it is listed below the ranking, with its counts and its paired "
     "difference to the anchor over the images on which both are reached. (The images that cap are the easy "
-    "ones; a mean without them would be biased by dB.)"
+    "ones; a mean without them would be biased by dB.) Where an image that most codecs lack is in no mean, each mean "
+    "of that ratio says over how many images it is."
 )
 
 

@@ -80,7 +80,8 @@ def _pivot(run: Run, table: pd.DataFrame) -> str:
     cells: dict[str, list[str]] = {}
     standing = table.groupby("codec")["rank"].mean().fillna(float("inf"))
     for row in sorted(rows_of(table), key=lambda row: float(standing[row["codec"]])):
-        text = words.number(row.get("psnr"), 2) if row["compared"] else row["status"]
+        partial = f" ({words.partial_mean(row)})" if words.partial_mean(row) else ""
+        text = f"{words.number(row.get('psnr'), 2)}{partial}" if row["compared"] else row["status"]
         cells.setdefault(words.codec_name(row), [words.ABSENT] * len(run.ratios))
         cells[words.codec_name(row)][run.ratios.index(row["target_ratio"])] = text
     head = ["codec", *(f"{ratio:g}x" for ratio in run.ratios)]
@@ -101,7 +102,7 @@ def _ranked(run: Run, rows: Sequence[Mapping[str, Any]]) -> str:
             f"{words.number(row['ratio'], 2)}x",
             words.percent(row["budget_used"]),
             words.difference(row),
-            "; ".join(text for text in (words.rank_change(row), _but_reached(row)) if text),
+            "; ".join(text for text in (words.rank_change(row), words.partial_mean(row), _but_reached(row)) if text),
         ]
         for row in rows
     ]

@@ -54,7 +54,7 @@ def _ratio_row(metrics: Sequence[Metric], row: Mapping[str, Any], rows: Sequence
         number_cell(row["ratio"], 2),
         share_cell(row["budget_used"]),
         Cell(str(row["n"]), value=row["n"]),
-        Cell(str(row["status"]), words.rank_change(row)),
+        Cell(str(row["status"]), "; ".join(filter(None, (words.partial_mean(row), words.rank_change(row))))),
         *(_metric_cell(metric, row, rows) for metric in others),
     ]
     return Row(cells, ratio, "" if row["compared"] else "apart")

@@ -73,7 +73,7 @@ def _ratio_table(run: Run, ratio: float, rows: pd.DataFrame, shown: Sequence[str
 
 
 def _cells(row: Mapping[str, Any], metrics: list[Metric]) -> list[str]:
-    notes = [text for text in (str(row["status"]), words.rank_change(row)) if text]
+    notes = [text for text in (str(row["status"]), words.partial_mean(row), words.rank_change(row)) if text]
     return [
         words.codec_name(row),
         *(_mean(row, metric) for metric in metrics),

@@ -112,6 +112,14 @@ def rank_change(row: Mapping[str, Any]) -> str:
     return f"{ordinal(int(other or 0))} at equal bytes"
 
 
+def partial_mean(row: Mapping[str, Any]) -> str:
+    """Say that a mean is not over every image of the ratio: "mean over 22 of 24"; empty where it is, or there is none.
+
+    The images that are not in it are those that most codecs lack, whether this one has them or not.
+    """
+    return f"mean over {row['n']} of {row['images']}" if row["compared"] and row["n"] < row["images"] else ""
+
+
 def rank_detail(row: Mapping[str, Any]) -> str:
     """Say how stable a rank is, such as "in 97 %" of resamples; empty below ten images."""
     return "" if missing(row.get("rank_share")) else f"in {100 * float(row['rank_share']):.0f} %"
