@@ -56,9 +56,9 @@ class Channel:
             try:
                 connection.send_bytes(json.dumps(header).encode())
                 connection.send_bytes(payload)
-                answer = json.loads(connection.recv_bytes(_MAX_HEADER_BYTES))
+                answer = _writable(json.loads(connection.recv_bytes(_MAX_HEADER_BYTES)))
                 data = connection.recv_bytes(max_bytes)
-            except (EOFError, OSError, ValueError) as error:
+            except (EOFError, OSError, ValueError, RecursionError) as error:
                 raise self._death(watch, max_bytes) from error
         if not isinstance(answer, dict) or (answer.get("id"), answer.get("size")) != (self._calls, len(data)):
             self.kill()
@@ -143,6 +143,15 @@ class Channel:
         if self._folder is not None:
             self._folder.cleanup()
         self._child = self._connection = self._folder = None
+
+
+def _writable(answer: Any) -> Any:
+    """Return an answer with the surrogates of its texts, which no file in UTF-8 can hold, spelt out (\\ud800)."""
+    if isinstance(answer, str):
+        return answer.encode(errors="backslashreplace").decode()
+    if isinstance(answer, dict):
+        return {_writable(key): _writable(value) for key, value in answer.items()}
+    return [_writable(item) for item in answer] if isinstance(answer, list) else answer
 
 
 def _error(answer: Mapping[str, Any]) -> HarnessError:

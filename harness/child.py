@@ -11,11 +11,12 @@ import inspect
 import json
 import math
 import os
+import reprlib
 import resource
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from itertools import islice
 from multiprocessing.connection import Connection
@@ -25,13 +26,15 @@ from typing import Any, TypeVar
 import numpy as np
 
 from harness.errors import HarnessError, LawError, UsageError
-from harness.interface import BudgetCodec, Codec, Image, LearnedCodec
+from harness.interface import BudgetCodec, Codec, Image, LearnedCodec, Setting
 from harness.registry import CodecSpec, build
 
 _Result = TypeVar("_Result")
 
 MAX_LADDER = 65_536
 """No ladder has more settings."""
+MAX_INTEGER = 2**53
+"""No setting is a larger integer: a double, as the store keeps settings, holds all integers up to it."""
 
 _MAX_MESSAGE = 4000
 _PR_SET_PDEATHSIG = 1  # prctl(2)
@@ -96,22 +99,19 @@ def _built(spec: str) -> Codec:
 
 
 def _describe(codec: Codec, header: Mapping[str, Any], payload: bytes) -> tuple[dict[str, Any], bytes]:
-    ladder = [_number(setting) for setting in islice(codec.ladder, MAX_LADDER + 1)]
-    if not 0 < len(ladder) <= MAX_LADDER:
-        found = len(ladder) if len(ladder) <= MAX_LADDER else f"more than {MAX_LADDER}"
-        raise LawError(f"its ladder has {found} settings; 1 to {MAX_LADDER} are taken.")
-    learned = isinstance(codec, LearnedCodec)
+    missing = codec.missing() if isinstance(codec, LearnedCodec) else None
+    out_of_reach = codec.out_of_reach() if isinstance(codec, LearnedCodec) else {}
     described = {
-        "formats": list(codec.formats),
-        "ladder": ladder,
+        "formats": [_text(kind, "its formats hold") for kind in codec.formats],
+        "ladder": ladder_of(codec.ladder),
         "lossless": bool(codec.lossless),
-        "seconds_per_megapixel": _number(codec.seconds_per_megapixel),
+        "seconds_per_megapixel": number(codec.seconds_per_megapixel, "its seconds_per_megapixel is"),
         "program": bool(codec.starts_program),
         "budget": isinstance(codec, BudgetCodec),
-        "learned": learned,
+        "learned": isinstance(codec, LearnedCodec),
         "threaded": "threads" in inspect.signature(type(codec)).parameters,
-        "missing": codec.missing() if isinstance(codec, LearnedCodec) else None,
-        "out_of_reach": dict(codec.out_of_reach()) if isinstance(codec, LearnedCodec) else {},
+        "missing": None if missing is None else _text(missing, "missing() returned"),
+        "out_of_reach": {kind: _text(reason, "out_of_reach() holds") for kind, reason in out_of_reach.items()},
         "provenance": _plain(codec.provenance()),
     }
     return described, b""
@@ -124,7 +124,7 @@ def _fingerprints(codec: Codec, header: Mapping[str, Any], payload: bytes) -> tu
 
 def _estimate(codec: Codec, header: Mapping[str, Any], payload: bytes) -> tuple[dict[str, Any], bytes]:
     bits = _learned(codec).estimated_bits(image_of(header["image"], payload), header["setting"])
-    return {"bits": None if bits is None else float(bits)}, b""
+    return {"bits": None if bits is None else number(float(bits), "its estimate is")}, b""
 
 
 def _learned(codec: Codec) -> LearnedCodec:
@@ -133,16 +133,44 @@ def _learned(codec: Codec) -> LearnedCodec:
     return codec
 
 
-def _number(setting: object) -> int | float:
-    if isinstance(setting, bool) or not isinstance(setting, int | float | np.number) or not math.isfinite(setting):
-        raise LawError(f"its ladder holds {setting!r}; a setting is a finite number.")
-    return float(setting) if isinstance(setting, float | np.floating) else int(setting)
+def ladder_of(settings: Iterable[object]) -> list[Setting]:
+    """Return the settings of a ladder.
+
+    Raises:
+        LawError: they are no numbers, none, or too many.
+    """
+    ladder = [number(setting, "its ladder holds") for setting in islice(settings, MAX_LADDER + 1)]
+    if not 0 < len(ladder) <= MAX_LADDER:
+        found = len(ladder) if len(ladder) <= MAX_LADDER else f"more than {MAX_LADDER}"
+        raise LawError(f"its ladder has {found} settings; 1 to {MAX_LADDER} are taken.")
+    return ladder
+
+
+def number(value: object, said: str) -> Setting:
+    """Return a number that a codec said, as Python's own.
+
+    Raises:
+        LawError: it is none that the store can keep.
+    """
+    if isinstance(value, int | np.integer) and not isinstance(value, bool):
+        if abs(int(value)) > MAX_INTEGER:
+            raise LawError(f"{said} {reprlib.repr(value)}; an integer of at most 2^53 is taken.")
+        return int(value)
+    if not isinstance(value, float | np.floating) or not math.isfinite(value):
+        raise LawError(f"{said} {reprlib.repr(value)}; a finite number is taken.")
+    return float(value)
+
+
+def _text(value: object, said: str) -> str:
+    if not isinstance(value, str):
+        raise LawError(f"{said} {_kind(value)}; a text is taken.")
+    return value
 
 
 def _plain(provenance: Mapping[str, Any]) -> dict[str, Any]:
     """Return a provenance as JSON keeps it."""
     try:
-        return dict(json.loads(json.dumps(dict(provenance))))
+        return dict(json.loads(json.dumps(dict(provenance), allow_nan=False)))
     except (TypeError, ValueError) as error:
         raise LawError(f"its provenance is no mapping of JSON types: {error}.") from error
 
@@ -158,7 +186,8 @@ def _encode_to_budget(codec: Codec, header: Mapping[str, Any], payload: bytes) -
         raise UsageError(f"the codec {codec.name!r} has no rate control of its own.")
     image = image_of(header["image"], payload)
     encoded, times = _timed(lambda: codec.encode_to_budget(image, header["max_bytes"]))
-    return {**times, "setting": encoded.setting}, _checked_bytes(encoded.data)
+    setting = number(encoded.setting, "its rate control chose the setting")
+    return {**times, "setting": setting}, _checked_bytes(encoded.data)
 
 
 def _decode(codec: Codec, header: Mapping[str, Any], payload: bytes) -> tuple[dict[str, Any], bytes]:

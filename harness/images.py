@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -78,13 +79,16 @@ def find_images(folder: Path) -> list[Path]:
     """Return the image files of a folder and those below it, by name.
 
     Raises:
-        ImageError: the folder does not exist or holds no image.
+        ImageError: the folder does not exist or holds no image, or a name is no text in UTF-8, as records are.
     """
     if not folder.is_dir():
         raise ImageError(f"the folder of images {folder} does not exist.")
     paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
     if not paths:
         raise ImageError(f"the folder {folder} holds no image; looked for {', '.join(SUFFIXES)}.")
+    for name in map(os.fsencode, paths):
+        if (text := name.decode(errors="backslashreplace")).encode() != name:
+            raise ImageError(f"the file name {text} is no text in UTF-8, as records keep it. Rename the file.")
     return paths
 
 

@@ -6,17 +6,19 @@ limits, and started anew for the next call.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
+from pydantic import TypeAdapter
 
 from harness import leaks
 from harness.channel import Channel
-from harness.child import image_of
+from harness.child import image_of, ladder_of, number
 from harness.config import Limits
 from harness.errors import LawError
 from harness.interface import Encoded, Image, Setting, image_format, raw_bytes
@@ -45,6 +47,9 @@ class Description:
     """Each of its calls starts a program."""
     out_of_reach: Mapping[str, str] = field(default_factory=dict)
     """Kinds of image that a learned codec's weights cannot bring to its ratio -> the reason."""
+
+
+_DESCRIPTION = TypeAdapter(Description)
 
 
 @dataclass(frozen=True)
@@ -80,19 +85,8 @@ class CodecProcess:
             HarnessError: it cannot be built.
         """
         answer, _ = self._call(spec, {"call": "describe"}, b"", 0)
-        return Description(
-            formats=tuple(answer["formats"]),
-            ladder=tuple(answer["ladder"]),
-            lossless=answer["lossless"],
-            budget=answer["budget"],
-            learned=answer["learned"],
-            threaded=answer["threaded"],
-            missing=answer["missing"],
-            provenance=answer["provenance"],
-            seconds_per_megapixel=answer["seconds_per_megapixel"],
-            program=answer["program"],
-            out_of_reach=answer["out_of_reach"],
-        )
+        with _read():
+            return _DESCRIPTION.validate_python({**answer, "ladder": ladder_of(answer["ladder"])})
 
     def training_fingerprints(self, spec: CodecSpec) -> tuple[str, ...] | None:
         """Return the fingerprints of what a learned codec was trained on; None when nobody knows.
@@ -101,13 +95,15 @@ class CodecProcess:
             HarnessError: the codec failed, or these are no fingerprints.
         """
         answer, data = self._call(spec, {"call": "fingerprints"}, b"", _MAX_FINGERPRINT_BYTES)
-        return leaks.checked(data.decode().split("\n") if data else ()) if answer["known"] else None
+        with _read():
+            return leaks.checked(data.decode().split("\n") if data else ()) if answer["known"] else None
 
     def estimated_bits(self, spec: CodecSpec, image: Image, setting: Setting) -> float | None:
         """Return a learned codec's own estimate of a file, in bits."""
         request = {"call": "estimate", "setting": setting, **_shape(image)}
-        bits: float | None = self._call(spec, request, _bytes_of(image), 0)[0]["bits"]
-        return bits
+        answer, _ = self._call(spec, request, _bytes_of(image), 0)
+        with _read():
+            return None if answer["bits"] is None else number(answer["bits"], "its estimate is")
 
     def encode(self, spec: CodecSpec, image: Image, setting: Setting) -> bytes:
         """Return the codec's file for an image at a setting.
@@ -129,7 +125,8 @@ class CodecProcess:
         answer, data = self._call(spec, request, _bytes_of(image), _file_bound(image))
         if len(data) > max_bytes:
             raise LawError(f"its rate control returned {len(data)} bytes where {max_bytes} were allowed.")
-        return Encoded(data, answer["setting"])
+        with _read():
+            return Encoded(data, number(answer["setting"], "its rate control chose the setting"))
 
     def decode(self, spec: CodecSpec, data: bytes, like: Image) -> Image:
         """Return the decoded image, which has the dtype and shape of `like`.
@@ -138,17 +135,19 @@ class CodecProcess:
             CodecError: the codec failed, returned another shape or dtype, or exceeded a limit.
         """
         answer, payload = self._call(spec, {"call": "decode"}, data, like.nbytes)
-        found = answer["image"]
-        if found != _shape(like)["image"]:
-            raise LawError(f"decode returned {_in_words(found)}, expected {_in_words(_shape(like)['image'])}.")
-        return image_of(found, payload)
+        with _read():
+            found = answer["image"]
+            if found != _shape(like)["image"]:
+                raise LawError(f"decode returned {_in_words(found)}, expected {_in_words(_shape(like)['image'])}.")
+            return image_of(found, payload)
 
     def decode_any(self, spec: CodecSpec, data: bytes, max_bytes: int) -> Image:
         """Return the decoded image, of whatever size up to `max_bytes` of samples."""
         answer, payload = self._call(spec, {"call": "decode"}, data, max_bytes)
-        image = image_of(answer["image"], payload)
-        image_format(image)
-        return image
+        with _read():
+            image = image_of(answer["image"], payload)
+            image_format(image)
+            return image
 
     def time_encode(self, spec: CodecSpec, image: Image, setting: Setting, repeats: int) -> tuple[bytes, Timed]:
         """Encode once, then `repeats` times; return the file and the times."""
@@ -174,9 +173,19 @@ class CodecProcess:
         self, spec: CodecSpec, request: Mapping[str, Any], payload: bytes | memoryview, max_bytes: int
     ) -> tuple[dict[str, Any], bytes]:
         answer, data = self._channel.call({**request, "spec": asdict(spec)}, payload, max_bytes)
-        self.seconds += float(answer.get("seconds", 0))
-        self.peak_rss_mb = float(answer.get("peak_rss_mb", self.peak_rss_mb))
+        with _read():
+            self.seconds += float(answer.get("seconds", 0))
+            self.peak_rss_mb = float(answer.get("peak_rss_mb", self.peak_rss_mb))
         return answer, data
+
+
+@contextlib.contextmanager
+def _read() -> Iterator[None]:
+    """Turn what goes wrong inside, where an answer is read, into the fault of the codec that wrote it."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError) as error:
+        raise LawError("it answered otherwise than was asked: it wrote to a channel that is not its own.") from error
 
 
 def _shape(image: Image) -> dict[str, Any]:
@@ -188,7 +197,8 @@ def _bytes_of(image: Image) -> memoryview:
 
 
 def _timed(answer: Mapping[str, Any]) -> Timed:
-    return Timed(tuple(answer["each"]), answer["peak_rss_mb"], answer["peak_cuda_mb"])
+    with _read():
+        return Timed(tuple(answer["each"]), answer["peak_rss_mb"], answer["peak_cuda_mb"])
 
 
 def _in_words(shape: Mapping[str, Any]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -254,6 +255,44 @@ def test_codecs_that_cannot_say_what_they_are_cost_their_own_records(
     assert "pip install nobodyhas" in reasons["needs-library"]
 
 
+ODD_ANSWERS = {
+    "surrogate-in-error": "ValueError: caf\\udce9 is no name",
+    "ladder-of-huge": "its ladder holds 1000000000000000000000000000000; an integer of at most 2^53 is taken.",
+    "nan-in-provenance": "its provenance is no mapping of JSON types",
+    "budget-none": "its rate control chose the setting None; a finite number is taken.",
+    "budget-nan": "its rate control chose the setting nan; a finite number is taken.",
+    "budget-large": "its rate control chose the setting 1000",
+    "budget-largest": "its rate control chose the setting 1000",
+    "missing-mapping": "missing() returned a dict; a text is taken.",
+    "surrogate-in-missing": "no weights in caf\\udce9.",
+    "out-of-reach-number": "out_of_reach() holds a int; a text is taken.",
+    "forged-empty": "it answered otherwise than was asked",
+    "forged-deep": "in the middle of a call",
+}
+"""Plugin -> how the reason of its record begins, or what it holds."""
+
+
+@pytest.fixture(scope="module")
+def odd(tmp_path_factory: pytest.TempPathFactory, images: Path, config: Path) -> BenchRun:
+    """A run of a sound codec among many whose answers are of odd types."""
+    codecs = ",".join(["jpeg-444", "surrogate-in-provenance", "estimate-nan", *ODD_ANSWERS])
+    asked = ("--images", images, "--ratios", "6", "--limit", "1", "--codecs", codecs, "--jobs", "1")
+    return bench(tmp_path_factory.mktemp("odd"), *asked, "--plugin", PLUGINS / "odd_answers.py", config=config)
+
+
+@pytest.mark.parametrize("codec", ODD_ANSWERS)
+def test_an_answer_of_an_odd_type_costs_the_codecs_own_record(codec: str, odd: BenchRun) -> None:
+    row = odd.frame.set_index("codec").loc[codec]
+    assert row["status"] == ("missing" if codec == "surrogate-in-missing" else "failed")
+    assert ODD_ANSWERS[codec] in row["reason"]
+
+
+@pytest.mark.parametrize("codec", ["jpeg-444", "surrogate-in-provenance", "estimate-nan"])
+def test_what_stands_beside_odd_answers_is_measured(codec: str, odd: BenchRun) -> None:
+    assert odd.ended.status == 1, odd.ended.err
+    assert odd.frame.set_index("codec").loc[codec, "status"] in ("reached", "capped", "unreachable")
+
+
 def test_a_codec_that_is_not_deterministic_is_found_when_it_encodes_again(
     tmp_path: Path, images: Path, config: Path
 ) -> None:
@@ -426,6 +465,13 @@ def test_a_wrong_request_is_refused_with_status_2_before_any_work(
     (tmp_path / "wrong.py").write_text("class")
     assert words in complaint(call("bench", *arguments))
     assert not list(tmp_path.glob("results/*Z-*"))
+
+
+def test_an_image_whose_name_is_no_utf8_is_named_and_refused(tmp_path: Path) -> None:
+    write(tmp_path / os.fsdecode(b"caf\xe9.png"), make_image("photograph", (24, 32), "rgb8"))
+    refused = complaint(call("bench", "--images", tmp_path, "--codecs", "jpeg-444", "--results", tmp_path / "results"))
+    assert r"caf\xe9.png is no text in UTF-8" in refused
+    assert "Rename the file" in refused
 
 
 SCRIPT = """

@@ -165,7 +165,7 @@ def test_a_rate_control_that_exceeds_its_budget_is_caught(processes: CodecProces
 DESCRIPTIONS: dict[str, tuple[type[HarnessError], str]] = {
     "endless-ladder": (LawError, "its ladder has more than 65536 settings"),
     "empty-ladder": (LawError, "its ladder has 0 settings"),
-    "ladder-of-words": (LawError, "its ladder holds 'low'; a setting is a finite number"),
+    "ladder-of-words": (LawError, "its ladder holds 'low'; a finite number is taken"),
     "ladder-of-nan": (LawError, "its ladder holds nan"),
     "provenance-not-json": (LawError, "its provenance is no mapping of JSON types: Object of type object"),
     "provenance-no-mapping": (LawError, "its provenance is no mapping of JSON types"),
