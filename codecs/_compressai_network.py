@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from harness.codecs._compressai_stream import MULTIPLE
-from harness.errors import DataError
+from harness.errors import BadStreamError, DataError
 from harness.interface import Image
 from harness.tensors import filled, normalised
 
@@ -26,8 +26,12 @@ NETWORK, GAIN = "network.", "gain"
 """Names of the arrays in weights that were trained here: what CompressAI's begin with, and the gain."""
 _LATENTS_A_CELL = 16
 """Latents (of each channel) that 64 x 64 pixels have: none of the networks has more."""
-_ZEROS_A_LATENT = 8
-"""Bytes behind a string, so that what reads a made-up one stays within it: a latent takes 2, and more if it is rare."""
+_BYTES_A_LATENT = 8
+"""Bytes of a string that a latent takes at most: 2 for the mark that it is beyond its law, 1 to count nibbles, 4 of
+nibbles."""
+_ZEROS_A_BYTE = 128
+"""Bytes behind a string for each of its own, so that what reads a made-up one stays within it: each of its nibbles can
+ask for 15 more, and CompressAI's coder takes 4 bytes for a nibble when its state is 0."""
 
 
 class Compressed(NamedTuple):
@@ -164,9 +168,16 @@ class SteppedNetwork:
         return information(self.network(images)).item()
 
     def decompress(self, strings: list[bytes], shape: tuple[int, int]) -> Decompressed:
-        """Return the image of strings, whose shape and number the caller has checked."""
+        """Return the image of strings, whose shape and number the caller has checked.
+
+        Raises:
+            BadStreamError: a string is longer than any of so many latents.
+        """
         cells = shape[0] * shape[1] / self.rows_a_cell**2
-        behind = bytes(int(_ZEROS_A_LATENT * _LATENTS_A_CELL * self.network.M * cells))
+        most, longest = int(_BYTES_A_LATENT * _LATENTS_A_CELL * self.network.M * cells), max(map(len, strings))
+        if longest > most:
+            raise BadStreamError(f"the file holds a string of {longest} bytes; its latents take at most {most}.")
+        behind = bytes(most + _ZEROS_A_BYTE * longest)
         self.watch.start(decoding=True)
         made = self.network.decompress([[one + behind] for one in strings], shape)["x_hat"]
         return Decompressed(made, self.watch.crc)

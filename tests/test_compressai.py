@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -201,6 +203,34 @@ def test_a_made_up_payload_behind_a_right_crc_is_refused(name: str, payload: byt
         payload = payload.replace(b"\x01\x00\x01\x00", b"\x04\x00\x04\x00", 1)
     with pytest.raises(BadStreamError):
         codec.decode(forged(data, name, payload=payload))
+
+
+MADE_UP = """
+import sys
+import torch
+from compressai.models import FactorizedPrior
+from harness.codecs._compressai_network import SteppedNetwork
+from harness.errors import BadStreamError
+
+network = SteppedNetwork(FactorizedPrior(8, 12), "")
+network.set_step(1.0)
+string = bytes([int(sys.argv[1])]) * int(sys.argv[2])
+try:
+    with torch.inference_mode():
+        print(*network.decompress([string], (64, 64)).image.shape)
+except BadStreamError as error:
+    print(error)
+"""
+"""Decodes a string of one byte, repeated, in a process of its own: one that reads elsewhere takes its process along."""
+
+
+@pytest.mark.parametrize("byte", [0, 255])
+@pytest.mark.parametrize(("length", "says"), [(390_000, "1 3 1024 1024"), (400_000, "latents take at most 393216")])
+def test_a_made_up_string_is_never_read_beyond_its_end(byte: int, length: int, says: str) -> None:
+    asked = [sys.executable, "-c", MADE_UP, str(byte), str(length)]
+    done = subprocess.run(asked, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, (done.returncode, done.stderr)
+    assert says in done.stdout
 
 
 def test_latents_that_are_not_those_that_were_encoded_are_refused(tmp_path: Path) -> None:
