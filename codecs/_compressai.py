@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from harness.checkpoint import load, shipped_folder
 from harness.codecs._compressai_stream import MULTIPLE, payload_of, strings_of
 from harness.codecs._compressai_weights import DATA_SET, ROOT, Published, folders, published_sha256, read_weights
-from harness.errors import BadStreamError, ConfigError, DataError, UnsupportedImageError
+from harness.errors import BadStreamError, ConfigError, DataError
 from harness.folders import weights_folder
 from harness.interface import FORMATS, Image, Setting, image_format
 from harness.shape import AnyShape, Widths
-from harness.stream import STEPS_PER_OCTAVE, VERSION, Stream, check_size
+from harness.stream import STEPS_PER_OCTAVE, VERSION, SizeLimit, Stream, check_size
 from harness.tensors import normalised, one_thread, restored
 from harness.trained import Choices, Shelf, TrainableCodec
 from harness.trained import Weights as Trained
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 MOST_PIXELS = 2**22
 """Pixels (height x width) of the greatest image: one layer of 192 channels at half its size is then 0.8 GB."""
+_LIMIT = SizeLimit(MOST_PIXELS, MULTIPLE, margin=0)
 _COARSEST, _FINEST = 128, -96
 TRAINED_BY = "compressai"
 """The recipe of benchmarks.toml for these networks."""
@@ -123,10 +124,10 @@ class CompressAiCodec(TrainableCodec):
     def decode(self, data: bytes) -> Image:
         """Return the image, by the weights that the file names."""
         stream = Stream.from_bytes(data, self.name)
-        if stream.height * stream.width > MOST_PIXELS or stream.k not in self.ladder:
+        if not _LIMIT.holds(stream.height, stream.width) or stream.k not in self.ladder:
             raise BadStreamError(
-                f"the file asks for {stream.width} x {stream.height} pixels at setting {stream.k}; at most "
-                f"{MOST_PIXELS} pixels are taken, and settings of {_FINEST} to {_COARSEST}."
+                f"the file asks for {stream.width} x {stream.height} pixels at setting {stream.k}; {_LIMIT}; "
+                f"settings are {_FINEST} to {_COARSEST}."
             )
         found = strings_of(stream.payload)
         network = self._named(stream.weights_id)
@@ -255,9 +256,7 @@ class CompressAiCodec(TrainableCodec):
         from harness.codecs._compressai_network import input_of
 
         height, width, _ = image.shape
-        check_size(height, width)
-        if height * width > MOST_PIXELS:
-            raise UnsupportedImageError(f"{self.name} takes at most {MOST_PIXELS} pixels, found {width} x {height}.")
+        check_size(height, width, _LIMIT)
         published = self._recipe is None
         network = self._published_network(self.checkpoint) if published else self._trained_network(self._shelf.found())
         with one_thread():

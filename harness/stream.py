@@ -50,9 +50,39 @@ STEPS_PER_OCTAVE = 32
 """Steps are 2^(k / 32)."""
 MOST_PIXELS = 2**24
 """Pixels (height x width) of the greatest image: networks hold some hundred bytes a pixel."""
+_SEEN_BEYOND = 1.25
+"""What networks see of an image is at most so many times the greatest number of pixels."""
 _HEADER = struct.Struct("<4sBB8sIIhHHII")
 _CRC = struct.Struct("<I")
 HEADER_BYTES = _HEADER.size + _CRC.size
+
+
+@dataclass(frozen=True)
+class SizeLimit:
+    """How large an image may be, and what networks see of it: of a narrow one, mostly what lies beyond its edges."""
+
+    pixels: int
+    """Height x width, at most."""
+    block: int
+    """Sides are continued to whole multiples of so many pixels."""
+    margin: int
+    """Then every edge is continued by so many."""
+
+    def holds(self, height: int, width: int) -> bool:
+        """Tell whether an image of this size is taken."""
+        rows, columns = (-(-side // self.block) * self.block + 2 * self.margin for side in (height, width))
+        return 0 < height * width <= self.pixels and rows * columns <= _SEEN_BEYOND * self.pixels
+
+    def __str__(self) -> str:
+        beyond = f" and {self.margin} beyond every edge" if self.margin else ""
+        return (
+            f"at most {self.pixels} pixels are taken, and {_SEEN_BEYOND * self.pixels:.0f} with sides continued to "
+            f"multiples of {self.block}{beyond}"
+        )
+
+
+_LIMIT = SizeLimit(MOST_PIXELS, block=16, margin=16)
+"""Of every architecture: none of ours has larger blocks of latents, or more than one of them beyond an edge."""
 
 
 @dataclass(frozen=True)
@@ -107,10 +137,8 @@ class Stream:
             raise BadStreamError(f"the file has version {version} of this format; this program reads {VERSION}.")
         if size != len(payload) or crc != zlib.crc32(payload, zlib.crc32(start)):
             raise BadStreamError("the file of a learned codec is damaged: its length or its CRC-32 is wrong.")
-        if kind >= len(FORMATS) or not 0 < height * width <= MOST_PIXELS or low >= high:
-            raise BadStreamError(
-                f"the file asks for {width} x {height} pixels of kind {kind}; at most {MOST_PIXELS} are taken."
-            )
+        if kind >= len(FORMATS) or not _LIMIT.holds(height, width) or low >= high:
+            raise BadStreamError(f"the file asks for {width} x {height} pixels of kind {kind}; {_LIMIT}.")
         return Stream(architecture, FORMATS[kind], weights.hex(), height, width, k, low, high, latents_crc, payload)
 
 
@@ -119,11 +147,11 @@ def latents_crc(latents: NDArray[np.int64]) -> int:
     return zlib.crc32(latents.astype("<i4").tobytes())
 
 
-def check_size(height: int, width: int) -> None:
-    """Refuse images that the format does not hold.
+def check_size(height: int, width: int, limit: SizeLimit = _LIMIT) -> None:
+    """Refuse images that a codec does not take.
 
     Raises:
         UnsupportedImageError: too many pixels.
     """
-    if height * width > MOST_PIXELS:
-        raise UnsupportedImageError(f"the learned codecs take at most {MOST_PIXELS} pixels, found {width} x {height}.")
+    if not limit.holds(height, width):
+        raise UnsupportedImageError(f"the image has {width} x {height} pixels; {limit}.")

@@ -240,11 +240,11 @@ def test_latents_that_are_not_those_that_were_encoded_are_refused(tmp_path: Path
         codec.decode(forged(data, "mbt2018", latents_crc=1))
 
 
-@pytest.mark.parametrize("size", [(2048, 2049), (1, MOST_PIXELS + 1), (4096, 4096)])
+@pytest.mark.parametrize("size", [(2048, 2049), (1, MOST_PIXELS + 1), (4096, 4096), (100_000, 1)])
 def test_an_absurd_size_is_refused_before_any_network_sees_it(size: tuple[int, int], tmp_path: Path) -> None:
     codec = tiny("bmshj2018-hyperprior", tmp_path)
     data = codec.encode(make_image("photograph", (20, 30), "rgb8"), 0)
-    with pytest.raises(BadStreamError, match=str(MOST_PIXELS)):
+    with pytest.raises(BadStreamError, match="pixels are taken"):
         codec.decode(forged(data, "bmshj2018-hyperprior", height=size[0], width=size[1]))
     with pytest.raises(UnsupportedImageError, match=str(MOST_PIXELS)):
         codec.encode(np.zeros((*size, 1), np.uint8), 0)
@@ -254,7 +254,7 @@ def test_an_absurd_size_is_refused_before_any_network_sees_it(size: tuple[int, i
 def test_a_step_beyond_the_ladder_is_refused(k: int, tmp_path: Path) -> None:
     codec = tiny("bmshj2018-factorized", tmp_path)
     data = codec.encode(make_image("flat", (8, 8), "rgb8"), 0)
-    with pytest.raises(BadStreamError, match="settings of -96 to 128"):
+    with pytest.raises(BadStreamError, match="settings are -96 to 128"):
         codec.decode(forged(data, "bmshj2018-factorized", k=k))
 
 

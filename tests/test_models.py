@@ -18,7 +18,7 @@ from harness.interface import Image
 from harness.models._codec import NetworkCodec
 from harness.registry import CodecSpec, find
 from harness.shape import Shape
-from harness.stream import MOST_PIXELS
+from harness.stream import MOST_PIXELS, Stream
 from tests import other_process as child
 from tests.images import make_image, packaged_photograph, psnr
 from tests.tiny_model import ARCHITECTURES, tiny_shape, tiny_weights
@@ -203,10 +203,25 @@ def test_a_file_of_another_architecture_is_refused(weights: Path) -> None:
         codec(weights).decode(data)
 
 
-def test_an_image_of_too_many_pixels_is_refused(weights: Path) -> None:
-    image: Image = np.zeros((1, MOST_PIXELS + 1, 1), np.uint8)
-    with pytest.raises(UnsupportedImageError, match=str(MOST_PIXELS)):
+@pytest.mark.parametrize("size", [(1, MOST_PIXELS + 1), (4096, 4097), (1, 500_000), (500_000, 1)])
+def test_an_image_that_needs_too_much_memory_is_refused(size: tuple[int, int], weights: Path) -> None:
+    image: Image = np.zeros((*size, 1), np.uint8)
+    with pytest.raises(UnsupportedImageError, match=f"{MOST_PIXELS} pixels are taken, and 20971520 with sides"):
         codec(weights).encode(image, 0)
+
+
+@pytest.mark.parametrize("size", [(1, 500_000), (500_000, 1), (4096, 4097), (1, 0)])
+def test_a_file_that_asks_for_too_much_memory_is_refused(size: tuple[int, int]) -> None:
+    height, width = size
+    data = Stream("baseline", "gray8", 16 * "0", height, width, 0, 0, 255, 0, b"").to_bytes()
+    with pytest.raises(BadStreamError, match=f"asks for {width} x {height} pixels"):
+        Stream.from_bytes(data, "baseline")
+
+
+@pytest.mark.parametrize("size", [(4096, 4096), (1, 400_000), (65_536, 256)])
+def test_a_file_of_the_greatest_sizes_is_read(size: tuple[int, int]) -> None:
+    data = Stream("baseline", "gray8", 16 * "0", *size, 0, 0, 255, 0, b"").to_bytes()
+    assert (Stream.from_bytes(data, "baseline").height, Stream.from_bytes(data, "baseline").width) == size
 
 
 @pytest.mark.parametrize("architecture", ["baseline", "residual"])
