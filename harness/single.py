@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,26 +39,26 @@ def describe(spec: CodecSpec) -> Description:
 def encode_file(spec: CodecSpec, source: Path, target: Path, ratio: float | None, setting: float | None) -> Record:
     """Write one image's file, to a ratio (raw bytes / file bytes) or at a setting; return its record.
 
+    A lossless codec needs neither.
+
     Raises:
-        UsageError: the image cannot be read, the codec lacks something, the file cannot be written.
+        UsageError: the image cannot be read, the codec lacks something, the file cannot be written or is the image.
         CodecError: the codec failed, or no file of it fits.
     """
+    _check_apart(source, target)
     image = read_image(source)
     with _processes() as processes:
         spec = spec if ratio is None or not processes.encoder(spec).describe(spec).learned else spec.at_ratio(ratio)
         description = processes.encoder(spec).describe(spec)
         if reason := description.out_of_reach.get(image_format(image.pixels)) or description.missing:
             raise UsageError(f"the codec {spec.id!r} cannot run: {reason}")
-        if setting is not None and not min(description.ladder) <= setting <= max(description.ladder):
-            span = f"{min(description.ladder):g} to {max(description.ladder):g}"
-            raise UsageError(f"the setting {setting:g} is outside the ladder of {spec.id!r}: {span}.")
-        goal = Goal("", "sweep" if ratio is None else "ratio", ratio, setting)
+        goal = _goal(spec, description, ratio, setting)
         task = Task(ImageSource(image.name, source), "", spec, "", description, (goal,), ("psnr",))
         run = TaskRun(task, processes)
         record = run.record(goal, image)
         if record.setting is None or record.status in ("failed", "unsupported", "missing"):
             raise CodecError(f"{spec.id!r} made no file of {source}: {record.reason}")
-        if record.status == "unreachable":
+        if record.size_bytes > record.extra.get("budget_bytes", math.inf):
             raise CodecError(
                 f"no file of {spec.id!r} has a ratio of {ratio:g}; its smallest reaches {record.ratio:.3f}."
             )
@@ -65,13 +66,27 @@ def encode_file(spec: CodecSpec, source: Path, target: Path, ratio: float | None
     return record
 
 
+def _goal(spec: CodecSpec, description: Description, ratio: float | None, setting: float | None) -> Goal:
+    """Return what is asked of a codec: a ratio, or a file at a setting that it has."""
+    if ratio is not None:
+        return Goal("", "ratio", ratio, None)
+    if setting is None and not description.lossless:
+        raise UsageError(f"the codec {spec.id!r} is lossy: encode needs one of --ratio and --setting.")
+    chosen = description.ladder[0] if setting is None else setting
+    if not min(description.ladder) <= chosen <= max(description.ladder):
+        span = f"{min(description.ladder):g} to {max(description.ladder):g}"
+        raise UsageError(f"the setting {chosen:g} is outside the ladder of {spec.id!r}: {span}.")
+    return Goal("", "sweep", None, chosen)
+
+
 def decode_file(config: Config, source: Path, target: Path, codec_id: str | None) -> Image:
     """Decode a file into an image file and return the pixels.
 
     Raises:
-        UsageError: the file cannot be read, its codec is not known, the image cannot be written.
+        UsageError: the file cannot be read, its codec is not known, the image cannot be written or is the file.
         CodecError: the bytes are damaged, or decoding exceeded its limits.
     """
+    _check_apart(source, target)
     try:
         data = source.read_bytes()
     except OSError as error:
@@ -81,6 +96,12 @@ def decode_file(config: Config, source: Path, target: Path, codec_id: str | None
         pixels = processes.decoder(spec).decode_any(spec, data, _MAX_RAW_BYTES)
     to_file(pixels, target)
     return pixels
+
+
+def _check_apart(source: Path, target: Path) -> None:
+    """Refuse to write over the file that is read, by whichever of its names."""
+    if source.exists() and target.exists() and source.samefile(target):
+        raise UsageError(f"{target} is the very file that is read, {source}; name another one to write.")
 
 
 def _write(path: Path, data: bytes) -> None:

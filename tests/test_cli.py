@@ -108,8 +108,14 @@ WRONG = {
     "device": ("bench --device tpu", "'tpu' is not one of"),
     "no arguments": ("encode", "Missing argument 'IMAGE'"),
     "no codec": ("encode photo.png out", "Missing option '--codec'"),
-    "no ratio and no setting": ("encode photo.png out --codec webp", "one of --ratio and --setting"),
-    "ratio and setting": ("encode photo.png out --codec webp --ratio 4 --setting 3", "one of --ratio and --setting"),
+    "no ratio and no setting": (
+        "encode photo.png out --codec webp",
+        "'webp' is lossy: encode needs one of --ratio and",
+    ),
+    "ratio and setting": (
+        "encode photo.png out --codec webp --ratio 4 --setting 3",
+        "only one of --ratio and --setting",
+    ),
     "ratio 1": ("encode photo.png out --codec webp --ratio 1", "'--ratio'"),
     "unknown codec": ("encode photo.png out --codec wepb --ratio 4", "Did you mean 'webp'?"),
     "absent image": ("encode absent.png out --codec webp --ratio 4", "absent.png cannot be read: No such file"),
@@ -201,9 +207,10 @@ def test_a_file_of_a_wanted_ratio_decodes_to_a_picture_like_the_first(codec: str
 
 
 @pytest.mark.parametrize("codec", ["png", "qoi", "raw", "webp-lossless", "jxl-lossless"])
-def test_a_lossless_file_decodes_to_the_same_picture(codec: str, folder: Path) -> None:
-    setting = str(load_top(codec))
-    assert call("encode", "photo.png", "out.bin", "--codec", codec, "--setting", setting).status == 0
+@pytest.mark.parametrize("with_setting", [True, False])
+def test_a_lossless_file_decodes_to_the_same_picture(codec: str, with_setting: bool, folder: Path) -> None:
+    setting = ("--setting", str(load_top(codec))) if with_setting else ()
+    assert call("encode", "photo.png", "out.bin", "--codec", codec, *setting).status == 0
     ended = call("decode", "out.bin", "again.tif", *(["--codec", codec] if codec.endswith("lossless") else []))
     assert ended.status == 0, ended.err
     first, again = (read_image(folder / name).pixels for name in ("photo.png", "again.tif"))
@@ -224,10 +231,21 @@ def test_16_bit_gray_goes_there_and_back(folder: Path) -> None:
     assert np.array_equal(read_image(folder / "again.png").pixels, image)
 
 
-def test_a_ratio_that_no_file_reaches_ends_with_status_1_and_writes_nothing(folder: Path) -> None:
-    line = complaint(call("encode", "photo.png", "out", "--codec", "webp", "--ratio", "5000"), status=1)
-    assert re.search(r"no file of 'webp' has a ratio of 5000; its smallest reaches \d+\.\d{3}", line)
+@pytest.mark.parametrize("codec", ["webp", "png"])
+def test_a_ratio_that_no_file_reaches_ends_with_status_1_and_writes_nothing(codec: str, folder: Path) -> None:
+    line = complaint(call("encode", "photo.png", "out", "--codec", codec, "--ratio", "5000"), status=1)
+    assert re.search(rf"no file of '{codec}' has a ratio of 5000; its smallest reaches \d+\.\d{{3}}", line)
     assert not (folder / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["photo.png", "empty/../photo.png", "soft.png", "hard.png"])
+@pytest.mark.parametrize("line", ["encode photo.png {} --codec png", "decode photo.png {}"])
+def test_a_file_is_not_written_over_itself_by_any_of_its_names(line: str, name: str, folder: Path) -> None:
+    before = (folder / "photo.png").read_bytes()
+    (folder / "soft.png").symlink_to("photo.png")
+    (folder / "hard.png").hardlink_to(folder / "photo.png")
+    assert "is the very file that is read" in complaint(call(*line.format(name).split()))
+    assert (folder / "photo.png").read_bytes() == before
 
 
 def test_a_damaged_file_ends_with_status_1_and_writes_nothing(folder: Path) -> None:

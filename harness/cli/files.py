@@ -31,7 +31,9 @@ def encode(
     setting: float | None,
     plugins: tuple[str, ...],
 ) -> None:
-    """Compress IMAGE to FILE with one codec, to a ratio or at a setting.
+    """Compress IMAGE to FILE with one codec, to a ratio or at a setting; a lossless codec needs neither.
+
+    Ends with status 1, and writes nothing, when no file of the codec reaches the ratio.
 
     \b
     Example:
@@ -39,8 +41,8 @@ def encode(
     """
     from harness.single import encode_file
 
-    if (ratio is None) == (setting is None):
-        raise UsageError("encode needs one of --ratio and --setting.")
+    if ratio is not None and setting is not None:
+        raise UsageError("encode takes only one of --ratio and --setting.")
     made = encode_file(settings.load(plugins).codec_spec(codec), image, file, ratio, setting)
     reached = f"{made.ratio:.3f}x, {made.bpp:.4f} bpp, PSNR {made.psnr:.2f} dB"
     click.echo(f"{file}: {made.size_bytes} bytes, {reached}, setting {made.setting:g} ({made.status})")
