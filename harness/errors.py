@@ -42,7 +42,7 @@ class UnknownNameError(UsageError):
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         names = sorted(known)
-        near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+        near = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
         hint = f" Did you mean {near[0]!r}?" if near else ""
         super().__init__(f"no {kind} is called {name!r}.{hint} Known: {', '.join(names) or 'none'}.")
 

@@ -79,8 +79,10 @@ def find_images(folder: Path) -> list[Path]:
     """Return the image files of a folder and those below it, by name.
 
     Raises:
-        ImageError: the folder does not exist or holds no image, or a name is no text in UTF-8, as records are.
+        ImageError: the folder does not exist, is a file or holds no image, or a name is no text in UTF-8.
     """
+    if folder.is_file():
+        raise ImageError(f"{folder} is a file; name the folder of images that it is in.")
     if not folder.is_dir():
         raise ImageError(f"the folder of images {folder} does not exist.")
     paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())

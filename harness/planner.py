@@ -30,7 +30,7 @@ def make_plan(request: Request, device: str) -> Plan:
     """Read the images, ask the codecs what they are, and list what is to be measured.
 
     Raises:
-        UsageError: a name is unknown, an image cannot be read, a ratio is not above 1.
+        UsageError: a name is unknown, an image cannot be read, a ratio is out of range.
     """
     suite = request.config.suite(request.suite or request.config.default_suite)
     ratios = _ratios(request, suite)
@@ -65,8 +65,9 @@ def plan_of(request: Request, device: str, images: tuple[PlannedImage, ...], cod
 
 def _ratios(request: Request, suite: SuiteConfig) -> tuple[float, ...]:
     ratios = tuple(sorted(dict.fromkeys(request.ratios or suite.ratios)))
-    if low := [ratio for ratio in ratios if not 1 < ratio < 1e6]:
-        raise UsageError(f"a ratio of {low[0]:g} was asked for; a ratio is raw bytes / file bytes and above 1.")
+    if wrong := [ratio for ratio in ratios if not 1 < ratio < 1e6]:
+        asked = f"a ratio of {wrong[0]:g} was asked for"
+        raise UsageError(f"{asked}; a ratio is raw bytes / file bytes, above 1 and below 1000000.")
     return ratios
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,11 +12,12 @@ import click
 import numpy as np
 import pytest
 
-from harness.cli import harness
+from harness.cli.options import NameList
+from harness.cli.program import harness
 from harness.config import load
 from harness.images import read_image
 from tests.bench_runs import PLUGINS, crops, write
-from tests.command import call, complaint, run
+from tests.command import PROGRAM, call, complaint, environment, run
 from tests.images import make_image, psnr
 
 
@@ -101,6 +104,13 @@ WRONG = {
     "option": ("bench --rations 4", "No such option '--rations'"),
     "ratio of words": ("bench --ratios four", "'four' is not a list of numbers, as in 4,8,12,16"),
     "ratio of nan": ("bench --ratios nan", "above 1"),
+    "ratio of a million": ("bench --ratios 1000000", "above 1 and below 1000000"),
+    "no codecs": ("bench --codecs=", "'' names no codecs"),
+    "no metrics": ("bench --metrics ,", "',' names no metrics"),
+    "images that are a file": ("bench --dry-run --images photo.png", "photo.png is a file; name the folder"),
+    "images without their option": ("bench photos", "(photos). A folder of images is named with --images. See"),
+    "config after the command": ("codec list --config x.toml", "goes before the command: `harness --config FILE"),
+    "time on a cluster": ("time --scheduler tcp://host:8786", "No such option '--scheduler'"),
     "no ratios": ("bench --ratios ,", "above 1"),
     "limit 0": ("bench --limit 0", "'--limit'"),
     "jobs -1": ("bench --jobs -1", "'--jobs'"),
@@ -153,11 +163,38 @@ def test_a_wrong_command_line_is_answered_in_one_line_with_status_2(line: str, w
     assert sorted(folder.iterdir()) == before
 
 
+def test_a_far_name_is_not_suggested() -> None:
+    assert "Did you mean" not in complaint(call("codec", "show", "nope"))
+
+
+def test_names_in_a_list_may_have_spaces_around_them() -> None:
+    assert NameList().convert(" webp, jpeg-444 ,", None, None) == ("webp", "jpeg-444")
+
+
+@pytest.mark.parametrize("words", [words for words in COMMANDS if words], ids=" ".join)
+def test_no_summary_in_a_list_of_commands_is_cut_off(words: tuple[str, ...]) -> None:
+    line = next(line for line in call(*words[:-1], "--help").out.splitlines() if line.startswith(f"  {words[-1]} "))
+    assert line.endswith(".")
+    assert not line.endswith("...")
+
+
+def test_ctrl_c_while_the_commands_are_imported_is_quiet() -> None:
+    code = """
+import sys
+class Interrupt:
+    def find_spec(self, name, *_):
+        if name == "click":
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Interrupt())
+from harness.cli import main
+main()
+"""
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
 def test_a_list_cut_short_by_its_reader_is_no_failure() -> None:
-    import subprocess
-
-    from tests.command import PROGRAM, environment
-
     line = f"{PROGRAM} codec list | head -1; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(
         ["bash", "-c", line], env=environment(), capture_output=True, text=True, check=False, timeout=60

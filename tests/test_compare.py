@@ -129,6 +129,20 @@ def test_a_folder_that_is_no_run_is_refused(before: Path, tmp_path: Path) -> Non
     assert "records.csv cannot be read" in complaint(call("compare", before, tmp_path))
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [("compare", "--csv", "absent/x.csv"), ("report", "--output", "a file/below")],
+    ids=["compare", "report"],
+)
+def test_what_cannot_be_written_is_said_in_one_line(
+    arguments: tuple[str, str, str], before: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a file").touch()
+    command, option, target = arguments
+    assert target.split("/")[0] in complaint(call(command, before, before, option, target))
+
+
 def test_several_runs_become_one_report(before: Path, after: Path, tmp_path: Path) -> None:
     ended = call("report", before, after, "--output", tmp_path / "both")
     assert ended.status == 0, ended.err

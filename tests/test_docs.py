@@ -145,7 +145,7 @@ def shown() -> Iterator[tuple[str, str]]:
 def test_pages_show_only_commands_and_options_that_exist(page: str, line: str) -> None:
     import click
 
-    from harness.cli import harness
+    from harness.cli.program import harness
 
     command: click.Command = harness
     words, context = shlex.split(line, comments=True)[1:], None

@@ -31,8 +31,6 @@ _SELECTION = (
     click.option("--images", type=click.Path(path_type=Path), help="A folder of your own images instead."),
     click.option("--limit", type=click.IntRange(min=1), help="Only the first so many images."),
     click.option("--jobs", type=click.IntRange(min=1), help="Worker processes; one a processor unless said."),
-    click.option("--scheduler", metavar="ADDRESS", help="An existing dask scheduler, as in tcp://host:8786."),
-    click.option("--ship-images", is_flag=True, help="Send images along, to workers that do not see their folder."),
     click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True),
     click.option("--no-train", is_flag=True, help="Do not train: learned codecs without weights are `missing`."),
     click.option("--allow-leaks", is_flag=True, help="Measure learned codecs on images they were trained on, marked."),
@@ -59,6 +57,8 @@ def _request(settings: Settings, plugins: tuple[str, ...], asked: dict[str, Any]
 
 @click.command()
 @_selection
+@click.option("--scheduler", metavar="ADDRESS", help="An existing dask scheduler, as in tcp://host:8786.")
+@click.option("--ship-images", is_flag=True, help="Send images along, to workers that do not see their folder.")
 @click.option("--dry-run", is_flag=True, help="Say what would be measured and about how long it takes.")
 @click.pass_obj
 def bench(settings: Settings, /, dry_run: bool, plugins: tuple[str, ...], **asked: Any) -> None:
@@ -89,8 +89,9 @@ def bench(settings: Settings, /, dry_run: bool, plugins: tuple[str, ...], **aske
 def time(settings: Settings, /, repeats: int, allow_busy: bool, plugins: tuple[str, ...], **asked: Any) -> None:
     """Time what a bench chose: one call at a time, warmed up, median of several.
 
-    Takes the options of `harness bench` but --scheduler, for times are taken on this machine. Measures what that
-    lacks, then times encode and decode of every record's file with one thread and, where a codec can use them, all.
+    Takes the options of `harness bench` but those of a cluster, for times are taken on this machine. Measures what
+    that lacks, then times encode and decode of every record's file with one thread and, where a codec can use them,
+    all.
 
     \b
     Example:

@@ -67,7 +67,7 @@ def show(settings: Settings, /, name: str, plugins: tuple[str, ...]) -> None:
     click.echo(f"provenance: {json.dumps(about.provenance)}")
 
 
-@codec.command()
+@codec.command(short_help="Run every law of the interface on a codec.")
 @click.argument("name", shell_complete=complete_codecs)
 @plugin_option
 @click.pass_obj

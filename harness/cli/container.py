@@ -46,7 +46,7 @@ def container() -> None:
     """
 
 
-@container.command()
+@container.command(short_help="Build the image from a checkout.")
 @click.argument("source", type=_FOLDER, default=".")
 @click.option("--image", default=None, help=f"The image's name; {IMAGE}, or {IMAGE}:extras.")
 @click.option("--base", default="", envvar="BASE_IMAGE", help="A base image in place of the pinned CUDA one.")
@@ -67,7 +67,7 @@ def build(source: Path, image: str | None, base: str, extras: bool, fresh: bool)
     click.echo(f"{image}: {built.id}, {built.size_bytes / 1e9:.2f} GB")
 
 
-@container.command(context_settings={"allow_interspersed_args": False})
+@container.command(short_help="Run a harness command in it.", context_settings={"allow_interspersed_args": False})
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, required=True)
 @_image_option
 @results_option
@@ -95,7 +95,7 @@ def run(settings: Settings, /, memory: str | None, pids: int, shm: str, **asked:
     sys.exit(run_job(job, _write, lambda line: click.echo(line, err=True)))
 
 
-@container.command()
+@container.command(short_help="Compare a small bench in two containers and outside.")
 @_image_option
 @_gpus_option
 @click.option("--codecs", type=NameList(), default=(), help="Codec ids; all defaults unless said.")

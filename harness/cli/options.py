@@ -33,7 +33,7 @@ class Settings:
 
 
 class RatioList(click.ParamType[tuple[float, ...]]):
-    """Comma-separated numbers above 1."""
+    """Comma-separated numbers between 1 and a million."""
 
     name = "ratios"
 
@@ -46,7 +46,7 @@ class RatioList(click.ParamType[tuple[float, ...]]):
         except ValueError:
             self.fail(f"{value!r} is not a list of numbers, as in 4,8,12,16.", param, ctx)
         if not ratios or not all(1 < ratio < 1e6 for ratio in ratios):
-            self.fail(f"{value!r}: a ratio is raw bytes / file bytes and above 1.", param, ctx)
+            self.fail(f"{value!r}: a ratio is raw bytes / file bytes, above 1 and below 1000000.", param, ctx)
         return ratios
 
 
@@ -56,11 +56,17 @@ class NameList(click.ParamType[tuple[str, ...]]):
     name = "names"
 
     def __init__(self, of: Literal["codecs", "metrics"] = "codecs") -> None:
+        self._of = of
         self._complete = {"codecs": complete_codecs, "metrics": complete_metrics}[of]
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
         """Return the names."""
-        return value if isinstance(value, tuple) else tuple(name for name in str(value).split(",") if name)
+        if isinstance(value, tuple):
+            return value
+        names = tuple(name for part in str(value).split(",") if (name := part.strip()))
+        if not names:
+            self.fail(f"{value!r} names no {self._of}.", param, ctx)
+        return names
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         """Complete the last name of the list."""
@@ -113,7 +119,7 @@ def config_option(command: _Command) -> _Command:
         "--config",
         type=click.Path(dir_okay=False),
         envvar="HARNESS_CONFIG",
-        help="A benchmarks.toml of your own, laid over the packaged one.",
+        help="A benchmarks.toml of your own: its tables are added to the packaged ones; each replaces one of its name.",
     )(command)
 
 
