@@ -39,6 +39,14 @@ SUFFIXES = (".png", ".tif", ".tiff", ".bmp", ".ppm", ".pgm", ".jpg", ".jpeg", ".
 
 _TIFF_BITS_PER_SAMPLE = 258
 _TRANSPARENT = "the image {path} has transparent pixels; flatten it onto a background first."
+_TAKEN = "8-bit RGB, 8-bit gray and 16-bit gray are taken"
+_OTHER_KINDS = {
+    "CMYK": ("CMYK colours", "convert it to RGB"),
+    "LAB": ("Lab colours", "convert it to RGB"),
+    "F": ("32-bit float samples", _TAKEN),
+    "I": ("32-bit integer samples", _TAKEN),
+}
+"""Pillow's name for a kind of image that is refused -> what such a file has, and what to do."""
 
 _LOSSY = {"JPEG": "already lossy", "MPO": "already lossy", "WEBP": "perhaps already lossy"}
 
@@ -203,7 +211,8 @@ def _samples(picture: Picture, path: Path, notes: list[str]) -> Image:
         notes.append("1 bit expanded to 8-bit gray")
         picture = picture.convert("L")
     if picture.mode not in ("RGB", "L"):
-        raise ImageError(f"the image {path} is {picture.mode}; 8-bit RGB, 8-bit gray and 16-bit gray are taken.")
+        kind, advice = _OTHER_KINDS.get(picture.mode, (f"samples of Pillow's mode {picture.mode}", _TAKEN))
+        raise ImageError(f"the image {path} has {kind}; {advice}.")
     picture = _to_srgb(picture, path, notes)
     return np.ascontiguousarray(picture, dtype=np.uint8).reshape(picture.height, picture.width, -1)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import gc
 import json
-from collections.abc import Iterator, Sequence
+import logging
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from harness import datasets, metrics, registry
@@ -24,6 +25,9 @@ from harness.records import Record
 from harness.registry import CodecSpec
 from harness.sources import source_of
 from harness.tasks import Goal, Task, blank_record, metrics_key
+
+_REASONS = 10
+"""Of so many images that cannot be taken the reason is told."""
 
 
 def make_plan(request: Request, device: str) -> Plan:
@@ -92,17 +96,28 @@ def _planned_images(request: Request, suite: SuiteConfig) -> tuple[PlannedImage,
         sources = datasets.from_folder(request.images, suite.images_radar)
     else:
         sources = datasets.from_set(suite.data, request.config.data_set(suite.data))
-    sources = sources[: request.limit]
     planned, refused = [], []
-    for source in sources:
+    for source in sources[: request.limit]:
         try:
             planned.append(_planned_image(source))
         except ImageError as error:
             refused.append(str(error))
     if refused:
-        more = f" ({len(refused) - 1} more like it)" if len(refused) > 1 else ""
-        raise ImageError(f"{refused[0]}{more}")
-    return tuple(planned)
+        more = [f"{left} more cannot be taken."] if (left := len(refused) - _REASONS) > 0 else []
+        raise ImageError(" ".join([*refused[:_REASONS], *more]))
+    return _without_copies(planned)
+
+
+def _without_copies(images: Iterable[PlannedImage]) -> tuple[PlannedImage, ...]:
+    """Return the images of different pixels, and warn of the others: counted twice, they make intervals too narrow."""
+    first: dict[str, PlannedImage] = {}
+    copies = []
+    for image in images:
+        if first.setdefault(image.pixels, image) is not image:
+            copies.append(f"{image.source.name} (as {first[image.pixels].source.name})")
+    if copies:
+        logging.getLogger("harness").warning("left out, of the same pixels as another image: %s", ", ".join(copies))
+    return tuple(first.values())
 
 
 def _planned_image(source: ImageSource) -> PlannedImage:
