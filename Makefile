@@ -20,6 +20,7 @@ help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 setup: $(STAMP) ## make .venv from requirements.lock
+	@echo 'harness is in .venv. To have it on the PATH of this shell: . .venv/bin/activate'
 
 bench: $(STAMP) ## compare every codec on the packaged photographs
 	.venv/bin/harness bench --ratios $(RATIOS)

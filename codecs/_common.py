@@ -40,7 +40,8 @@ def optional(package: str, extra: str) -> ModuleType:
         return importlib.import_module(package)
     except ImportError as error:
         raise MissingDependencyError(
-            f"this codec needs the package {package}, which is not installed. Install: pip install 'harness[{extra}]'."
+            f"this codec needs the package {package}, which is not installed. "
+            f"In a checkout of harness: pip install -e '.[{extra}]'."
         ) from error
 
 

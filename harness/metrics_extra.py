@@ -94,7 +94,7 @@ def vmaf(pair: Pair) -> float:
         import imageio_ffmpeg
     except ImportError as error:
         raise MissingDependencyError(
-            "the metric vmaf needs an ffmpeg with libvmaf. Install: pip install 'harness[ffmpeg]'."
+            "the metric vmaf needs an ffmpeg with libvmaf. In a checkout of harness: pip install -e '.[ffmpeg]'."
         ) from error
     with tempfile.TemporaryDirectory(prefix="harness-vmaf-") as folder:
         return _run_vmaf(imageio_ffmpeg.get_ffmpeg_exe(), pair, Path(folder))

@@ -39,7 +39,7 @@ EXTRAS = {
 def test_a_codec_without_its_extra_says_what_to_install(codec_id: str, monkeypatch: pytest.MonkeyPatch) -> None:
     package, extra = EXTRAS[codec_id]
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(MissingDependencyError, match=rf"{package}.*pip install 'harness\[{extra}\]'"):
+    with pytest.raises(MissingDependencyError, match=rf"{package}.*pip install -e '\.\[{extra}\]'"):
         codec = build(specs()[codec_id])
         codec.encode(PHOTOGRAPH, codec.ladder[0])
 

@@ -166,6 +166,11 @@ def test_pages_show_only_commands_and_options_that_exist(page: str, line: str) -
         command = found
 
 
+@pytest.mark.parametrize("file", ["README.md", "Makefile"])
+def test_it_is_said_how_to_have_the_command_on_the_path(file: str) -> None:
+    assert ". .venv/bin/activate" in (ROOT / file).read_text(encoding="utf-8")
+
+
 def test_the_readme_names_every_page() -> None:
     more = (ROOT / "README.md").read_text(encoding="utf-8").partition("\n## More\n")[2]
     linked = {link for link in _LINK.findall(more) if link.startswith("docs/") and link.count("/") == 1}

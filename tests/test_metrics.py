@@ -424,7 +424,7 @@ def test_vmaf_takes_its_smallest_image() -> None:
 def test_vmaf_without_ffmpeg_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
     image = photograph("chelsea")
-    with pytest.raises(MissingDependencyError, match=r"pip install 'harness\[ffmpeg\]'"):
+    with pytest.raises(MissingDependencyError, match=r"pip install -e '\.\[ffmpeg\]'"):
         measure(image, image, 255, ["vmaf"])
 
 
