@@ -1,6 +1,6 @@
 """benchmarks.toml, read once and checked: every choice of the project stands there.
 
-A user's own file is laid over the packaged one, table by table: it may add a codec or a suite, or replace one.
+A user's own file is laid over the packaged one, table by table: it may add a codec or a suite, or replace one whole.
 """
 
 from __future__ import annotations
@@ -144,13 +144,17 @@ class Config(_Table):
         variant = self.codecs.get(codec_id)
         if variant is None:
             if codec_id not in known:
-                raise UnknownNameError("codec", codec_id, {*self.codecs, *known})
+                raise UnknownNameError("codec", codec_id, self.known_codecs())
             variant = CodecConfig()
         name = variant.codec or ("command" if "encode" in variant.parameters else codec_id)
         if name not in known:
             raise UnknownNameError("registered codec", name, known)
         target, origin = known[name]
         return CodecSpec(codec_id, target, variant.parameters, origin)
+
+    def known_codecs(self) -> set[str]:
+        """Return every name that `codec_spec` takes."""
+        return {*self.codecs, *registry.known_targets(self.plugins)}
 
     def default_codecs(self) -> tuple[str, ...]:
         """Return the ids of every codec that runs when none is named, plugins' included."""

@@ -22,7 +22,6 @@ from typing import Any, NamedTuple
 
 from harness.errors import ConfigError, UnknownNameError, UsageError
 from harness.interface import FORMATS, Codec
-from harness.stream import MAGICS
 
 BUILT_IN: Mapping[str, str] = {
     "attention": "harness.models.attention:Attention",
@@ -238,8 +237,21 @@ def build(spec: CodecSpec) -> Codec:
     try:
         return cls(**spec.parameters)
     except (TypeError, ValueError) as error:
+        taken = _keywords(cls)
+        if taken is not None and (unknown := [key for key in spec.parameters if key not in taken]):
+            raise ConfigError(
+                f"codecs.{spec.id}.{unknown[0]} is not a key that the codec {cls.name!r} knows. "
+                f"Known: {', '.join(taken) or 'none'}."
+            ) from error
         given = ", ".join(f"{key} = {value!r}" for key, value in spec.parameters.items()) or "no parameters"
         raise ConfigError(f"the codec {spec.id!r} cannot be built with {given}: {error}") from error
+
+
+def _keywords(cls: type[Codec]) -> list[str] | None:
+    """Return the keywords of a codec's constructor; None where it takes any."""
+    parameters = inspect.signature(cls).parameters
+    takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+    return None if takes_any else list(parameters)
 
 
 def get_codec(name: str, **parameters: object) -> Codec:
@@ -258,38 +270,3 @@ def find(name: str, parameters: Mapping[str, Any] | None = None, plugins: Iterab
         raise UnknownNameError("codec", name, table)
     target, origin = table[name]
     return CodecSpec(name, target, dict(parameters or {}), origin)
-
-
-SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
-    (0, b"HRAW", "raw"),
-    (0, b"\xff\xd8\xff\xe8", "jpegls"),
-    (0, b"\xff\xd8\xff", "jpeg"),
-    (8, b"WEBP", "webp"),
-    (4, b"ftypavif", "avif"),
-    (4, b"ftypheic", "heic"),
-    (4, b"ftypheix", "heic"),
-    (0, b"HFF", "ffmpeg"),
-    (0, b"\x00\x00\x00\x0cjP  \r\n", "jpeg2000"),
-    (0, b"\xff\x4f\xff\x51", "jpeg2000"),
-    (0, b"\xff\x0a", "jxl"),
-    (0, b"\x00\x00\x00\x0cJXL ", "jxl"),
-    (0, b"II\xbc", "jpegxr"),
-    (0, b"\x89PNG", "png"),
-    (0, b"qoif", "qoi"),
-    *((0, magic, name) for name, magic in MAGICS.items()),
-)
-"""(offset, bytes, codec name): how a file says which codec decodes it; the first that fits."""
-
-
-def codec_of(data: bytes) -> str:
-    """Return the name of the codec that a file is for, by its first bytes.
-
-    Raises:
-        UsageError: no signature that is known here.
-    """
-    for offset, signature, name in SIGNATURES:
-        if data[offset : offset + len(signature)] == signature:
-            return name
-    raise UsageError(
-        f"the file begins with {data[:8].hex(' ')}, which no codec here is known by. Name it with --codec."
-    )

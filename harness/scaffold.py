@@ -5,19 +5,22 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from harness.config import Config
 from harness.errors import UsageError
 
 _TEMPLATES = Path(__file__).with_name("templates")
 
 
-def new_codec(name: str, folder: Path) -> tuple[Path, Path]:
+def new_codec(name: str, folder: Path, config: Config) -> tuple[Path, Path]:
     """Write NAME.py and test_NAME.py into a folder and return their paths.
 
     Raises:
-        UsageError: the name is no codec name, or a file is there already.
+        UsageError: the name is no codec name or a codec has it, or a file is there already.
     """
     if not re.fullmatch(r"[a-z][a-z0-9-]{1,40}", name):
         raise UsageError(f"{name!r} is no codec name: two or more of a-z, 0-9 and -, the first a letter.")
+    if name in config.known_codecs():
+        raise UsageError(f"a codec is called {name!r} already. Choose another name; `harness codec list` has all.")
     module = name.replace("-", "_")
     paths = folder / f"{module}.py", folder / f"test_{module}.py"
     taken = [path for path in paths if path.exists()]

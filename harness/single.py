@@ -15,7 +15,8 @@ from harness.interface import MAX_PIXELS, Image, image_format
 from harness.isolation import CodecProcesses, Description
 from harness.measure import TaskRun
 from harness.records import Record
-from harness.registry import CodecSpec, codec_of
+from harness.registry import CodecSpec
+from harness.signatures import codec_of
 from harness.tasks import DEFAULT_LIMITS, Goal, Task
 
 _MAX_RAW_BYTES = 3 * MAX_PIXELS

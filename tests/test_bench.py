@@ -55,7 +55,7 @@ def base(tmp_path_factory: pytest.TempPathFactory, images: Path) -> BenchRun:
 
 def test_a_run_ends_well_and_says_where_its_report_is(base: BenchRun) -> None:
     assert base.ended.status == 0, base.ended.err
-    assert f"The report is {base.folder / 'report.md'}" in base.ended.out
+    assert f"The report is {base.folder / 'report.html'}" in base.ended.out
     assert "Traceback" not in base.ended.err
     assert "Warning" not in base.ended.err
 
@@ -293,6 +293,18 @@ def test_what_stands_beside_odd_answers_is_measured(codec: str, odd: BenchRun) -
     assert odd.frame.set_index("codec").loc[codec, "status"] in ("reached", "capped", "unreachable")
 
 
+@pytest.mark.parametrize(("named", "status"), [(("--codecs", "webp,needs-library"), 1), ((), 0)], ids=["named", "not"])
+def test_a_codec_that_is_missing_ends_a_run_with_status_1_only_where_it_was_named(
+    named: tuple[str, ...], status: int, tmp_path: Path, images: Path
+) -> None:
+    suite = tiny_config(tmp_path)
+    suite.write_text(f'{suite.read_text()}codecs = ["webp", "needs-library"]\n')
+    asked = ("--images", images, "--ratios", "6", "--limit", "1", "--jobs", "1")
+    done = bench(tmp_path / "results", *asked, *named, *DESCRIPTIONS, config=suite)
+    assert done.ended.status == status, done.ended.err
+    assert set(done.frame["status"]) == {"reached", "missing"}
+
+
 def test_a_codec_that_is_not_deterministic_is_found_when_it_encodes_again(
     tmp_path: Path, images: Path, config: Path
 ) -> None:
@@ -443,7 +455,7 @@ WRONG = {
     "an unknown codec": (("--codecs", "jpg-444"), "no codec is called 'jpg-444'. Did you mean 'jpeg-444'?"),
     "an unknown metric": (("--metrics", "pnsr"), "no metric is called 'pnsr'. Did you mean 'psnr'?"),
     "an unknown suite": (("--suite", "kodac"), "no suite is called 'kodac'. Did you mean 'kodak'?"),
-    "a ratio of 1": (("--ratios", "4,1"), "a ratio is raw bytes / file bytes and above 1"),
+    "a ratio of 1": (("--ratios", "4,1"), "a ratio is raw bytes / file bytes, above 1 and below 1000000"),
     "results in a file": (("--results", "taken/results"), "taken/results cannot be written"),
     "no such plugin": (("--plugin", "absent.py"), "absent.py cannot be read: No such file"),
     "a plugin without a codec": (("--plugin", "empty.py"), "empty.py defines no codec"),

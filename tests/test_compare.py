@@ -144,12 +144,13 @@ def test_what_cannot_be_written_is_said_in_one_line(
 
 
 def test_several_runs_become_one_report(before: Path, after: Path, tmp_path: Path) -> None:
-    ended = call("report", before, after, "--output", tmp_path / "both")
+    both = tmp_path / "both runs"
+    ended = call("report", before, after, "--output", both)
     assert ended.status == 0, ended.err
-    assert f"The report is {tmp_path / 'both' / 'report.md'}" in ended.out
-    codecs = set(pd.read_csv(tmp_path / "both" / "records.csv")["codec"])
+    assert f"The report is '{both / 'report.html'}'\n" in ended.out
+    codecs = set(pd.read_csv(both / "records.csv")["codec"])
     assert codecs == {f"probe ({before.name})", f"probe ({after.name})", "png"}
-    assert (tmp_path / "both" / "report.html").is_file()
+    assert (both / "report.html").is_file()
 
 
 def test_a_report_takes_no_measured_runs_place(before: Path, after: Path) -> None:

@@ -143,6 +143,12 @@ def test_a_wrong_parameter_of_a_codec_names_codec_and_value(tmp_path: Path) -> N
     assert "the codec 'mine' cannot be built with subsampling = '4:1:1'" in line
 
 
+def test_an_unknown_key_of_a_codec_is_named_with_its_table_and_those_that_are_known(tmp_path: Path) -> None:
+    path = written(tmp_path, '[codecs.mine]\ncodec = "webp"\nmethd = 3\n')
+    line = complaint(call("--config", path, "codec", "show", "mine"))
+    assert "codecs.mine.methd is not a key that the codec 'webp' knows. Known: method" in line
+
+
 def test_the_configuration_cannot_be_changed_once_read() -> None:
     loaded: Config = config.load()
     with pytest.raises(ValidationError):

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from harness.registry import codec_of, get_codec
+from harness.registry import get_codec
+from harness.signatures import codec_of
 from tests.codec_cases import build_or_skip
 from tests.images import make_image, psnr
 from tests.streams.make import CONTENT, FOLDER, SIDES

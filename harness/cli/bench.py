@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -64,7 +65,9 @@ def _request(settings: Settings, plugins: tuple[str, ...], asked: dict[str, Any]
 def bench(settings: Settings, /, dry_run: bool, plugins: tuple[str, ...], **asked: Any) -> None:
     """Compare codecs: every image to every ratio, by the bytes of files that another process decodes.
 
-    What is measured already is not measured again. Ctrl-C keeps what is done.
+    What is measured already is not measured again. Ctrl-C keeps what is done. Ends with status 1 when a record is
+    `failed`, or when all records of a codec that --codecs names are `missing`; with 2 when nothing can be measured as
+    asked, with 130 after Ctrl-C.
 
     \b
     Example:
@@ -78,7 +81,7 @@ def bench(settings: Settings, /, dry_run: bool, plugins: tuple[str, ...], **aske
         _print_estimate(estimate.estimate(request))
         return
     stop_on_sigterm()
-    _print_run(benchmark.bench(request))
+    _print_run(benchmark.bench(request), request.codecs)
 
 
 @click.command()
@@ -101,10 +104,11 @@ def time(settings: Settings, /, repeats: int, allow_busy: bool, plugins: tuple[s
     from harness.engine import stop_on_sigterm
 
     stop_on_sigterm()
-    _print_run(timing.time_run(_request(settings, plugins, asked), repeats, allow_busy))
+    request = _request(settings, plugins, asked)
+    _print_run(timing.time_run(request, repeats, allow_busy), request.codecs)
 
 
-def _print_run(run: Run) -> None:
+def _print_run(run: Run, named: tuple[str, ...]) -> None:
     """Print a run's table and where its report is, and end with its exit status."""
     from rich.console import Console
 
@@ -112,15 +116,20 @@ def _print_run(run: Run) -> None:
     from harness.report.terminal import print_table
 
     print_table(run.records, run.manifest, Console())
-    click.echo(f"The report is {run.folder / 'report.md'}")
+    _print_report(run.folder)
     if hint := where_on_host(run.folder):
         click.echo(hint)
-    click.get_current_context().exit(_status(run.records))
+    click.get_current_context().exit(_status(run.records, named))
 
 
-def _status(records: pd.DataFrame) -> int:
-    """Return the exit status of a run: 1 when some record failed."""
-    return int((records["status"] == "failed").any())
+def _print_report(folder: Path) -> None:
+    click.echo(f"The report is {shlex.quote(str(folder / 'report.html'))}")
+
+
+def _status(records: pd.DataFrame, named: tuple[str, ...]) -> int:
+    """Return the exit status of a run: 1 when some record failed, or a codec that was named has only missing ones."""
+    missing = (records["status"] == "missing").groupby(records["codec"]).all()
+    return int((records["status"] == "failed").any() or missing.reindex(named, fill_value=False).any())
 
 
 def _print_estimate(found: Estimate) -> None:
@@ -148,7 +157,7 @@ def report(runs: tuple[Path, ...], output: Path | None) -> None:
     """
     from harness import reports
 
-    click.echo(f"The report is {reports.report(runs, output) / 'report.md'}")
+    _print_report(reports.report(runs, output))
 
 
 @click.command()

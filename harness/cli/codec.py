@@ -91,7 +91,8 @@ def check(settings: Settings, /, name: str, plugins: tuple[str, ...]) -> None:
 @codec.command()
 @click.argument("name")
 @click.option("--folder", type=click.Path(file_okay=False, exists=True, path_type=Path), default=".", show_default=True)
-def new(name: str, folder: Path) -> None:
+@click.pass_obj
+def new(settings: Settings, /, name: str, folder: Path) -> None:
     """Write a codec that works, and its test, to start from.
 
     \b
@@ -100,7 +101,7 @@ def new(name: str, folder: Path) -> None:
     """
     from harness.scaffold import new_codec
 
-    plugin, test = new_codec(name, folder)
+    plugin, test = new_codec(name, folder, settings.load())
     click.echo(f"wrote {plugin} and {test}")
     click.echo(f"next: harness codec check {name} --plugin {plugin}")
     click.echo(f"then: harness bench --plugin {plugin} --codecs jpeg-444,{name}")
