@@ -20,6 +20,7 @@ from harness.report.compared import reached
 from harness.report.run import SEED, Run, rows_of
 from harness.report.sweeps import sweep_points
 from harness.report.tables import ratio_rows
+from harness.report.words import missing
 from harness.statistics import paired_difference
 
 COLUMNS = ("panel", "metric", "origin", "label", "source", "codec", "x", "value", "low", "high", "n", "setting")
@@ -58,6 +59,8 @@ def figure_table(recipe: FigureRecipe, run: Run, reads: Sequence[Read]) -> pd.Da
 def _swept(run: Run, metric: str) -> Iterable[dict[str, Any]]:
     points = sweep_points(run)
     for row in rows_of(points[points["complete"].astype(bool)]):
+        if missing(row[SWEPT[metric]]):
+            continue
         yield {
             **_ours("sweep", metric, row["codec"]),
             "x": row["bpp"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 from harness.errors import UsageError
 from harness.manifest import Tally, describe_results
 from harness.report.bd import bd_matrix, bd_rows
+from harness.report.figures import draw_figures
 from harness.report.listings import lossless_count, problem_rows, rider_rows
 from harness.report.markdown import report_text
 from harness.report.run import Run, prepare, rows_of
@@ -86,6 +88,17 @@ def test_an_image_that_most_codecs_lack_is_in_no_mean() -> None:
     text = report_text(run, tabulate(run), [], "figures")
     assert "| three | 9.00 (mean over 3 of 4) |" in text
     assert "mean over 3 of 4 |\n" in text
+
+
+def test_a_sweep_has_no_mean_of_a_metric_that_some_of_its_images_lack(tmp_path: Path) -> None:
+    rows = [sweep(image, "one", setting, setting / 4, 30 + setting) for image in FOUR for setting in (1, 2)]
+    run = run_of([{**row, "ms_ssim": row["ms_ssim"] if row["image"] == FOUR[0] else np.nan} for row in rows])
+    points = sweep_points(run)
+    assert points["n"].tolist() == [4, 4]
+    assert points["psnr"].tolist() == [31, 32]
+    for column in ("ms_ssim", "ms_ssim_db", "ms_ssim_db_of_mean"):
+        assert points[column].isna().all()
+    assert [figure.name for figure in draw_figures(tmp_path, run, tabulate(run))] == ["sweep-psnr"]
 
 
 def test_a_mean_over_every_image_is_not_marked() -> None:

@@ -48,8 +48,9 @@ def draw_figures(folder: Path, run: Run, tables: Tables) -> list[Drawn]:
             drawn += _ratio_figures(folder, run, tables.ratio, metric)
         points = tables.sweep[tables.sweep["complete"].astype(bool)]
         for metric in metrics:
-            if len(points):
-                drawn.append(_sweep_figure(folder, run, points, metric))
+            known = points[points[metric.column].notna()] if len(points) else points
+            if len(known):
+                drawn.append(_sweep_figure(folder, run, known, metric))
     return drawn
 
 

@@ -15,8 +15,8 @@ def sweep_points(run: Run) -> pd.DataFrame:
     """Return one row a (codec, weights, setting), smallest mean bpp first within a codec.
 
     Columns: codec, weights (the target ratio that a learned codec was trained for; absent for others), setting, n,
-    complete (measured on every image of the sweep, every metric finite), bpp, ratio (sum of raw bytes / sum of file
-    bytes), size_bytes and raw_bytes (sums), the mean of each metric, and
+    complete (measured on every image of the sweep, with a finite PSNR), bpp, ratio (sum of raw bytes / sum of file
+    bytes), size_bytes and raw_bytes (sums), the mean of each metric (empty where one of the n images has no value), and
     `ms_ssim_db_of_mean`, the MS-SSIM mean turned into dB, which is not the mean of dB. A curve is drawn
     through the complete points only: a mean over fewer images is another mean.
     """
@@ -28,7 +28,8 @@ def sweep_points(run: Run) -> pd.DataFrame:
     columns = [metric.column for metric in run.metrics]
     frame = frame.rename(columns={"target_ratio": "weights"})
     groups = frame.groupby(["codec", "weights", "setting"], sort=True, dropna=False)
-    points = groups[["bpp", *columns]].mean()
+    values = groups[["bpp", *columns]]
+    points = values.mean().where(values.count().eq(groups.size(), axis=0))
     points[["size_bytes", "raw_bytes"]] = groups[["size_bytes", "raw_bytes"]].sum()
     points["n"] = groups.size()
     points["ratio"] = points["raw_bytes"] / points["size_bytes"]
