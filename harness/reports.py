@@ -26,6 +26,8 @@ class Compared:
 
     table: pd.DataFrame
     """Columns as `harness.report.compare.COLUMNS`."""
+    absent: list[str]
+    """Which codecs and images only one of the two runs has, in words."""
     differences: list[str]
     """In what software, machine, codecs and options the two runs differ, in words."""
 
@@ -70,11 +72,13 @@ def compare(first: Path, second: Path) -> Compared:
         StoreError: a run's records or manifest cannot be read.
         UsageError: the runs are of different pixels under one name.
     """
+    from harness.report.compare import absent
     from harness.report.compare import compare as table_of
     from harness.report.merge import merge
 
     runs = _named([_folder(first), _folder(second)])
-    return Compared(table_of(runs[0].records, runs[1].records), merge(runs).manifest["differences"])
+    records = runs[0].records, runs[1].records
+    return Compared(table_of(*records), absent(*records), merge(runs).manifest["differences"])
 
 
 def _check_output(folder: Path) -> None:

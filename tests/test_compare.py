@@ -97,6 +97,16 @@ def test_a_codec_that_the_limit_cannot_be_held_against_ends_with_status_2(tmp_pa
     assert "two (kodim01: it needs 4 non-dominated points a curve, found 3 and 3)" in told
 
 
+def test_codecs_and_images_that_only_one_run_has_are_named(tmp_path: Path) -> None:
+    a, b = stored(tmp_path / "a", realistic(["one", "two"], 12)), stored(tmp_path / "b", realistic(["one"], 8))
+    ended = call("compare", a, b, "--fail-above", "1%")
+    assert ended.status == 0
+    assert "only run A has the codec two\n" in ended.out
+    assert "only run A has the images kodim09, kodim10, kodim11 and 1 more\n" in ended.out
+    assert "only run B has the codec two\n" in call("compare", b, a).out
+    assert "only run" not in call("compare", a, a).out
+
+
 def test_without_a_limit_the_changes_are_only_told(before: Path, after: Path, tmp_path: Path) -> None:
     ended = call("compare", before, after, "--csv", tmp_path / "changes.csv")
     assert ended.status == 0

@@ -55,6 +55,8 @@ def compare(run_a: Path, run_b: Path, fail_above: Limit | None, csv_file: Path |
     found = reports.compare(run_a, run_b)
     console = Console(width=None if Console().is_terminal else _WIDTH)
     console.print(_table(found.table))
+    for text in found.absent:
+        click.echo(text)
     for difference in found.differences:
         click.echo(f"the runs differ in {difference}")
     if csv_file is not None:

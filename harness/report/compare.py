@@ -13,6 +13,7 @@ import pandas as pd
 from harness.bd_rate import bd_rate_over_images, mean_percent
 from harness.errors import UsageError
 from harness.report.bd import curves_of
+from harness.report.listings import some
 from harness.report.run import MEASURED, SEED, Run, prepare, rows_of
 from harness.report.tables import verdict
 from harness.report.words import swept
@@ -73,6 +74,19 @@ def compare(records_a: pd.DataFrame, records_b: pd.DataFrame) -> pd.DataFrame:
     rows = [_row(dict(zip(KEY, key, strict=False)), mine) for key, mine in both.groupby(KEY[:-1], dropna=False)]
     rows += [row for protocol in ("ratio", "sweep") for row in _bd_rows(*runs, both, protocol)]
     return pd.DataFrame(rows, columns=list(COLUMNS)).sort_values(KEY[:-1], ignore_index=True)
+
+
+def absent(records_a: pd.DataFrame, records_b: pd.DataFrame) -> list[str]:
+    """Return, in words, which codecs and images only one of the two runs has: nothing is compared of them."""
+    told = []
+    for column in ("codec", "image"):
+        a, b = set(records_a[column]), set(records_b[column])
+        told += [
+            f"only run {name} has the {column}{'s' if len(alone) > 1 else ''} {some(alone)}"
+            for name, alone in (("A", a - b), ("B", b - a))
+            if alone
+        ]
+    return told
 
 
 def _joined(a: Run, b: Run) -> pd.DataFrame:

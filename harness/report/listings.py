@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import pandas as pd
 
@@ -20,13 +22,13 @@ def problem_rows(run: Run) -> pd.DataFrame:
     if not len(found):
         return pd.DataFrame(columns=columns)
     groups = found.groupby(["codec", "status", "reason", "protocol"], sort=True)
-    rows = groups.agg(records=("image", "size"), images=("image", _some)).reset_index()
+    rows = groups.agg(records=("image", "size"), images=("image", some)).reset_index()
     return rows[columns]
 
 
-def _some(images: pd.Series) -> str:
-    """Name the first few images: "a, b, c and 5 more"."""
-    names = sorted(set(images))
+def some(values: Iterable[str]) -> str:
+    """Name the first few images or codecs: "a, b, c and 5 more"."""
+    names = sorted(set(values))
     more = f" and {len(names) - SHOWN_IMAGES} more" if len(names) > SHOWN_IMAGES else ""
     return ", ".join(names[:SHOWN_IMAGES]) + more
 
