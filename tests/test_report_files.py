@@ -22,6 +22,8 @@ from harness.report import write_report
 from harness.report.freshness import fingerprint, is_fresh, mark
 from harness.report.markdown import escape
 from harness.report.page_data import script_json
+from harness.report.run import prepare
+from harness.report.tables import ratio_rows
 from harness.report.terminal import print_table
 from tests.synthetic import CODECS_20, RATIOS, image_names, manifest, problem, realistic, record, rider
 
@@ -178,6 +180,14 @@ def test_the_terminal_shows_every_ratio_codec_and_problem(width: int) -> None:
         assert words in text
     assert "Null test passed" in text
     assert max(map(len, text.splitlines())) <= width
+
+
+def test_the_terminal_shows_the_limits_of_an_interval_which_lie_unevenly_about_the_mean() -> None:
+    values = [30.0] * 11 + [50.0]
+    rows = [record(image, "one", 4.0, psnr=value) for image, value in zip(image_names(12), values, strict=True)]
+    row = ratio_rows(prepare(pd.DataFrame(rows), {})).iloc[0]
+    assert row["psnr_high"] - row["psnr"] > 1 + row["psnr"] - row["psnr_low"]
+    assert f"{row['psnr_low']:.2f}–{row['psnr_high']:.2f}" in printed(pd.DataFrame(rows), {})
 
 
 def test_the_terminal_takes_names_as_they_are_written() -> None:

@@ -58,7 +58,7 @@ def _ratio_table(run: Run, ratio: float, rows: pd.DataFrame, shown: Sequence[str
     n = int(rows["n"].max())
     title = f"{ratio:g}x, means over n = {n} of {rows['images'].max()} images"
     if rows["psnr_low"].notna().any():
-        title += "; ± half the width of the 95 % interval"
+        title += "; below PSNR its 95 % interval"
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("codec", overflow="fold", min_width=min(NAME_WIDTH, max(map(len, rows["codec"]))))
     for metric in metrics:
@@ -85,8 +85,7 @@ def _cells(row: Mapping[str, Any], metrics: list[Metric]) -> list[str]:
 
 
 def _mean(row: Mapping[str, Any], metric: Metric) -> str:
+    """Print a mean and, below that of `WITH_INTERVAL`, its interval in few characters: "38.95–40.52"."""
     text = words.number(row.get(metric.column), metric.digits)
-    low, high = row.get(f"{metric.column}_low"), row.get(f"{metric.column}_high")
-    if metric.column != WITH_INTERVAL or low is None or high is None or words.missing(low):
-        return text
-    return f"{text} ±{(high - low) / 2:.{metric.digits}f}"
+    inside = words.interval(row, metric.column, metric.digits) if metric.column == WITH_INTERVAL else ""
+    return f"{text}\n{inside.replace(' to ', '–')}" if inside else text
