@@ -74,18 +74,45 @@ def shipped_folder() -> Path:
     return Path(str(files("harness.models") / "weights"))
 
 
-def cards(folders: Sequence[Path]) -> Iterator[tuple[Card, Path]]:
+def cards(folders: Sequence[Path], wanted: Mapping[str, Any] | None = None) -> Iterator[tuple[Card, Path]]:
     """Yield every card and the path of its weights, folder by folder, in the order of their names.
 
+    Args:
+        folders: where cards may lie; other JSON files there are passed over.
+        wanted: what a card must say, by key; others are not read.
+
     Raises:
-        DataError: a card cannot be read.
+        DataError: a card that is wanted cannot be read.
     """
     for folder in folders:
         for path in sorted(folder.glob("*.json")):
-            try:
-                yield Card.model_validate_json(path.read_bytes()), path.with_suffix(".safetensors")
-            except ValidationError as error:
-                raise DataError(f"the card {path} of trained weights is damaged: {error.errors()[0]['msg']}") from error
+            said = _said(path)
+            if "sha256" in said and all(said.get(key) == value for key, value in (wanted or {}).items()):
+                yield read_card(path), path.with_suffix(".safetensors")
+
+
+def _said(path: Path) -> Mapping[str, Any]:
+    """Return the object in a JSON file; an empty one where there is none."""
+    try:
+        said = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
+def read_card(path: Path) -> Card:
+    """Return a card.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    try:
+        return Card.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error.strerror
+        raise DataError(
+            f"the card {path} of trained weights cannot be read: {reason}. It is damaged, or newer than this program."
+        ) from error
 
 
 def save(arrays: Arrays, folder: Path, card: Mapping[str, Any], fingerprints: Sequence[str]) -> Path:

@@ -69,15 +69,14 @@ class Shelf:
     folders: Sequence[Path]
 
     def found(self) -> Weights:
-        """Return the weights for the recipe and ratio.
+        """Return the weights for the recipe and ratio: the first by name in the first folder that has any.
 
         Raises:
-            DataError: there are none; the message says how to train them.
+            DataError: there are none, and the message says how to train them; or their card cannot be read.
         """
-        wanted = (self.architecture, self.recipe, self.ratio)
-        for card, path in checkpoint.cards(self.folders):
-            if (card.architecture, card.recipe_name, card.ratio) == wanted:
-                return Weights(card, path)
+        wanted = {"architecture": self.architecture, "recipe_name": self.recipe, "ratio": self.ratio}
+        for found in checkpoint.cards(self.folders, wanted):
+            return Weights(*found)
         raise DataError(
             f"no weights of {self.architecture} (recipe {self.recipe}) for {self.ratio:g}x in "
             f"{', '.join(str(folder) for folder in self.folders)}. "
@@ -90,15 +89,17 @@ class Shelf:
 
         Raises:
             BadStreamError: they are not here.
+            DataError: their card cannot be read.
         """
-        every = (Weights(card, path) for card, path in checkpoint.cards(self.folders))
-        known = {one.card.id: one for one in every if one.card.architecture == self.architecture}
-        if weights_id not in known:
-            raise BadStreamError(
-                f"the file was made with the weights {weights_id}, which are not among those of {self.architecture} "
-                f"here: {', '.join(sorted(known)) or 'none'}. Put {weights_id}.safetensors and its card beside them."
-            )
-        return known[weights_id]
+        for path in (folder / f"{weights_id}.json" for folder in self.folders):
+            if path.is_file():
+                card = checkpoint.read_card(path)
+                if (card.architecture, card.id) == (self.architecture, weights_id):
+                    return Weights(card, path.with_suffix(".safetensors"))
+        raise BadStreamError(
+            f"the file was made with the weights {weights_id}, which are not among those of {self.architecture} in "
+            f"{', '.join(str(folder) for folder in self.folders)}. Put {weights_id}.safetensors and its card there."
+        )
 
     def missing(self) -> str | None:
         """Return None when the weights are here, else what to do."""

@@ -256,6 +256,38 @@ def test_damaged_weights_are_refused(tmp_path: Path) -> None:
         codec(tmp_path).encode(make_image("flat", (8, 8), "rgb8"), 0)
 
 
+STRAY = {
+    "notes.json": '{"bought": "milk"}',
+    "list.json": "[1, 2]",
+    "0000000000000000.json": '{"sha256": "cut sh',
+    "1111111111111111.json": '{"sha256": "11", "architecture": "baseline", "recipe_name": "rate", "ratio": 5.0}',
+}
+
+
+def test_what_else_lies_beside_weights_costs_them_nothing(tmp_path: Path) -> None:
+    tiny_weights(tmp_path, "baseline", tiny_shape(3))
+    for name, text in STRAY.items():
+        (tmp_path / name).write_text(text)
+    image = make_image("noise", (16, 16), "rgb8")
+    assert codec(tmp_path).decode(codec(tmp_path).encode(image, 0)).shape == image.shape
+    assert codec(tmp_path).missing() is None
+
+
+def test_a_card_that_is_wanted_and_cannot_be_read_is_named(tmp_path: Path) -> None:
+    path = tiny_weights(tmp_path, "baseline", tiny_shape(3)).with_suffix(".json")
+    data = codec(tmp_path).encode(make_image("flat", (8, 8), "rgb8"), 0)
+    path.write_text(path.read_text().replace('"seed"', '"seat"'))
+    with pytest.raises(DataError, match=f"card .*{path.name} of trained weights cannot be read"):
+        codec(tmp_path).encode(make_image("flat", (8, 8), "rgb8"), 0)
+    with pytest.raises(DataError, match=f"card .*{path.name} of trained weights cannot be read"):
+        codec(tmp_path).decode(data)
+
+
+def test_of_two_weights_for_one_ratio_the_first_by_name_encodes(tmp_path: Path) -> None:
+    paths = [tiny_weights(tmp_path, "baseline", tiny_shape(3), seed=seed) for seed in (1, 2, 3)]
+    assert codec(tmp_path).provenance()["weights"][:16] == min(path.stem for path in paths)
+
+
 def test_fingerprints_of_another_version_say_nothing(tmp_path: Path) -> None:
     tiles = ["0123456789abcdef" + "00000000000000"]
     path = tiny_weights(tmp_path, "baseline", tiny_shape(3), tiles=tiles)
