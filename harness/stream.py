@@ -139,6 +139,8 @@ class Stream:
             raise BadStreamError("the file of a learned codec is damaged: its length or its CRC-32 is wrong.")
         if kind >= len(FORMATS) or not _LIMIT.holds(height, width) or low >= high:
             raise BadStreamError(f"the file asks for {width} x {height} pixels of kind {kind}; {_LIMIT}.")
+        if high > (most := 65_535 if FORMATS[kind] == "gray16" else 255):
+            raise BadStreamError(f"the file asks for samples of up to {high}; those of {FORMATS[kind]} end at {most}.")
         return Stream(architecture, FORMATS[kind], weights.hex(), height, width, k, low, high, latents_crc, payload)
 
 

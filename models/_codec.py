@@ -104,6 +104,8 @@ class NetworkCodec(TrainableCodec):
     def decode(self, data: bytes) -> Image:
         """Return the image, by the weights that the file names."""
         stream = Stream.from_bytes(data, self.name)
+        if stream.k not in self.ladder:
+            raise BadStreamError(f"the file has setting {stream.k}; settings are {_FINEST} to {_COARSEST}.")
         model = self._model(self._shelf.named(stream.weights_id))
         planes = planes_of(stream.kind, model.coder.shape.image_channels)
         factor = model.coder.shape.factor

@@ -6,6 +6,7 @@ import gzip
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -216,6 +217,20 @@ def test_a_file_that_asks_for_too_much_memory_is_refused(size: tuple[int, int]) 
     data = Stream("baseline", "gray8", 16 * "0", height, width, 0, 0, 255, 0, b"").to_bytes()
     with pytest.raises(BadStreamError, match=f"asks for {width} x {height} pixels"):
         Stream.from_bytes(data, "baseline")
+
+
+@pytest.mark.parametrize("k", [-(2**15), -161, 257, 2**15 - 1])
+def test_a_file_of_a_setting_beyond_the_ladder_is_refused(k: int, weights: Path) -> None:
+    data = codec(weights).encode(make_image("noise", (16, 16), "rgb8"), 0)
+    with pytest.raises(BadStreamError, match=f"setting {k}; settings are -160 to 256"):
+        codec(weights).decode(replace(Stream.from_bytes(data, "baseline"), k=k).to_bytes())
+
+
+@pytest.mark.parametrize("kind", ["rgb8", "gray8"])
+def test_a_file_of_samples_beyond_its_kind_is_refused(kind: str, weights: Path) -> None:
+    data = codec(weights).encode(make_image("noise", (16, 16), kind), 0)
+    with pytest.raises(BadStreamError, match=f"samples of up to 65535; those of {kind} end at 255"):
+        codec(weights).decode(replace(Stream.from_bytes(data, "baseline"), high=65_535).to_bytes())
 
 
 @pytest.mark.parametrize("size", [(4096, 4096), (1, 400_000), (65_536, 256)])
