@@ -127,6 +127,17 @@ class Browser:
         }})"""
         self.evaluate(script)
 
+    def choose(self, place: str, label: str, value: str) -> None:
+        """Choose an option of the control with that label inside the element `place`, as a user does."""
+        script = f"""(() => {{
+            const labels = [...document.querySelectorAll("#{place} label")];
+            const select = labels.find(label => label.firstChild.textContent === "{label}").querySelector("select");
+            select.value = "{value}";
+            select.dispatchEvent(new Event("change", {{ bubbles: true }}));
+            return select.value;
+        }})()"""
+        assert self.evaluate(script) == value
+
     def press(self, *keys: str) -> None:
         """Press and release keys, such as "Tab" or "ArrowRight"."""
         codes = {"Tab": 9, "Enter": 13, " ": 32, "ArrowLeft": 37, "ArrowRight": 39}

@@ -12,12 +12,23 @@ from typing import Any
 
 import pytest
 
+from tests.browser import Browser, find_browser
 from tests.containers import engine, image, made_from, start
 
 __all__ = ["engine", "image", "made_from", "start"]
 
 # A shell's background job ignores Ctrl-C, and so would every program that the tests start and stop.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """One browser for all tests; they are skipped, with the reason, where there is none."""
+    program = find_browser()
+    if program is None:
+        pytest.skip("no Chromium is on the PATH: apt-get install chromium")
+    with Browser(program) as opened:
+        yield opened
 
 
 @pytest.fixture(scope="session")

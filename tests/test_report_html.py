@@ -3,30 +3,19 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from harness.report import write_report
-from tests.browser import Browser, find_browser
+from tests.browser import Browser
 from tests.synthetic import manifest, problem, realistic, record, rider
 
 pytestmark = pytest.mark.browser
 
 CODECS = ("jpeg-420", "jpeg-444", "webp", "avif-444")
 HOSTILE = "<img src=x onerror='window.broken = true'>&lt;"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """One browser for all tests of this file."""
-    program = find_browser()
-    if program is None:
-        pytest.skip("no Chromium is on the PATH: apt-get install chromium")
-    with Browser(program) as opened:
-        yield opened
 
 
 @pytest.fixture(scope="module")
@@ -58,18 +47,6 @@ def column(browser: Browser, table: str, name: str) -> list[str]:
     }})()"""
     found: list[str] = browser.evaluate(script)
     return found
-
-
-def choose(browser: Browser, place: str, label: str, value: str) -> None:
-    """Choose an option of the control with that label, as a user does."""
-    script = f"""(() => {{
-        const labels = [...document.querySelectorAll("#{place} label")];
-        const select = labels.find(label => label.firstChild.textContent === "{label}").querySelector("select");
-        select.value = "{value}";
-        select.dispatchEvent(new Event("change", {{ bubbles: true }}));
-        return select.value;
-    }})()"""
-    assert browser.evaluate(script) == value
 
 
 @pytest.mark.parametrize("dark", [False, True])
@@ -129,7 +106,7 @@ def test_a_table_is_sorted_from_the_keyboard(opened: Browser) -> None:
 
 def test_the_ratio_is_chosen_in_the_table(opened: Browser) -> None:
     assert set(column(opened, "ratio-table", "ratio")) == {"16x"}
-    choose(opened, "ratio", "Ratio ", "4")
+    opened.choose("ratio", "Ratio ", "4")
     assert column(opened, "ratio-table", "codec")[-1] == "heic"
     assert "capped on 12 of 12" in column(opened, "ratio-table", "status")
 
@@ -138,18 +115,18 @@ def test_curves_follow_protocol_metric_and_image(opened: Browser) -> None:
     first = "document.getElementById('curve-chart').data[0]"
     title = "document.getElementById('curve-chart').layout.yaxis.title.text"
     assert len(opened.evaluate(f"{first}.x")) == 4
-    choose(opened, "curve-controls", "Protocol", "sweep")
-    choose(opened, "curve-controls", "Metric", "ms_ssim_db")
+    opened.choose("curve-controls", "Protocol", "sweep")
+    opened.choose("curve-controls", "Metric", "ms_ssim_db")
     assert opened.evaluate(title) == "MS-SSIM (dB)"
     assert len(opened.evaluate(f"{first}.x")) == 10
-    choose(opened, "curve-controls", "Image", "kodim03")
+    opened.choose("curve-controls", "Image", "kodim03")
     assert "kodim03" in opened.evaluate(f"{first}.text[0]")
     assert "setting" in opened.evaluate(f"{first}.text[0]")
 
 
 def test_two_codecs_are_held_against_each_other_image_by_image(opened: Browser) -> None:
-    choose(opened, "scatter-controls", "Across", "jpeg-444")
-    choose(opened, "scatter-controls", "Up", "avif-444")
+    opened.choose("scatter-controls", "Across", "jpeg-444")
+    opened.choose("scatter-controls", "Up", "avif-444")
     assert len(opened.evaluate("document.getElementById('scatter-chart').data[1].x")) == 12
     assert "of 12 images with both" in opened.evaluate("document.getElementById('scatter-note').textContent")
 

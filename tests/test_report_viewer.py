@@ -141,21 +141,9 @@ def viewer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
         yield opened
 
 
-def choose(browser: Browser, label: str, value: str) -> None:
-    """Choose an option of the viewer's control with that label, as a user does."""
-    script = f"""(() => {{
-        const labels = [...document.querySelectorAll("#viewer-controls label")];
-        const select = labels.find(label => label.firstChild.textContent === "{label}").querySelector("select");
-        select.value = "{value}";
-        select.dispatchEvent(new Event("change"));
-        return select.value;
-    }})()"""
-    assert browser.evaluate(script) == value
-
-
 @pytest.mark.browser
 def test_the_slider_moves_from_the_keyboard(viewer: Browser) -> None:
-    choose(viewer, "Show", "slider")
+    viewer.choose("viewer-controls", "Show", "slider")
     clip = "document.querySelectorAll('.viewer-frame img')[1].style.clipPath"
     viewer.evaluate("document.getElementById('viewer-slider').focus()")
     before = viewer.evaluate(clip)
@@ -167,7 +155,7 @@ def test_the_slider_moves_from_the_keyboard(viewer: Browser) -> None:
 
 @pytest.mark.browser
 def test_a_flip_shows_the_other_codec(viewer: Browser) -> None:
-    choose(viewer, "Show", "flip")
+    viewer.choose("viewer-controls", "Show", "flip")
     words = "document.querySelector('#viewer-stage p').textContent"
     assert viewer.evaluate(words) == "shown: bad"
     viewer.evaluate("document.querySelector('.viewer-flip').focus()")
@@ -179,8 +167,8 @@ def test_a_flip_shows_the_other_codec(viewer: Browser) -> None:
 
 @pytest.mark.browser
 def test_difference_maps_show_where_a_codec_is_wrong(viewer: Browser) -> None:
-    choose(viewer, "Show", "difference")
-    choose(viewer, "Part", "crop 1")
+    viewer.choose("viewer-controls", "Show", "difference")
+    viewer.choose("viewer-controls", "Part", "crop 1")
     viewer.wait_for("document.querySelectorAll('.viewer-maps canvas').length === 2")
     samples = "canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data"
     largest = f"Math.max(...{samples}.filter((_, at) => at % 4 < 3))"
@@ -190,11 +178,11 @@ def test_difference_maps_show_where_a_codec_is_wrong(viewer: Browser) -> None:
 
 @pytest.mark.browser
 def test_bytes_and_metrics_stand_beside_the_pictures(viewer: Browser) -> None:
-    choose(viewer, "Ratio", "16")
+    viewer.choose("viewer-controls", "Ratio", "16")
     text = viewer.evaluate("document.querySelector('#viewer-stage table').textContent")
     assert "73728" in text
     assert "56.00" in text
-    choose(viewer, "Ratio", "4")
+    viewer.choose("viewer-controls", "Ratio", "4")
     assert "44.00" in viewer.evaluate("document.querySelector('#viewer-stage table').textContent")
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from harness.report import words
 from harness.report.compared import RULE
 from harness.report.listings import status_counts
-from harness.report.page_data import page_data, script_json
+from harness.report.page_data import opening_ratio, page_data, script_json
 from harness.report.page_tables import page_tables
 from harness.report.run import Run
 from harness.report.tabulated import Tables
@@ -43,7 +43,7 @@ def page_text(run: Run, tables: Tables, viewer: Mapping[str, Any] | None = None)
     from plotly.offline import get_plotlyjs
 
     folder = Path(__file__).parent
-    names = ["page.js", "viewer.js"] if viewer else ["page.js"]
+    names = ["tables.js", "page.js", *(["viewer.js"] if viewer else [])]
     scripts = [get_plotlyjs(), *((folder / name).read_text(encoding="utf-8") for name in names)]
     data = {**page_data(run, tables), "viewer": viewer}
     environment = Environment(
@@ -62,6 +62,7 @@ def page_text(run: Run, tables: Tables, viewer: Mapping[str, Any] | None = None)
 def _words_of(run: Run, tables: Tables, viewer: Mapping[str, Any] | None) -> dict[str, Any]:
     manifest = run.manifest
     images = run.records["image"].nunique()
+    opening = opening_ratio(run, tables.ratio)
     present = {"curves", "images", "problems", "fairness", "manifest"}
     present |= {"ratio", "differences"} if len(tables.ratio) else set()
     present |= {"bd"} if len(tables.bd) or len(tables.set_budget) else set()
@@ -76,6 +77,7 @@ def _words_of(run: Run, tables: Tables, viewer: Mapping[str, Any] | None) -> dic
         "rules": (RULE, *words.FAIRNESS),
         "few": f"n = {images} images: points and no intervals; those need ten images." if images < 10 else "",
         "ratios": [f"{ratio:g}" for ratio in run.ratios],
+        "opening": f"{opening:g}" if opening else "",
         "anchor": tables.anchor or "the anchor",
         "differences": [str(text) for text in manifest.get("differences") or ()],
         "command": str(manifest.get("command") or ""),

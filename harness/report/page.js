@@ -1,4 +1,4 @@
-// Sorts the tables and draws the charts of a report from the JSON in #data. No network, no eval.
+// Draws the charts of a report from the JSON in #data. No network, no eval.
 "use strict";
 (() => {
   const data = JSON.parse(document.getElementById("data").textContent);
@@ -27,41 +27,6 @@
   const records = rowsOf(data.records).map((row) => ({
     ...row, codec: data.codecs[row.codec].id, image: data.images[row.image],
   }));
-
-  // ---- tables -------------------------------------------------------------------------------------------------
-  function sortBy(table, column, button) {
-    const heading = button.parentElement;
-    const descending = heading.getAttribute("aria-sort") === "ascending";
-    table.querySelectorAll("thead th").forEach((other) => other.removeAttribute("aria-sort"));
-    heading.setAttribute("aria-sort", descending ? "descending" : "ascending");
-    const key = (row) => {
-      const cell = row.cells[column];
-      return cell.dataset.value === undefined ? cell.textContent : Number(cell.dataset.value);
-    };
-    const rows = [...table.tBodies[0].rows];
-    const empty = (value) => value === "–" || value === "";
-    rows.sort((one, other) => {
-      const [a, b] = [key(one), key(other)];
-      if (empty(a) || empty(b)) return empty(a) - empty(b);
-      const order = typeof a === "number" && typeof b === "number" ? a - b : String(a).localeCompare(String(b), "en", { numeric: true });
-      return descending ? -order : order;
-    });
-    table.tBodies[0].append(...rows);
-  }
-  document.querySelectorAll("table.sortable").forEach((table) => {
-    table.querySelectorAll("thead button").forEach((button, column) => {
-      button.addEventListener("click", () => sortBy(table, column, button));
-    });
-  });
-  const filter = document.getElementById("ratio-filter");
-  if (filter) {
-    const apply = () => document.querySelectorAll("#ratio-table tbody tr").forEach((row) => {
-      row.hidden = filter.value !== "" && row.dataset.group !== filter.value;
-    });
-    filter.value = filter.options.length > 2 ? filter.options[filter.options.length - 1].value : "";
-    filter.addEventListener("change", apply);
-    apply();
-  }
 
   // ---- controls -----------------------------------------------------------------------------------------------
   function choose(place, name, options, selected, changed) {
@@ -94,7 +59,17 @@
   const shade = (name) => (printing ? PAPER[name] : getComputedStyle(document.documentElement).getPropertyValue(name).trim());
 
   // ---- charts -------------------------------------------------------------------------------------------------
-  function draw(id, traces, layout) {
+  // In place of empty axes stands a sentence, in the paragraph after the chart.
+  function tell(id, text) {
+    const chart = document.getElementById(id);
+    chart.hidden = text !== "";
+    chart.nextElementSibling.textContent = text;
+    if (text) Plotly.purge(chart);
+  }
+  function draw(id, traces, nothing, layout) {
+    const empty = traces.every((trace) => !trace.x.length);
+    tell(id, empty ? nothing : "");
+    if (empty) return;
     const axis = { gridcolor: shade("--line"), zerolinecolor: shade("--quiet"), linecolor: shade("--line"), automargin: true };
     const legend = narrow.matches
       ? { orientation: "h", y: -0.25, yanchor: "top", font: { size: 11 } }
@@ -145,7 +120,10 @@
     const protocols = [];
     if (ratioRows.length) protocols.push(["ratio", "ratio: each image its own setting"]);
     if (sweepRows.length) protocols.push(["sweep", "sweep: one setting for all"]);
-    if (!protocols.length) return;
+    if (!protocols.length) {
+      tell("curve-chart", "Nothing to draw: no codec has a mean.");
+      return;
+    }
     const redraw = () => {
       const [column, chosen] = [metric.value, image.value];
       const points = curvePoints(protocol.value, column, chosen);
@@ -160,7 +138,10 @@
       }).filter((trace) => trace.x.length);
       const middle = points.map((row) => row.bpp).sort((a, b) => a - b)[points.length >> 1];
       traces.sort((a, b) => score(column, near(b, middle)) - score(column, near(a, middle)));
-      draw("curve-chart", traces, {
+      const nothing = chosen === ""
+        ? `Nothing to draw: no codec has a mean of ${metricOf.get(column).title} in this protocol.`
+        : `Nothing to draw: no codec has a ${metricOf.get(column).title} of ${chosen} in this protocol.`;
+      draw("curve-chart", traces, nothing, {
         xaxis: { title: { text: chosen === "" ? "mean bits per pixel" : "bits per pixel" }, type: log.checked ? "log" : "linear" },
         yaxis: { title: { text: label(metricOf.get(column).title) } },
       });
@@ -177,14 +158,18 @@
   }
 
   function differences() {
-    if (!document.getElementById("difference-chart") || data.anchor === null) return;
+    if (!document.getElementById("difference-chart")) return;
     const columns = ["psnr", "ms_ssim_db"].filter((column) => data.ratio[`${column}_difference`]);
-    if (!columns.length) return;
+    if (!columns.length) {
+      tell("difference-chart", "Nothing to draw: no two codecs reached a ratio on the same image.");
+      return;
+    }
     const redraw = () => {
       const column = `${metric.value}_difference`;
       const rows = ratioRows
         .filter((row) => String(row.target_ratio) === ratio.value && row[column] !== null && row[column] !== undefined)
         .sort((a, b) => a[column] - b[column]);
+      const nothing = `Nothing to draw: no two codecs reached ${ratio.value}x on the same image, one of them the anchor, ${data.anchor}.`;
       draw("difference-chart", [{
         type: "scatter", mode: "markers", x: rows.map((row) => row[column]), y: rows.map((row) => label(row.codec)),
         marker: {
@@ -193,13 +178,13 @@
         },
         error_x: bars(rows, column), hoverinfo: "text",
         text: rows.map((row) => `<b>${label(row.codec)}</b><br>${shown(row[column], 3)} dB over ${row[`${column}_n`]} images<br>${label(row[`${metric.value}_verdict`] || "")}`),
-      }], {
+      }], nothing, {
         height: Math.max(300, 110 + 24 * rows.length), showlegend: false,
         xaxis: { title: { text: `difference of ${label(metricOf.get(metric.value).title)}` }, zeroline: true, zerolinewidth: 2 },
         yaxis: { type: "category" },
       });
     };
-    const ratio = choose("difference-controls", "Ratio", ratioOptions, data.ratios[data.ratios.length - 1], redraw);
+    const ratio = choose("difference-controls", "Ratio", ratioOptions, data.opening, redraw);
     const metric = choose("difference-controls", "Metric", metricOptions.filter(([name]) => columns.includes(name)), columns[0], redraw);
     redraws.push(redraw);
   }
@@ -221,6 +206,7 @@
       const told = (row) => `${label(row.codec)}: ${shown(row[column], metricOf.get(column).digits)}, ${row.size_bytes} bytes, setting ${row.setting}, ${label(row.status)}`;
       const both = pairs.flatMap(([row, other]) => [row[column], other[column]]);
       const ends = both.length ? [Math.min(...both), Math.max(...both)] : [];
+      const nothing = `Nothing to draw: no image has a ${metricOf.get(column).title} of both ${first.value} and ${second.value} at ${ratio.value}x.`;
       draw("scatter-chart", [
         { type: "scatter", mode: "lines", x: ends, y: ends, line: { color: shade("--quiet"), width: 1, dash: "dot" }, hoverinfo: "skip" },
         {
@@ -231,18 +217,18 @@
           },
           text: pairs.map(([row, other]) => `<b>${label(row.image)}</b><br>${told(row)}<br>${told(other)}`), hoverinfo: "text",
         },
-      ], {
+      ], nothing, {
         showlegend: false, xaxis: { title: { text: label(first.value) } }, yaxis: { title: { text: label(second.value) } },
       });
       const better = pairs.filter(([row, other]) => score(column, other[column]) > score(column, row[column])).length;
       const sample = data.images.length < data.images_total ? ` The page holds ${data.images.length} of ${data.images_total} images.` : "";
-      document.getElementById("scatter-note").textContent = `${second.value} is better on ${better} of ${pairs.length} images with both. Hollow: capped or unreachable.${sample}`;
+      document.getElementById("scatter-note").textContent = pairs.length === 0 ? "" : `${second.value} is better on ${better} of ${pairs.length} images with both. Hollow: capped or unreachable.${sample}`;
     };
-    const best = ratioRows.filter((row) => row.compared && row.target_ratio === data.ratios[data.ratios.length - 1]);
+    const best = ratioRows.filter((row) => row.compared && row.target_ratio === data.opening);
     const other = [...best, ...ratioRows].map((row) => row.codec).find((codec) => codec !== data.anchor);
     const first = choose("scatter-controls", "Across", codecOptions, data.anchor ?? data.codecs[0].id, redraw);
     const second = choose("scatter-controls", "Up", codecOptions, other, redraw);
-    const ratio = choose("scatter-controls", "Ratio", ratioOptions, data.ratios[data.ratios.length - 1], redraw);
+    const ratio = choose("scatter-controls", "Ratio", ratioOptions, data.opening, redraw);
     const metric = choose("scatter-controls", "Metric", metricOptions, "psnr", redraw);
     redraws.push(redraw);
   }
@@ -259,9 +245,9 @@
           ...looks(row.codec, 11), type: "scatter", mode: "markers", x: [row.mp_s], y: [row.psnr], hoverinfo: "text",
           text: [`<b>${label(row.codec)}</b><br>${shown(row.mp_s, 3)} MP/s over ${row.n} images<br>PSNR: ${shown(row.psnr, 2)} dB`],
         })),
-      ], { xaxis: { type: "log", title: { text: `megapixels a second, ${direction.value}` } }, yaxis: { title: { text: "mean PSNR (dB)" } } });
+      ], `Nothing to draw: no codec was timed at ${ratio.value}x.`, { xaxis: { type: "log", title: { text: `megapixels a second, ${direction.value}` } }, yaxis: { title: { text: "mean PSNR (dB)" } } });
     };
-    const ratio = choose("speed-controls", "Ratio", ratioOptions, data.ratios[data.ratios.length - 1], redraw);
+    const ratio = choose("speed-controls", "Ratio", ratioOptions, data.opening, redraw);
     const direction = choose("speed-controls", "Direction", [...new Set(rows.map((row) => row.direction))].map((name) => [name, name]), "encode", redraw);
     redraws.push(redraw);
   }

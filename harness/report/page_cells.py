@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 from harness.report import words
@@ -20,6 +21,8 @@ class Cell:
     """What sorting compares; None sorts by the text."""
     shade: float | None = None
     """0 (worst of its ratio) to 1 (best); None is not shaded."""
+    span: int = 1
+    """How many columns it takes."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,12 @@ class Row:
     cells: Sequence[Cell]
     group: str = ""
     kind: str = ""
+
+    @property
+    def placed(self) -> Sequence[tuple[int, Cell]]:
+        """Each cell with the column that it begins in."""
+        begins = accumulate((cell.span for cell in self.cells), initial=0)
+        return list(zip(begins, self.cells, strict=False))
 
 
 @dataclass(frozen=True)
@@ -41,10 +50,9 @@ class Grid:
     rows: Sequence[Row] = ()
 
     @property
-    def numeric(self) -> Sequence[bool]:
+    def numeric(self) -> set[int]:
         """Which columns hold numbers, and so are aligned right."""
-        columns = zip(*(row.cells for row in self.rows), strict=True)
-        return [any(cell.value is not None for cell in column) for column in columns]
+        return {column for row in self.rows for column, cell in row.placed if cell.value is not None}
 
 
 def number_cell(value: Any, digits: int, detail: str = "", shade: float | None = None) -> Cell:

@@ -44,6 +44,7 @@ def page_data(run: Run, tables: Tables) -> dict[str, Any]:
             for metric in run.metrics
         ],
         "ratios": list(run.ratios),
+        "opening": opening_ratio(run, tables.ratio),
         "anchor": tables.anchor,
         "images": images,
         "images_total": int(run.records["image"].nunique()),
@@ -52,6 +53,14 @@ def page_data(run: Run, tables: Tables) -> dict[str, Any]:
         "speed": columns_of(tables.speed),
         "records": records,
     }
+
+
+def opening_ratio(run: Run, table: pd.DataFrame) -> float | None:
+    """Return the ratio that the page opens on: the largest at which two codecs have a mean; else one; else any."""
+    if not run.ratios:
+        return None
+    counts = table.groupby("target_ratio")["compared"].sum().clip(upper=2)
+    return max(run.ratios, key=lambda ratio: (counts[ratio], ratio))
 
 
 def _without_words(table: pd.DataFrame) -> pd.DataFrame:

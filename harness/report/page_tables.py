@@ -18,7 +18,7 @@ from harness.report.tabulated import Tables
 def page_tables(run: Run, tables: Tables) -> dict[str, Grid]:
     """Return every table of the page by the name that the template knows it by."""
     return {
-        "ratio_table": _ratio_grid(run, tables.ratio),
+        "ratio_table": _ratio_grid(run, tables),
         "bd_matrix": bd_matrix_grid(tables.bd_matrix),
         "bd_table": bd_grid(tables.bd),
         "set_budget_table": set_budget_grid(tables.set_budget),
@@ -30,34 +30,59 @@ def page_tables(run: Run, tables: Tables) -> dict[str, Grid]:
     }
 
 
-def _ratio_grid(run: Run, table: pd.DataFrame) -> Grid:
+def _ratio_grid(run: Run, tables: Tables) -> Grid:
     first, *others = run.metrics
-    head = ["codec", "ratio", "rank", first.title, "PSNR against the anchor (dB)", "PSNR at equal bytes (dB)"]
-    head += ["ratio reached", "budget used", "n", "status", *(metric.title for metric in others)]
+    head = ["codec", "ratio", "status", "rank", first.title, "PSNR at equal bytes (dB)"]
+    head += [f"PSNR against {tables.anchor} (dB)", "ratio reached", "budget used", "n"]
+    head += [metric.title for metric in others]
     rows: list[Row] = []
     for ratio in run.ratios:
-        mine = rows_of(table[table["target_ratio"] == ratio])
+        mine = rows_of(tables.ratio[tables.ratio["target_ratio"] == ratio])
         rows += [_ratio_row(run.metrics, row, mine) for row in mine]
     return Grid("ratio-table", "Ratio protocol: means over the images of each ratio", head, rows)
 
 
 def _ratio_row(metrics: Sequence[Metric], row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> Row:
-    ratio = f"{row['target_ratio']:g}"
+    if not row["compared"]:
+        return _apart_row(metrics, row)
     first, *others = metrics
     cells = [
         Cell(row["codec"], words.leak_note(row)),
-        Cell(f"{ratio}x", value=float(row["target_ratio"])),
+        _target_cell(row),
+        Cell(str(row["status"]), "; ".join(filter(None, (words.partial_mean(row), words.rank_change(row))))),
         number_cell(row["rank"], 0, words.rank_detail(row)),
         _metric_cell(first, row, rows),
-        _difference_cell(row),
         number_cell(row.get("psnr_at_budget"), 2),
+        *_size_cells(row),
+        *(_metric_cell(metric, row, rows) for metric in others),
+    ]
+    return Row(cells, f"{row['target_ratio']:g}")
+
+
+def _apart_row(metrics: Sequence[Metric], row: Mapping[str, Any]) -> Row:
+    """Return the row of a codec without means: its status stands in their place, and fills the row without a file."""
+    status, note = str(row["status"]), words.leak_note(row)
+    if words.missing(row["ratio"]):
+        told = "; ".join(text for text in (status, note) if text)
+        cells = [Cell(row["codec"]), _target_cell(row), Cell(told, span=7 + len(metrics))]
+    else:
+        dashes = [Cell(words.ABSENT) for _ in metrics[1:]]
+        cells = [Cell(row["codec"], note), _target_cell(row), Cell(status, span=4), *_size_cells(row), *dashes]
+    return Row(cells, f"{row['target_ratio']:g}", "apart")
+
+
+def _target_cell(row: Mapping[str, Any]) -> Cell:
+    return Cell(f"{row['target_ratio']:g}x", value=float(row["target_ratio"]))
+
+
+def _size_cells(row: Mapping[str, Any]) -> list[Cell]:
+    """Return what a codec has that is not in the ranking, too: difference, ratio, budget, number of images."""
+    return [
+        _difference_cell(row),
         number_cell(row["ratio"], 2),
         share_cell(row["budget_used"]),
         Cell(str(row["n"]), value=row["n"]),
-        Cell(str(row["status"]), "; ".join(filter(None, (words.partial_mean(row), words.rank_change(row))))),
-        *(_metric_cell(metric, row, rows) for metric in others),
     ]
-    return Row(cells, ratio, "" if row["compared"] else "apart")
 
 
 def _difference_cell(row: Mapping[str, Any]) -> Cell:
@@ -106,12 +131,9 @@ def _speed_grid(table: pd.DataFrame) -> Grid:
 
 
 def _problem_grid(table: pd.DataFrame) -> Grid:
-    rows = [
-        Row([*(Cell(str(row[name])) for name in table.columns if name != "records"), number_cell(row["records"], 0)])
-        for row in rows_of(table)
-    ]
-    head = [str(name) for name in table.columns if name != "records"] + ["records"]
-    return Grid("problem-table", "Records without a result, by reason", head, rows)
+    head = ["codec", "reason", "status", "protocol", "images"]
+    rows = [Row([*(Cell(str(row[name])) for name in head), number_cell(row["records"], 0)]) for row in rows_of(table)]
+    return Grid("problem-table", "Records without a result, by reason", [*head, "records"], rows)
 
 
 def _rider_grid(table: pd.DataFrame) -> Grid:
