@@ -185,3 +185,11 @@ def test_the_anchor_is_named_and_explained_where_it_is_used(opened: Browser, sec
     text = opened.evaluate(f"document.getElementById('{section}').innerText")
     assert "codec that the others are held against" in text
     assert "jpeg-444" in text
+
+
+def test_an_absent_mean_is_explained_beside_the_table(opened: Browser, poor: Path) -> None:
+    words = "MS-SSIM has no value on kodim03 (it takes rgb8, gray8, gray16 from 161 pixels a side)"
+    assert words in opened.evaluate("document.getElementById('ratio').innerText")
+    text = (poor.parent / "report.md").read_text(encoding="utf-8")
+    assert words in text
+    assert text.count("has no value on") == 1

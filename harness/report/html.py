@@ -15,7 +15,7 @@ from typing import Any
 
 from harness.report import words
 from harness.report.compared import RULE
-from harness.report.listings import status_counts
+from harness.report.listings import absent_means, status_counts
 from harness.report.page_data import opening_ratio, page_data, script_json
 from harness.report.page_tables import page_tables
 from harness.report.run import Run
@@ -76,6 +76,7 @@ def _words_of(run: Run, tables: Tables, viewer: Mapping[str, Any] | None) -> dic
         "sections": [(key, name) for key, name in SECTIONS.items() if key in present],
         "rules": (RULE, *words.FAIRNESS),
         "few": f"n = {images} images: points and no intervals; those need ten images." if images < 10 else "",
+        "absent": absent_means(run),
         "ratios": [f"{ratio:g}" for ratio in run.ratios],
         "opening": f"{opening:g}" if opening else "",
         "anchor": tables.anchor or "the anchor",

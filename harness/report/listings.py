@@ -1,4 +1,4 @@
-"""What a report lists beside its means: problems with their reasons, and the lossless riders of the null test."""
+"""What a report lists beside its means: problems with reasons, absent values, the lossless riders of the null test."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
-from harness.report.run import PROBLEMS, Run
+from harness.metrics import METRICS
+from harness.report.run import MEASURED, PROBLEMS, Run
 
 SHOWN_IMAGES = 3
 
@@ -31,6 +32,23 @@ def some(values: Iterable[str]) -> str:
     names = sorted(set(values))
     more = f" and {len(names) - SHOWN_IMAGES} more" if len(names) > SHOWN_IMAGES else ""
     return ", ".join(names[:SHOWN_IMAGES]) + more
+
+
+def absent_means(run: Run) -> list[str]:
+    """Say for each metric that has no value on some image which these are, and that no mean is over them."""
+    measured = run.records[run.records["status"].isin(MEASURED) & (run.records["protocol"] != "null")]
+    said = {}
+    for metric in run.metrics:
+        values = measured.groupby("image")[metric.column].count()
+        images = values[values == 0].index.to_series()
+        if len(images):
+            known = METRICS.get(metric.column.removesuffix("_db"))
+            needs = f" (it takes {', '.join(known.formats)} from {known.smallest_side} pixels a side)" if known else ""
+            said[metric.label] = (
+                f"{metric.label} has no value on {_some(images)}{needs}: "
+                "no mean of it stands where one of these images counts."
+            )
+    return list(said.values())
 
 
 def rider_rows(run: Run) -> pd.DataFrame:

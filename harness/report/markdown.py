@@ -13,7 +13,7 @@ from harness.report import words
 from harness.report.columns import Metric
 from harness.report.compared import RULE
 from harness.report.figures import Drawn
-from harness.report.listings import lossless_count, status_counts
+from harness.report.listings import absent_means, lossless_count, status_counts
 from harness.report.markdown_grid import escape, grid
 from harness.report.markdown_sweep import sweep_part
 from harness.report.run import Run, rows_of
@@ -60,6 +60,7 @@ def _summary(run: Run) -> str:
         lines.append(f"{exact} of them are lossless: counted apart, in no mean of PSNR.")
     if 0 < images < 10:
         lines.append(f"With {images} images there are points and no intervals: those need ten images.")
+    lines += [escape(text) for text in absent_means(run)]
     return "\n\n".join(lines)
 
 
