@@ -191,6 +191,7 @@ def write_run(folder: Path, frame: pd.DataFrame, about: dict[str, Any]) -> Run:
     partial = folder / "records.csv.part"
     frame.to_csv(partial, index=False)
     partial.rename(folder / "records.csv")
+    about = {**about, "records": len(frame)}
     manifest.write(folder / "manifest.json", about)
     frame = read_frame(folder)
     write_report(folder, frame, about, pictures.kept(folder, frame, about))

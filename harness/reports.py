@@ -6,10 +6,10 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from harness import manifest, pictures
-from harness.errors import UsageError
+from harness.errors import StoreError, UsageError
 from harness.records import read_frame
 from harness.report import write_report
 from harness.report.index import write_index
@@ -57,7 +57,7 @@ def report(runs: Sequence[Path], output: Path | None = None) -> Path:
         _check_output(folder)
         folder.mkdir(parents=True, exist_ok=True)
         merged = merge(named)
-        about = {**merged.manifest, "state": "done"}
+        about = {**merged.manifest, "state": "done", "records": len(merged.records)}
         merged.records.to_csv(folder / "records.csv", index=False)
         manifest.write(folder / "manifest.json", about)
         write_report(folder, read_frame(folder), about)
@@ -110,4 +110,19 @@ def _named(folders: Sequence[Path]) -> list[NamedRun]:
         names = {folder: "/".join(folder.parts[-depth:]) for folder in folders}
         if len(set(names.values())) == len(names):
             break
-    return [NamedRun(names[folder], read_frame(folder), manifest.read(folder / "manifest.json")) for folder in folders]
+    return [NamedRun(names[folder], *_read(folder)) for folder in folders]
+
+
+def _read(folder: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Return a run's records and manifest.
+
+    Raises:
+        StoreError: one cannot be read, or the records are not as many as the manifest counts.
+    """
+    records, about = read_frame(folder), manifest.read(folder / "manifest.json")
+    if len(records) != about.get("records", len(records)):
+        raise StoreError(
+            f"{folder / 'records.csv'} has {len(records)} records where manifest.json counts {about['records']}: it "
+            "was cut off or changed. The same `harness bench` again measures nothing anew and writes it whole."
+        )
+    return records, about

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -86,6 +87,18 @@ def test_every_file_of_the_ratio_protocol_fits_its_budget(base: BenchRun) -> Non
     reached = rows[rows["status"] == "reached"]
     assert (reached["next_size_bytes"] > reached["budget_bytes"]).all()
     assert (reached["psnr_at_budget"] >= reached["psnr"] - 1).all()
+
+
+@pytest.mark.parametrize("words", [("report",), ("compare", "--fail-above", "1%")], ids=["report", "gate"])
+def test_records_that_were_cut_off_are_told_by_the_count_in_the_manifest(
+    words: tuple[str, ...], base: BenchRun, tmp_path: Path
+) -> None:
+    short = shutil.copytree(base.folder, tmp_path / "short")
+    lines = (short / "records.csv").read_text().splitlines(keepends=True)
+    (short / "records.csv").write_text("".join(lines[:4]))
+    ended = call(*words, *([base.folder] if "compare" in words else []), short)
+    assert ended.status == 2
+    assert "has 3 records where manifest.json counts 12" in ended.err
 
 
 def test_riders_are_exact_and_the_null_test_passes(base: BenchRun) -> None:

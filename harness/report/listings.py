@@ -45,7 +45,7 @@ def absent_means(run: Run) -> list[str]:
             known = METRICS.get(metric.column.removesuffix("_db"))
             needs = f" (it takes {', '.join(known.formats)} from {known.smallest_side} pixels a side)" if known else ""
             said[metric.label] = (
-                f"{metric.label} has no value on {_some(images)}{needs}: "
+                f"{metric.label} has no value on {some(images)}{needs}: "
                 "no mean of it stands where one of these images counts."
             )
     return list(said.values())
