@@ -205,7 +205,9 @@ def explain(error: ValidationError) -> str:
     key = ".".join(str(part) for part in fault["loc"])
     if fault["type"] == "extra_forbidden":
         return f"{key} is not a key that is known here. Remove it or mend its spelling."
-    found = "nothing" if fault["type"] == "missing" else reprlib.repr(fault["input"])
+    if fault["type"] == "missing":
+        return f"{key} is not there. A table replaces the whole packaged one of its name, so give every key."
+    found = reprlib.repr(fault["input"])
     return f"{key}: {fault['msg'][0].lower()}{fault['msg'][1:]}; found {found}."
 
 
