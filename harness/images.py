@@ -83,6 +83,11 @@ def pixels_sha256(image: Image) -> str:
     return digest.hexdigest()
 
 
+def is_image(file: str) -> bool:
+    """Tell whether a file is an image by its name."""
+    return file.lower().endswith(SUFFIXES)
+
+
 def find_images(folder: Path) -> list[Path]:
     """Return the image files of a folder and those below it, by name.
 
@@ -93,7 +98,7 @@ def find_images(folder: Path) -> list[Path]:
         raise ImageError(f"{folder} is a file; name the folder of images that it is in.")
     if not folder.is_dir():
         raise ImageError(f"the folder of images {folder} does not exist.")
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    paths = sorted(path for path in folder.rglob("*") if is_image(path.name) and path.is_file())
     if not paths:
         raise ImageError(f"the folder {folder} holds no image; looked for {', '.join(SUFFIXES)}.")
     for name in map(os.fsencode, paths):

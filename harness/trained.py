@@ -20,6 +20,15 @@ from harness.shape import AnyShape
 if TYPE_CHECKING:
     from harness.trainable import Trainable
 
+LEAST_TARGET, MOST_TARGET = 2.0, 64.0
+"""The target ratios, ends included, that training is for: half the least and four times the greatest for which the
+packaged recipes say a first step. Farther out those do not tell where to begin."""
+
+
+def is_target(ratio: float) -> bool:
+    """Tell whether networks can be trained to a target ratio (raw bytes / file bytes)."""
+    return LEAST_TARGET <= ratio <= MOST_TARGET
+
 
 @dataclass(frozen=True)
 class Choices:
@@ -72,16 +81,21 @@ class Shelf:
         """Return the weights for the recipe and ratio: the first by name in the first folder that has any.
 
         Raises:
-            DataError: there are none, and the message says how to train them; or their card cannot be read.
+            DataError: there are none, and the message says how to train them, or why that cannot be; or their card
+                cannot be read.
         """
         wanted = {"architecture": self.architecture, "recipe_name": self.recipe, "ratio": self.ratio}
         for found in checkpoint.cards(self.folders, wanted):
             return Weights(*found)
-        raise DataError(
-            f"no weights of {self.architecture} (recipe {self.recipe}) for {self.ratio:g}x in "
-            f"{', '.join(str(folder) for folder in self.folders)}. "
+        advice = (
             f"Train them: harness train --models {self.codec_id} --ratios {self.ratio:g}, with training images below "
             "$HARNESS_DATA/train or named by --data."
+            if is_target(self.ratio)
+            else f"None are trained for that: targets are from {LEAST_TARGET:g}x to {MOST_TARGET:g}x."
+        )
+        raise DataError(
+            f"no weights of {self.architecture} (recipe {self.recipe}) for {self.ratio:g}x in "
+            f"{', '.join(str(folder) for folder in self.folders)}. {advice}"
         )
 
     def named(self, weights_id: str) -> Weights:

@@ -12,7 +12,9 @@ from harness.config import Config
 from harness.datasets import MIRROR_VARIABLE
 from harness.errors import DataError
 from harness.folders import weights_folder
+from harness.images import find_images, is_image
 from harness.registry import CodecSpec, load_class
+from harness.trained import LEAST_TARGET, is_target
 
 if TYPE_CHECKING:
     from harness.models._learn import Order
@@ -23,7 +25,12 @@ TRAINING_FOLDER = "train"
 
 
 def is_trained_here(spec: CodecSpec) -> bool:
-    """Tell whether a codec is one of models/ or says by which recipe it is trained, without loading a plugin for it."""
+    """Tell whether a codec is one of models/ or says by which recipe it is trained, without loading a plugin for it.
+
+    One for a ratio that no training gets to is not.
+    """
+    if not is_target(spec.parameters.get("ratio", LEAST_TARGET)):
+        return False
     return spec.origin == "built-in" and (spec.target.startswith("harness.models.") or "recipe" in spec.parameters)
 
 
@@ -68,16 +75,44 @@ class School:
             self._read[source] = self._images_of(source)
         return self._read[source]
 
+    def check_data(self) -> None:
+        """Look for what `data` names, without reading any of it.
+
+        Raises:
+            DataError: no folder and no set of images is called so.
+            ImageError: the folder holds no image.
+        """
+        if self.data is not None:
+            self._check(self.data)
+
+    def check_images(self, orders: Iterable[Order]) -> None:
+        """Read the images of trainings before the first of them begins.
+
+        Raises:
+            DataError: as `images`, or they are too few.
+        """
+        from harness.training import check_enough
+
+        for order in orders:
+            check_enough(order, self.images(order))
+
+    def _check(self, source: str) -> None:
+        if Path(source).is_dir():
+            find_images(Path(source))
+            return
+        sets = [name for name, about in self.config.data.items() if all(is_image(file) for file in about.files)]
+        if source not in sets:
+            raise DataError(
+                f"no folder and no data set of images is called {source!r}; data sets of images are: {', '.join(sets)}."
+            )
+
     def _images_of(self, source: str) -> TrainingSet:
         from harness.training import read_training_set, training_set_of
 
+        self._check(source)
         if Path(source).is_dir():
             return read_training_set(Path(source))
-        if source in self.config.data:
-            return training_set_of(source, self.config.data_set(source))
-        raise DataError(
-            f"no folder and no data set is called {source!r}; data sets are: {', '.join(self.config.data)}."
-        )
+        return training_set_of(source, self.config.data_set(source))
 
     def has_images(self, order: Order) -> bool:
         """Tell whether there is something to train on."""

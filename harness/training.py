@@ -15,12 +15,12 @@ import numpy as np
 from harness import leaks
 from harness.config import DataConfig
 from harness.datasets import ImageSource, from_folder, from_set
-from harness.errors import ConfigError, DataError, HarnessError
+from harness.errors import ConfigError, DataError, HarnessError, UsageError
 from harness.images import read_image
 from harness.models._data import TrainingImage, halved, split
 from harness.models._recipe import Recipe
 from harness.registry import CodecSpec, build, load_class
-from harness.trained import TrainableCodec
+from harness.trained import LEAST_TARGET, MOST_TARGET, TrainableCodec, is_target
 
 if TYPE_CHECKING:
     from harness.models._learn import Order
@@ -75,6 +75,22 @@ def training_set_of(name: str, data: DataConfig) -> TrainingSet:
         DataError: a file is absent or is not what its hash says; the message says how to get it.
     """
     return _read(from_set(name, data), {}, {"from": name, "licence": data.licence})
+
+
+def check_enough(order: Order, images: TrainingSet) -> None:
+    """See that a training has images to train on beside those that it keeps for validation.
+
+    Raises:
+        DataError: they are of too few sources; the message says how many it takes.
+    """
+    kept, lossless = order.recipe.validation_images, order.ratio < order.recipe.lossless_below
+    found = len({image.source for image in images.images if image.lossless or not lossless})
+    if found <= kept:
+        kind = "lossless images (no JPEGs)" if lossless else "images"
+        raise DataError(
+            f"the training {order.name} takes {kind} from {kept + 1} sources or more, {kept} of them for validation; "
+            f"found {found}. Each file is a source, or what {PACK_INDEX} calls one."
+        )
 
 
 def _read(
@@ -152,17 +168,24 @@ def order_for(spec: CodecSpec, recipes: Mapping[str, Mapping[str, Any]]) -> Orde
 
     Raises:
         ConfigError: the codec is not trained here, or its recipe is not there or is wrong.
+        UsageError: no training gets to its ratio.
     """
     from harness.models._learn import Order
 
     cls = load_class(spec.target)
     if not issubclass(cls, TrainableCodec):
         raise ConfigError(f"the codec {spec.id!r} is not trained here.")
+    ratio = float(spec.parameters["ratio"])
+    if not is_target(ratio):
+        raise UsageError(
+            f"the codec {spec.id!r} cannot be trained to {ratio:g}x: "
+            f"targets are from {LEAST_TARGET:g}x to {MOST_TARGET:g}x."
+        )
     name = str(spec.parameters.get("recipe", "rate"))
     if name not in recipes:
         raise ConfigError(f"the codec {spec.id!r} asks for the recipe {name!r}; there are: {', '.join(recipes)}.")
     recipe = Recipe.from_table(name, recipes[name])
-    return Order(cls.name, name, recipe, float(spec.parameters["ratio"]), cls.trainable)
+    return Order(cls.name, name, recipe, ratio, cls.trainable)
 
 
 def quick_fault(spec: CodecSpec) -> str | None:

@@ -273,14 +273,24 @@ def test_a_codec_that_cannot_estimate_its_file_keeps_its_record(tmp_path: Path) 
     assert "estimated_bytes" not in record.extra
 
 
-@pytest.mark.parametrize(("more", "state"), [((), "would be trained"), (("--no-train",), "missing")])
+@pytest.mark.parametrize(
+    ("ratio", "more", "state"),
+    [
+        ("8", (), "would be trained"),
+        ("8", ("--no-train",), "missing"),
+        ("5000", (), "missing"),
+        ("64", (), "would be trained"),
+        ("1.9", (), "missing"),
+    ],
+)
 def test_a_dry_run_says_what_a_run_would_train(
-    more: tuple[str, ...], state: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ratio: str, more: tuple[str, ...], state: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "mine.toml").write_text(LEARNED)
     monkeypatch.setenv("HARNESS_DATA", str(tmp_path))
     monkeypatch.setenv("HARNESS_WEIGHTS", str(tmp_path / "weights"))
     asked = ("--suite", "learned", "--images", crops(tmp_path / "train", 1), "--results", tmp_path / "results")
-    chosen = ("--codecs", "tiny-baseline", "--ratios", "8", "--dry-run")
+    chosen = ("--codecs", "tiny-baseline", "--ratios", ratio, "--dry-run")
     said = call("--config", tmp_path / "mine.toml", "bench", *asked, *chosen, *more)
     assert f"{state}: tiny-baseline: " in said.out, said.err
+    assert ("targets are from 2x to 64x" in said.out) == (ratio in ("5000", "1.9"))

@@ -136,6 +136,8 @@ WRONG = {
     "file of nothing known": ("decode text.png out.png", "which no codec here is known by. Name it with --codec"),
     "show what is not": ("codec show jpg-444", "Did you mean 'jpeg-444'?"),
     "check what is not": ("codec check jpg-444", "Did you mean 'jpeg-444'?"),
+    "train on nothing": ("train --models resnet --data nowhere", "no data set of images is called 'nowhere'"),
+    "train on an empty folder": ("train --models resnet --data empty", "the folder empty holds no image"),
     "new codec of a codec's name": ("codec new webp", "a codec is called 'webp' already"),
     "new codec of a variant's name": ("codec new jpeg-444", "a codec is called 'jpeg-444' already"),
     "data set": ("data verify kodac", "Did you mean 'kodak'?"),

@@ -15,13 +15,13 @@ import PIL.Image
 import pytest
 
 from harness.config import load
-from harness.errors import DataError
+from harness.errors import DataError, UsageError
 from harness.models._curve import draw
 from harness.models._learn import Order
 from harness.models._recipe import Recipe
 from harness.registry import find
 from harness.shape import Shape, Widths
-from harness.trainer import School
+from harness.trainer import School, is_trained_here
 from harness.training import order_for
 from scripts.make_training_set import crop_of, crops, cut, fetch_blob, git_hash
 from tests.images import packaged_photograph
@@ -113,7 +113,9 @@ def test_training_images_come_from_a_data_set_by_its_name(tmp_path: Path, monkey
     assert all(image.lossless for image in images.images)
 
 
-@pytest.mark.parametrize(("data", "words"), [("nowhere", "no data set is called 'nowhere'"), (None, "HARNESS_DATA")])
+@pytest.mark.parametrize(
+    ("data", "words"), [("nowhere", "no data set of images is called 'nowhere'"), (None, "HARNESS_DATA")]
+)
 def test_training_without_images_says_what_to_name(
     data: str | None, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -121,6 +123,28 @@ def test_training_without_images_says_what_to_name(
     assert not School(load(), data).has_images(order())
     with pytest.raises(DataError, match=words):
         School(load(), data).images(order())
+
+
+def test_only_sets_of_images_are_named_as_something_to_train_on() -> None:
+    with pytest.raises(DataError) as refused:
+        School(load(), "compressai-weights").check_data()
+    listed = str(refused.value).partition("data sets of images are: ")[2]
+    assert {"demo", "kodak", "sar-train"} <= set(listed.strip(".").split(", "))
+    assert "published" not in listed
+    assert "weights" not in listed
+
+
+def test_too_few_images_are_told_before_training_with_how_many_it_takes() -> None:
+    with pytest.raises(DataError, match=r"baseline-rate-16x takes images from 5 sources or more, 4 of them.*found 4"):
+        School(load(), "demo").check_images([order()])
+
+
+@pytest.mark.parametrize("ratio", [1.9, 64.5, 5000])
+def test_nothing_is_trained_to_a_ratio_far_from_every_first_step(ratio: float) -> None:
+    spec = find("baseline", {"recipe": "rate", "ratio": ratio})
+    assert not is_trained_here(spec)
+    with pytest.raises(UsageError, match="targets are from 2x to 64x"):
+        order_for(spec, load().recipes)
 
 
 def test_a_curve_is_drawn_with_a_panel_for_each_column_that_it_has(tmp_path: Path) -> None:

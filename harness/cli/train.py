@@ -53,10 +53,12 @@ def train(
             "Trained are those of models/, codecs with a `recipe`, and plugins like them."
         )
     school = trainer.School(config, data, weights, machines)
+    school.check_data()
     orders = school.missing(specs, ratios)
     if not orders:
         click.echo(f"nothing to train: every weight is there and passed a quick check ({school.weights})")
         return
+    school.check_images(orders)
     if dry_run:
         for order, seconds in school.estimates(orders):
             click.echo(f"missing: {order.name}, about {seconds / 60:.0f} minutes here")
