@@ -33,6 +33,7 @@ CLOCKS = {
     "harness.benchmark": "wall time of a run, and the name of its folder",
     "harness.child": "time in the codec",
     "harness.measure": "time in codecs and metrics",
+    "harness.timing": "the day on which times were taken",
     "harness.watch": "limits of time",
 }
 """Module -> why it reads a clock. Training, too, says how long it took (harness.training, harness.models._*)."""
