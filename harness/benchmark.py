@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness import engine, manifest, pictures, provenance
 from harness.errors import StoreError, UsageError
+from harness.inside import in_container
 from harness.isolation import CodecProcess
 from harness.manifest import Tally
 from harness.plan import Plan, Request
@@ -100,6 +101,7 @@ def _train_missing(plan: Plan, request: Request) -> bool:
     orders = school.orders(to_train(plan, school))
     if not orders:
         return False
+    school.check_images(orders)
     log = logging.getLogger("harness")
     for order, seconds in school.estimates(orders):
         log.warning("no weights of %s: training them takes about %.0f minutes here", order.name, seconds / 60)
@@ -207,9 +209,10 @@ def check_writable(results: Path) -> None:
         probe.touch()
         probe.unlink()
     except OSError as error:
+        inside = '; or add --user "$(id -u):$(id -g)" -v "$PWD/results:/results", after mkdir -p results'
         raise UsageError(
-            f"the results folder {results} cannot be written: {error.strerror}. Name another with --results; in a "
-            'container add --user "$(id -u):$(id -g)" and -v "$PWD/results:/results", after mkdir -p results.'
+            f"the results folder {results} cannot be written: {error.strerror}. Name another with --results"
+            f"{inside if in_container() else ''}."
         ) from error
 
 

@@ -13,11 +13,16 @@ _MOUNTS = Path("/proc/self/mountinfo")
 _ANONYMOUS = re.compile(r"/volumes/[0-9a-f]{64}/_data$")
 
 
+def in_container() -> bool:
+    """Tell whether this is a container of the image that `make image` builds."""
+    return bool(os.environ.get("HARNESS_IMAGE"))
+
+
 def where_on_host(run: Path) -> str:
     """Return where the host finds a run, or how to copy it there; empty when that needs no saying."""
     if host := os.environ.get(HOST_RESULTS_VARIABLE):
         return f"On the host: {Path(host) / run.name}"
-    if not os.environ.get("HARNESS_IMAGE") or _is_kept(run):
+    if not in_container() or _is_kept(run):
         return ""
     return (
         f"It is inside this container. To copy it out: docker cp {platform.node()}:{run.resolve()} .\n"
