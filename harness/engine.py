@@ -25,7 +25,7 @@ from harness.allocator import KEEP_MEMORY
 from harness.errors import UsageError
 from harness.measure import run_task
 from harness.tasks import Outcome, Task, failed_outcome, metrics_key
-from harness.watch import kill_tree
+from harness.watch import kill_strays, kill_tree
 
 if TYPE_CHECKING:
     from distributed import Client, Future, LocalCluster
@@ -136,8 +136,13 @@ def _local_client(jobs: int) -> Iterator[Client]:
     resource_tracker.ensure_running()  # it is no worker, and complains when it is killed as one
     before = {process.pid for process in psutil.Process().children()}
     scratch = tempfile.TemporaryDirectory(prefix="harness-run-", ignore_cleanup_errors=True)
-    # What killed workers leave of their files goes with the folder.
-    with scratch as folder, dask.config.set({**_SETTINGS, "temporary-directory": folder}), _deaf_loop() as loop:
+    # What killed workers leave of their files goes with the folder; what codecs leave running is known by it.
+    with (
+        scratch as folder,
+        _strays_end(folder),
+        dask.config.set({**_SETTINGS, "temporary-directory": folder}),
+        _deaf_loop() as loop,
+    ):
         with _children_end_with_this(before):
             cluster = LocalCluster(
                 n_workers=jobs,
@@ -151,6 +156,15 @@ def _local_client(jobs: int) -> Iterator[Client]:
             client = Client(cluster)
         with cluster, client, _children_end_with_this(before), _at_strength(cluster, jobs):
             yield client
+
+
+@contextlib.contextmanager
+def _strays_end(folder: str) -> Iterator[None]:
+    """Kill, when the workers are gone, however they went, what their codecs left running."""
+    try:
+        yield
+    finally:
+        kill_strays(folder)
 
 
 @contextlib.contextmanager

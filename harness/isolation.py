@@ -6,6 +6,7 @@ limits, and started anew for the next call.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import threading
 from collections import OrderedDict
@@ -252,5 +253,8 @@ _OWN = _Own()
 
 
 def codec_processes(limits: Limits) -> CodecProcesses:
-    """Return the child processes of this worker's thread that are held to some limits."""
-    return _OWN.processes.setdefault(limits, CodecProcesses(limits))
+    """Return the child processes of this worker's thread that are held to some limits; they end with the worker."""
+    if limits not in _OWN.processes:
+        _OWN.processes[limits] = CodecProcesses(limits)
+        atexit.register(_OWN.processes[limits].close)
+    return _OWN.processes[limits]

@@ -82,8 +82,8 @@ def kill_tree(pid: int) -> None:
 
 
 def kill_strays(folder: str) -> None:
-    """Kill what a child started and what then left its tree and group: it is known by the child's own TMPDIR."""
+    """Kill what children started and what then left their trees and groups: its TMPDIR is a folder, or lies below."""
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
-            if process.environ().get("TMPDIR") == folder:
+            if Path(folder) in (where := Path(process.environ().get("TMPDIR", "")), *where.parents):
                 process.kill()

@@ -126,6 +126,24 @@ def test_a_polite_stop_ends_soon_says_how_to_go_on_and_keeps_what_is_done(
     assert seconds < 2 * max(1.0, psutil.getloadavg()[0] / (psutil.cpu_count() or 1)), seconds
 
 
+@pytest.mark.parametrize("stopped", [False, True], ids=["to its end", "stopped"])
+def test_what_a_codec_leaves_running_ends_with_the_run(
+    stopped: bool, tmp_path: Path, images: Path, config: Path
+) -> None:
+    plugins = [f"--plugin={PLUGINS / name}" for name in ("slow.py", "bad_calls.py")]
+    asked = ["--images", str(images), *plugins, "--codecs", "leaves-processes,slow", "--ratios", "3,6", "--jobs", "2"]
+    running = start_bench(tmp_path / "results", *asked, config=config)
+    try:
+        running.wait_for_records(4)
+        if stopped:
+            os.killpg(running.process.pid, signal.SIGINT)
+        _, errors = running.process.communicate(timeout=PATIENCE_SECONDS)
+        assert running.process.returncode == (130 if stopped else 0), errors
+        running.assert_nothing_is_left()
+    finally:
+        running.kill()
+
+
 STAGES = {"importing": (1, 0.3), "a worker starting": (3, 0.0), "workers starting": (3, 1.0), "measuring": (5, 0.1)}
 """Name -> how many processes there are by then, and how many seconds later the run is stopped."""
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import platform
 import re
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -20,6 +22,7 @@ from harness.interface import Image
 from harness.isolation import CodecProcess, CodecProcesses
 from harness.registry import CodecSpec, find
 from tests.bench_runs import bench, crops
+from tests.command import environment
 from tests.images import make_image
 
 PLUGINS = Path(__file__).with_name("plugins")
@@ -203,6 +206,24 @@ def test_a_plugin_that_cannot_be_imported_fails_with_its_reason(name: str, proce
 def test_encoder_and_decoder_are_different_processes(processes: CodecProcesses) -> None:
     assert processes.encoder(SOUND) is not processes.decoder(SOUND)
     assert processes.encoder(SOUND) is processes.encoder(SOUND)
+
+
+WORKER = f"""
+import numpy as np
+from harness.config import Limits
+from harness.isolation import codec_processes
+from harness.registry import find
+
+spec = find("leaves-processes", plugins=[{str(PLUGINS / "bad_calls.py")!r}])
+codec_processes(Limits()).encoder(spec).encode(spec, np.zeros((8, 8, 3), np.uint8), 4)
+"""
+"""What a worker of somebody's cluster does before it ends."""
+
+
+def test_what_a_codec_leaves_running_ends_with_its_worker(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-c", WORKER], env=environment(TMPDIR=str(tmp_path)), check=True, timeout=60)
+    assert gone(tmp_path), [process for process in psutil.process_iter() if works_below(process, tmp_path)]
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_others_codecs_run_in_processes_of_their_own(processes: CodecProcesses) -> None:
