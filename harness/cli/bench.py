@@ -66,8 +66,8 @@ def bench(settings: Settings, /, dry_run: bool, plugins: tuple[str, ...], **aske
     """Compare codecs: every image to every ratio, by the bytes of files that another process decodes.
 
     What is measured already is not measured again. Ctrl-C keeps what is done. Ends with status 1 when a record is
-    `failed`, or when all records of a codec that --codecs names are `missing`; with 2 when nothing can be measured as
-    asked, with 130 after Ctrl-C.
+    `failed`, or when all records of a codec that --codecs names are `missing` and --no-train does not allow it; with 2
+    when nothing can be measured as asked, with 130 after Ctrl-C.
 
     \b
     Example:
@@ -81,7 +81,7 @@ def bench(settings: Settings, /, dry_run: bool, plugins: tuple[str, ...], **aske
         _print_estimate(estimate.estimate(request))
         return
     stop_on_sigterm()
-    _print_run(benchmark.bench(request), request.codecs)
+    _print_run(benchmark.bench(request), request.codecs if request.train else ())
 
 
 @click.command()
@@ -105,7 +105,7 @@ def time(settings: Settings, /, repeats: int, allow_busy: bool, plugins: tuple[s
 
     stop_on_sigterm()
     request = _request(settings, plugins, asked)
-    _print_run(timing.time_run(request, repeats, allow_busy), request.codecs)
+    _print_run(timing.time_run(request, repeats, allow_busy), request.codecs if request.train else ())
 
 
 def _print_run(run: Run, named: tuple[str, ...]) -> None:
