@@ -27,7 +27,8 @@ from skimage import data
 from tabulate import tabulate
 
 from harness import benchmark, manifest, pictures, reports
-from harness.records import CSV_COLUMNS, Record, Store, read_frame, to_frame
+from harness.records import CSV_COLUMNS, Record, read_frame, to_frame
+from harness.store import Store
 
 REFERENCE = Path(__file__).parents[1] / "results" / "reference-kodak"
 CODECS, RATIOS, IMAGES = 20, 4, 24

@@ -22,7 +22,8 @@ from tabulate import tabulate
 from harness import config, engine
 from harness.plan import Request
 from harness.planner import make_plan
-from harness.records import Encode, Store
+from harness.records import Encode
+from harness.store import Store
 from harness.tasks import Task, blank_record
 
 SLEEPER = """

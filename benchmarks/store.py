@@ -26,8 +26,9 @@ from harness.export import export
 from harness.isolation import Description
 from harness.plan import PlannedCodec, PlannedImage, Request, digest
 from harness.planner import plan_of
-from harness.records import Encode, Record, Store
+from harness.records import Encode, Record
 from harness.registry import CodecSpec
+from harness.store import Store
 from harness.work import unfinished
 
 CODECS = 10

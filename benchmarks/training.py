@@ -68,7 +68,7 @@ def compare(order: Order, images: TrainingSet, rounds: int) -> None:
 def fresh(order: Order, images: TrainingSet) -> TrainingModule:
     """Return networks at their first step."""
     torch.manual_seed(0)
-    return started(order, split(images.images, order.recipe, order.ratio, order.colours), Path("/nonexistent"))
+    return started(order, split(images.images, order.recipe, order.ratio, order.colours), None)
 
 
 class Clocked(TrainingModule):

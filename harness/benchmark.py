@@ -18,8 +18,9 @@ from harness.isolation import CodecProcess
 from harness.manifest import Tally
 from harness.plan import Plan, Request
 from harness.planner import make_plan
-from harness.records import Store, read_frame, to_frame
+from harness.records import read_frame, to_frame
 from harness.registry import CodecSpec
+from harness.store import Store
 from harness.tasks import Outcome, Task
 from harness.trainer import School, is_trained_here
 from harness.work import Work, keeping_in, unfinished

@@ -9,32 +9,25 @@ from __future__ import annotations
 import ctypes
 import inspect
 import json
-import math
 import os
-import reprlib
 import resource
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
-from itertools import islice
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 
+from harness.answers import kind_of, ladder_of, number, plain, text_of
 from harness.errors import HarnessError, LawError, UsageError
-from harness.interface import BudgetCodec, Codec, Image, LearnedCodec, Setting
+from harness.interface import BudgetCodec, Codec, Image, LearnedCodec
 from harness.registry import CodecSpec, build
 
 _Result = TypeVar("_Result")
-
-MAX_LADDER = 65_536
-"""No ladder has more settings."""
-MAX_INTEGER = 2**53
-"""No setting is a larger integer: a double, as the store keeps settings, holds all integers up to it."""
 
 _MAX_MESSAGE = 4000
 _PR_SET_PDEATHSIG = 1  # prctl(2)
@@ -102,7 +95,7 @@ def _describe(codec: Codec, header: Mapping[str, Any], payload: bytes) -> tuple[
     missing = codec.missing() if isinstance(codec, LearnedCodec) else None
     out_of_reach = codec.out_of_reach() if isinstance(codec, LearnedCodec) else {}
     described = {
-        "formats": [_text(kind, "its formats hold") for kind in codec.formats],
+        "formats": [text_of(kind, "its formats hold") for kind in codec.formats],
         "ladder": ladder_of(codec.ladder),
         "lossless": bool(codec.lossless),
         "seconds_per_megapixel": number(codec.seconds_per_megapixel, "its seconds_per_megapixel is"),
@@ -110,9 +103,9 @@ def _describe(codec: Codec, header: Mapping[str, Any], payload: bytes) -> tuple[
         "budget": isinstance(codec, BudgetCodec),
         "learned": isinstance(codec, LearnedCodec),
         "threaded": "threads" in inspect.signature(type(codec)).parameters,
-        "missing": None if missing is None else _text(missing, "missing() returned"),
-        "out_of_reach": {kind: _text(reason, "out_of_reach() holds") for kind, reason in out_of_reach.items()},
-        "provenance": _plain(codec.provenance()),
+        "missing": None if missing is None else text_of(missing, "missing() returned"),
+        "out_of_reach": {kind: text_of(reason, "out_of_reach() holds") for kind, reason in out_of_reach.items()},
+        "provenance": plain(codec.provenance()),
     }
     return described, b""
 
@@ -133,48 +126,6 @@ def _learned(codec: Codec) -> LearnedCodec:
     return codec
 
 
-def ladder_of(settings: Iterable[object]) -> list[Setting]:
-    """Return the settings of a ladder.
-
-    Raises:
-        LawError: they are no numbers, none, or too many.
-    """
-    ladder = [number(setting, "its ladder holds") for setting in islice(settings, MAX_LADDER + 1)]
-    if not 0 < len(ladder) <= MAX_LADDER:
-        found = len(ladder) if len(ladder) <= MAX_LADDER else f"more than {MAX_LADDER}"
-        raise LawError(f"its ladder has {found} settings; 1 to {MAX_LADDER} are taken.")
-    return ladder
-
-
-def number(value: object, said: str) -> Setting:
-    """Return a number that a codec said, as Python's own.
-
-    Raises:
-        LawError: it is none that the store can keep.
-    """
-    if isinstance(value, int | np.integer) and not isinstance(value, bool):
-        if abs(int(value)) > MAX_INTEGER:
-            raise LawError(f"{said} {reprlib.repr(value)}; an integer of at most 2^53 is taken.")
-        return int(value)
-    if not isinstance(value, float | np.floating) or not math.isfinite(value):
-        raise LawError(f"{said} {reprlib.repr(value)}; a finite number is taken.")
-    return float(value)
-
-
-def _text(value: object, said: str) -> str:
-    if not isinstance(value, str):
-        raise LawError(f"{said} {_kind(value)}; a text is taken.")
-    return value
-
-
-def _plain(provenance: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a provenance as JSON keeps it."""
-    try:
-        return dict(json.loads(json.dumps(dict(provenance), allow_nan=False)))
-    except (TypeError, ValueError) as error:
-        raise LawError(f"its provenance is no mapping of JSON types: {error}.") from error
-
-
 def _encode(codec: Codec, header: Mapping[str, Any], payload: bytes) -> tuple[dict[str, Any], bytes]:
     image = image_of(header["image"], payload)
     data, times = _timed(lambda: codec.encode(image, header["setting"]), header.get("repeats", 0))
@@ -193,13 +144,9 @@ def _encode_to_budget(codec: Codec, header: Mapping[str, Any], payload: bytes) -
 def _decode(codec: Codec, header: Mapping[str, Any], payload: bytes) -> tuple[dict[str, Any], bytes]:
     image, times = _timed(lambda: codec.decode(payload), header.get("repeats", 0))
     if not isinstance(image, np.ndarray) or image.dtype not in (np.uint8, np.uint16):
-        raise LawError(f"decode returned {_kind(image)}; an array of uint8 or uint16 is an image.")
+        raise LawError(f"decode returned {kind_of(image)}; an array of uint8 or uint16 is an image.")
     shape = {"dtype": image.dtype.name, "shape": list(image.shape)}
     return {**times, "image": shape}, np.ascontiguousarray(image).tobytes()
-
-
-def _kind(value: object) -> str:
-    return f"an array of {value.dtype}" if isinstance(value, np.ndarray) else f"a {type(value).__name__}"
 
 
 def _checked_bytes(data: object) -> bytes:

@@ -9,7 +9,7 @@ from harness.benchmark import STORE_NAME, device_for, to_train
 from harness.measure import run_task
 from harness.plan import Plan, Request
 from harness.planner import make_plan
-from harness.records import Store
+from harness.store import Store
 from harness.trainer import School
 from harness.work import unfinished
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from harness.benchmark import STORE_NAME
 from harness.errors import UsageError
-from harness.records import CSV_COLUMNS, TEXT_COLUMNS, Store, to_frame
+from harness.records import CSV_COLUMNS, TEXT_COLUMNS, to_frame
+from harness.store import Store
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -18,8 +18,9 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from harness import leaks
+from harness.answers import ladder_of, number
 from harness.channel import Channel
-from harness.child import image_of, ladder_of, number
+from harness.child import image_of
 from harness.config import Limits
 from harness.errors import LawError
 from harness.interface import Encoded, Image, Setting, image_format, raw_bytes

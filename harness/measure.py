@@ -31,7 +31,7 @@ from harness.interface import Setting, raw_bytes
 from harness.isolation import CodecProcess, CodecProcesses, codec_processes
 from harness.kept import kept_file, read_kept
 from harness.metric_plugins import table
-from harness.rate import Hint, Search, activity, budget_bytes, psnr_at
+from harness.rate import Hint, Search, budget_bytes, psnr_at
 from harness.records import CSV_COLUMNS, Encode, Record
 from harness.tasks import Goal, Outcome, Shares, Task, answers, blank_record, scores_key, why_unspent
 
@@ -139,12 +139,10 @@ class TaskRun:
         """Return what other images needed, scaled to this one's pixels."""
         height, width, _ = image.pixels.shape
         rungs = {setting: rung for rung, setting in enumerate(self.task.description.ladder)}
-        here = activity(image.pixels)
-        scaled = (
-            {rungs[setting]: size * height * width for setting, size in needed.sizes if setting in rungs}
+        return [
+            Hint({rungs[one]: size * height * width for one, size in needed.sizes if one in rungs}, needed.apart)
             for needed in self.task.hints
-        )
-        return [Hint(sizes, needed.activity - here) for sizes, needed in zip(scaled, self.task.hints, strict=True)]
+        ]
 
     def _by_rate_control(self, image: TestImage, budget: int) -> tuple[str, Setting, Setting | None]:
         """Return status, setting and the next one above, by the codec's own rate control."""
@@ -165,7 +163,8 @@ class TaskRun:
         filled = len(self._files[best]) >= _FILLED * budget
         if not filled and self._encode(ladder[-1], image) <= budget:
             return "capped", ladder[-1], None
-        for setting in (rung for rung in ladder if (rung > best) == (ladder[-1] > ladder[0]) and rung != best):
+        rising = ladder[-1] > ladder[0]
+        for setting in [rung for rung in ladder if (rung > best if rising else rung < best)]:
             if self._encode(setting, image) > budget:
                 return "reached", best, setting
             best = max(best, setting, key=lambda one: len(self._files[one]))

@@ -1,4 +1,4 @@
-"""Records and encodes, and the SQLite store that keeps them: one transaction a task, written by one process.
+"""Records and encodes, and the table that records are outside the store: records.csv.
 
 A record answers one question (image, codec, protocol, target). An encode is a file that was made on the way (pixels,
 codec, setting); it serves later questions, so that a new ratio costs only what is new.
@@ -6,17 +6,13 @@ codec, setting); it serves later questions, so that a new ratio costs only what 
 
 from __future__ import annotations
 
-import contextlib
-import json
-import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from harness.errors import StoreError
-from harness.folders import on_network
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,10 +29,7 @@ STATUSES = (
     "leaked",
 )
 """What a record can say (sweep and null say "measured")."""
-STORE_VERSION = 3
-_OLDER = (1, 2)
-"""Versions that are brought up to date: they lack the index, or have another."""
-_BUSY_SECONDS, _CHUNK, _FRAME_ROWS = 60, 500, 20_000
+_FRAME_ROWS = 20_000
 _Item = TypeVar("_Item")
 
 
@@ -83,187 +76,17 @@ class Encode:
     metrics: Mapping[str, float | None] = field(default_factory=dict)
 
 
-_RECORD_COLUMNS = [column.name for column in fields(Record)]
-_ENCODE_COLUMNS = [column.name for column in fields(Encode)]
+RECORD_COLUMNS = [column.name for column in fields(Record)]
+ENCODE_COLUMNS = [column.name for column in fields(Encode)]
 TEXT_COLUMNS = ("image", "codec", "protocol", "status", "reason", "file_sha256", "pixels_sha256")
-CSV_COLUMNS = [name for name in _RECORD_COLUMNS if name not in ("fingerprint", "extra")]
+CSV_COLUMNS = [name for name in RECORD_COLUMNS if name not in ("fingerprint", "extra")]
 """The columns that every records.csv begins with."""
 
-_TABLES = (
-    f"CREATE TABLE records ({', '.join(_RECORD_COLUMNS)}, PRIMARY KEY (fingerprint)) WITHOUT ROWID",
-    "CREATE TABLE encodes (pixels, codec, setting REAL, size_bytes, file_sha256, pixels_sha256, metrics_key, metrics, "
-    "PRIMARY KEY (pixels, codec, setting)) WITHOUT ROWID",
-)
-_INSERT_RECORD = f"INSERT OR REPLACE INTO records VALUES ({', '.join('?' * len(_RECORD_COLUMNS))})"  # noqa: S608
-_INSERT_ENCODE = f"INSERT OR REPLACE INTO encodes VALUES ({', '.join('?' * (2 + len(_ENCODE_COLUMNS)))})"  # noqa: S608
-_DONE = "status NOT IN ('failed', 'leaked', 'missing')"  # another run may end otherwise, or allow it
-_INDEX = f"CREATE INDEX finished ON records (fingerprint) WHERE {_DONE}"
-"""Which records are done, without their rows; new in version 2, and without missing ones in version 3."""
 
-
-class Store:
-    """The store of a results folder; a context manager."""
-
-    def __init__(self, path: Path) -> None:
-        """Open the store, or make it.
-
-        Raises:
-            StoreError: it is damaged, of another version, or cannot be written.
-        """
-        self.path = path
-        with self._explained():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
-            self._prepare()
-
-    def __enter__(self) -> Store:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._db.close()
-
-    def _prepare(self) -> None:
-        with self._transaction():  # of processes that open a new store at once, one makes it
-            new = not self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-            version = self._db.execute("PRAGMA user_version").fetchone()[0]
-            if new or version in _OLDER:
-                index = ("DROP INDEX IF EXISTS finished", _INDEX)
-                for statement in (*(_TABLES if new else ()), *index, f"PRAGMA user_version = {STORE_VERSION}"):
-                    self._db.execute(statement)
-                version = STORE_VERSION
-        if version != STORE_VERSION:
-            raise StoreError(
-                f"the store {self.path} has version {version}, this harness writes version {STORE_VERSION}. "
-                "Move it away, or name another folder with --results."
-            )
-        self._db.execute(f"PRAGMA journal_mode = {'DELETE' if on_network(self.path) else 'WAL'}")
-        self._db.execute("PRAGMA synchronous = NORMAL")
-
-    @contextlib.contextmanager
-    def _transaction(self) -> Iterator[None]:
-        """Keep all that is written inside, or nothing of it."""
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            self._db.execute("COMMIT")
-        except BaseException:
-            if self._db.in_transaction:  # SQLite itself rolls back when the disk is full
-                self._db.execute("ROLLBACK")
-            raise
-
-    @contextlib.contextmanager
-    def _explained(self) -> Iterator[None]:
-        try:
-            yield
-        except (sqlite3.Error, UnicodeDecodeError) as error:
-            raise StoreError(f"the store {self.path} cannot be used: {error}. {_advice(error)}") from error
-        except OSError as error:
-            raise StoreError(f"the results folder {self.path.parent} cannot be written: {error.strerror}.") from error
-
-    def save(self, pixels: str, codec: str, records: Sequence[Record], encodes: Sequence[Encode]) -> None:
-        """Keep what one task found, all of it or nothing."""
-        with self._explained(), self._transaction():
-            self._db.executemany(_INSERT_RECORD, map(_record_row, records))
-            self._db.executemany(_INSERT_ENCODE, ([pixels, codec, *_encode_row(encode)] for encode in encodes))
-
-    def records(self, fingerprints: Iterable[str]) -> Iterator[Record]:
-        """Yield the records that are there, in the order asked for."""
-        for chunk in _chunks(fingerprints):
-            rows = self._select("records", "fingerprint", chunk)
-            found = {row[0]: row for row in rows}
-            with self._explained():
-                yield from (_record_of(found[key]) for key in chunk if key in found)
-
-    def finished(self, fingerprints: Iterable[str]) -> set[str]:
-        """Return which records need not be measured again: those neither failed, missing nor refused."""
-        asked = set(fingerprints)
-        with self._explained():
-            rows = self._db.execute(f"SELECT fingerprint FROM records INDEXED BY finished WHERE {_DONE}")  # noqa: S608
-            return {key for (key,) in rows if key in asked}
-
-    def encodes(self, pixels: str, codec: str) -> tuple[Encode, ...]:
-        """Return every file that a codec is known to have made of an image."""
-        query = "SELECT * FROM encodes WHERE pixels = ? AND codec = ? ORDER BY setting"
-        with self._explained():
-            return tuple(_encode_of(row) for row in self._db.execute(query, (pixels, codec)))
-
-    @contextlib.contextmanager
-    def snapshot(self) -> Iterator[None]:
-        """Keep, inside, the records as they are now for the two methods below; a run may go on writing.
-
-        They are copied into SQLite's own temporary file: under a rollback journal, who reads keeps others from writing.
-        """
-        with self._explained():
-            self._db.execute("CREATE TEMP TABLE taken AS SELECT * FROM records")
-        try:
-            yield
-        finally:
-            self._db.execute("DROP TABLE taken")
-
-    def further_columns(self) -> dict[str, bool]:
-        """Return each name in the snapshot's `extra`, and whether some value of it is a text."""
-        found: dict[str, bool] = {}
-        with self._explained():
-            for (text,) in self._db.execute("SELECT extra FROM taken"):
-                for name, value in _load(text).items():
-                    found[name] = found.get(name, False) or isinstance(value, str)
-        return found
-
-    def every_record(self, most: int) -> Iterator[list[Record]]:
-        """Yield the snapshot's records, so many at a time, then an empty list."""
-        with self._explained():
-            rows = self._db.execute("SELECT * FROM taken")
-            while chunk := rows.fetchmany(most):
-                yield [_record_of(row) for row in chunk]
-        yield []
-
-    def _select(self, table: str, column: str, keys: Sequence[str]) -> list[tuple[Any, ...]]:
-        marks = ", ".join("?" * len(keys))
-        with self._explained():
-            return self._db.execute(f"SELECT * FROM {table} WHERE {column} IN ({marks})", keys).fetchall()  # noqa: S608
-
-
-def _advice(error: Exception) -> str:
-    """Return what a user can do about an error of SQLite (sqlite.org/rescode.html)."""
-    name = getattr(error, "sqlite_errorname", "")
-    if name.startswith(("SQLITE_FULL", "SQLITE_IOERR")):
-        return "Free some space and run the same command again; what was stored is kept."
-    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
-        return "Another run writes to it: wait for that one to end, or name another folder with --results."
-    if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_AUTH")):
-        return "Make it writable, or name another folder with --results."
-    return "It is damaged or no store: move it away, or name another folder with --results."
-
-
-def _chunks(items: Iterable[_Item], size: int = _CHUNK) -> Iterator[list[_Item]]:
+def chunks(items: Iterable[_Item], size: int) -> Iterator[list[_Item]]:
+    """Yield lists of so many items, and the rest."""
     stream = iter(items)
     return iter(lambda: list(islice(stream, size)), [])
-
-
-def _record_row(record: Record) -> list[Any]:
-    return [json.dumps(record.extra) if name == "extra" else getattr(record, name) for name in _RECORD_COLUMNS]
-
-
-def _record_of(row: Sequence[Any]) -> Record:
-    values = dict(zip(_RECORD_COLUMNS, row, strict=True))
-    return Record(**{**values, "extra": _load(values["extra"])})
-
-
-def _encode_row(encode: Encode) -> list[Any]:
-    return [json.dumps(encode.metrics) if name == "metrics" else getattr(encode, name) for name in _ENCODE_COLUMNS]
-
-
-def _encode_of(row: Sequence[Any]) -> Encode:
-    _, _, setting, size, file_digest, pixels_digest, metrics_key, metrics = row
-    return Encode(setting, size, file_digest, pixels_digest, metrics_key, _load(metrics))
-
-
-def _load(text: str) -> dict[str, Any]:
-    try:
-        loaded = json.loads(text)
-    except (ValueError, TypeError, RecursionError) as error:
-        raise sqlite3.DatabaseError(f"it holds {str(text)[:40]!r} where JSON belongs") from error
-    return loaded if isinstance(loaded, dict) else {}
 
 
 def to_frame(records: Iterable[Record]) -> pd.DataFrame:
@@ -271,7 +94,7 @@ def to_frame(records: Iterable[Record]) -> pd.DataFrame:
     import pandas as pd
 
     rows = ({**{name: getattr(record, name) for name in CSV_COLUMNS}, **record.extra} for record in records)
-    parts = [pd.DataFrame(part) for part in _chunks(rows, _FRAME_ROWS)]  # a million records are never held at once
+    parts = [pd.DataFrame(part) for part in chunks(rows, _FRAME_ROWS)]  # a million records are never held at once
     frame = pd.concat(parts, ignore_index=True).infer_objects() if parts else pd.DataFrame()
     return frame.reindex(columns=list(dict.fromkeys([*CSV_COLUMNS, *frame.columns])))
 

@@ -42,8 +42,8 @@ class Needed:
 
     sizes: tuple[tuple[Setting, float], ...]
     """Settings, and bytes a pixel."""
-    activity: float
-    """How busy that image is."""
+    apart: float
+    """How far that image's activity lies from this one's."""
 
 
 @dataclass(frozen=True)

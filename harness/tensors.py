@@ -28,7 +28,8 @@ def normalised(pixels: Image) -> tuple[NDArray[np.float32], int, int]:
         float32 (height, width, channels) in 0..1, the value that became 0, the value that became 1.
     """
     low, high = (0, 255) if pixels.dtype == np.uint8 else (int(pixels.min()), int(pixels.max()))
-    high = max(high, low + 1)
+    if low == high:  # a flat image
+        low, high = (low, low + 1) if low < 65_535 else (low - 1, low)
     return (pixels.astype(np.float32) - np.float32(low)) / np.float32(high - low), low, high
 
 

@@ -25,8 +25,9 @@ from harness.isolation import CodecProcess, Timed
 from harness.plan import Plan, Request
 from harness.planner import make_plan
 from harness.provenance import describe_machine
-from harness.records import Record, Store, to_frame
+from harness.records import Record, to_frame
 from harness.registry import CodecSpec
+from harness.store import Store
 from harness.tasks import Task
 
 REPEATS = 5

@@ -213,12 +213,13 @@ def estimate_seconds(order: Order, images: TrainingSet, weights: Path, whole: bo
         weights: the folder of weights, where those to start from are looked for.
         whole: False where the weights to start from will be there before it, though they are not yet.
     """
-    from harness.models._learn import started, trial_step
+    from harness.models._learn import start_of, started, trial_step
 
     if not whole:
         order = replace(order, recipe=order.recipe.from_neighbour())
 
-    module = started(order, split(images.images, order.recipe, order.ratio, order.colours), weights)
+    parts = split(images.images, order.recipe, order.ratio, order.colours)
+    module = started(order, parts, start_of(order, weights))
     trial_step(module)
     start = time.perf_counter()
     for _ in range(_ESTIMATE_STEPS):

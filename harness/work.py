@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import groupby, islice
 from pathlib import Path
 
 from harness import pictures
+from harness.interface import Setting
 from harness.kept import FOLDER as FILES
 from harness.kept import kept_file
 from harness.plan import Plan
-from harness.records import Record, Store
+from harness.records import Record
+from harness.store import Store
 from harness.tasks import Needed, Task
 
 
@@ -64,8 +67,12 @@ class Work:
     store: Store
     keeping: Keeping
     ship_images: bool = False
-    _hints: dict[str, list[Needed]] = field(default_factory=lambda: defaultdict(list))
-    """By codec: what the plan's first images needed; without sizes where there is none."""
+    _sizes: dict[str, list[tuple[tuple[Setting, float], ...]]] = field(default_factory=lambda: defaultdict(list))
+    """By codec: settings and bytes a pixel, of the plan's first images; empty where there is none."""
+
+    @cached_property
+    def _activities(self) -> dict[str, float]:
+        return {image.pixels: image.activity for image in self.plan.images}
 
     def batches(self) -> Iterator[Iterator[Task]]:
         """Yield tasks some images at a time: file sizes of the batches before speed up the searches of each."""
@@ -93,10 +100,12 @@ class Work:
 
     def _hinted(self, task: Task, done: int) -> Task:
         """Return a task with the file sizes of the plan's first images, which are done."""
-        hints = self._hints[task.codec_key]
-        for image in self.plan.images[len(hints) : done]:
+        sizes, here = self._sizes[task.codec_key], self._activities[task.pixels]
+        for image in self.plan.images[len(sizes) : done]:
             pixels = image.width * image.height
             encodes = self.store.encodes(image.pixels, task.codec_key)
-            sizes = tuple((encode.setting, encode.size_bytes / pixels) for encode in encodes)
-            hints.append(Needed(sizes, image.activity))
-        return replace(task, hints=tuple(hint for hint in hints if hint.sizes))
+            sizes.append(tuple((encode.setting, encode.size_bytes / pixels) for encode in encodes))
+        needed = (
+            Needed(own, image.activity - here) for own, image in zip(sizes, self.plan.images, strict=False) if own
+        )
+        return replace(task, hints=tuple(needed))

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from harness.errors import BadStreamError
 from harness.models._lattice import MOST_LEVELS, margin, neighbours, passes, weighted_sum
-from harness.models._laws import FIXED_BITS, LARGEST, LatentDecoder, LatentEncoder, bank
+from harness.models._laws import FAMILIES, FIXED_BITS, LARGEST, LatentDecoder, LatentEncoder, bank
 from harness.models._scale_net import ScaleNet, log_magnitudes, multiplied
 from harness.stream import STEPS_PER_OCTAVE
 
@@ -90,6 +90,8 @@ class Law:
         levels, *edges = (int(one) for one in packed["edges"])
         if not 0 <= levels <= MOST_LEVELS:
             raise ValueError(f"a law of {levels} levels; there are at most {MOST_LEVELS}")
+        if not np.isin(packed["families"], np.arange(len(FAMILIES))).all():
+            raise ValueError(f"a law of families beyond the bank's {len(FAMILIES)}")
         ends = np.cumsum([len(one.offsets) for one in passes(levels)])[:-1]
         own, means = (tuple(np.split(packed[name], ends, axis=1)) for name in ("own", "means"))
         net = ScaleNet.from_arrays(packed, edges) if any(name.startswith("net.") for name in packed) else None

@@ -27,6 +27,7 @@ LARGEST = 2**22
 """Symbols are less than this in magnitude."""
 _PRECISION = 24
 _MOST_LOW_BITS = 64
+"""More than a symbol has. With less than 512 tables a plan sorts by 16 bits, which numpy does by radix."""
 _WORD = np.dtype("<u4")
 
 Integers = NDArray[np.int64]

@@ -28,6 +28,9 @@ from harness.shape import AnyShape
 from harness.trainable import Trainable
 from harness.trained import Choices
 
+Start = tuple[Card, Path] | None
+"""Card and path of the weights that a training starts from; None: of none."""
+
 
 @dataclass(frozen=True)
 class Order:
@@ -90,10 +93,11 @@ def learn(order: Order, images: Sequence[TrainingImage], origin: Origin, job: Jo
         DataError: too few images, or training failed; the message says how.
     """
     parts = split(images, order.recipe, order.ratio, order.colours)
-    inherited = _inherited(order, weights)
-    claim(job.folder, _identity(order, parts, weights), (LAST, BEST, CURVE))
+    start = start_of(order, weights)
+    inherited = _inherited(order, start)
+    claim(job.folder, _identity(order, parts, start), (LAST, BEST, CURVE))
     torch.manual_seed(order.recipe.seed)
-    module = started(order, parts, weights)
+    module = started(order, parts, start)
     run(module, parts.validation, job)
     steps, hours = _last_state(order, module, job)
     module.trainable.eval()
@@ -120,30 +124,28 @@ def learn(order: Order, images: Sequence[TrainingImage], origin: Origin, job: Jo
     return path
 
 
-def _identity(order: Order, parts: Split, weights: Path) -> dict[str, str]:
+def _identity(order: Order, parts: Split, start: Start) -> dict[str, str]:
     """Return what decides a training, by name."""
-    found = _start(order, weights)
     return {
         "recipe": order.recipe.model_dump_json(),
         "images": images_digest([*parts.training, *parts.validation]),
-        "weights to start from": found[0].sha256 if found else "",
+        "weights to start from": start[0].sha256 if start else "",
     }
 
 
-def started(order: Order, parts: Split, weights: Path) -> TrainingModule:
+def started(order: Order, parts: Split, start: Start) -> TrainingModule:
     """Return a module at its first step: a fresh network, or one that starts from other weights."""
     recipe, ratio = order.recipe, order.ratio
-    found = _start(order, weights)
-    if found is not None:
+    if start is not None:
         recipe = recipe.from_neighbour()
     trainable = order.trainable(recipe.shape(order.architecture, ratio), recipe.choices(ratio))
     crops = Crops(parts.training, recipe)
     some, step = torch.from_numpy(crops.batch(8, 0)), recipe.first_step_for(ratio)
-    if found is None:
+    if start is None:
         trainable.prepare(some, step)
     else:
-        trainable.load_arrays(load(*found))
-        trainable.moved(math.log2(step / recipe.first_step_for(found[0].ratio)))
+        trainable.load_arrays(load(*start))
+        trainable.moved(math.log2(step / recipe.first_step_for(start[0].ratio)))
         step = step_in_gray_levels(trainable, some)
     module = TrainingModule(trainable, recipe, crops, order.architecture)
     module.weight.fill_(DECISION_WEIGHT / step**2)
@@ -177,7 +179,7 @@ def trial_step(module: TrainingModule) -> None:
     module.zero_grad()
 
 
-def _start(order: Order, folder: Path) -> tuple[Card, Path] | None:
+def start_of(order: Order, folder: Path) -> Start:
     """Return the weights to start from: another ratio's in the folder, or another recipe's, there or shipped."""
     recipe = order.recipe
     ratio = recipe.start_from.get(f"{order.ratio:g}")
@@ -195,22 +197,21 @@ def _law_fits(card: Card, recipe: Recipe) -> bool:
     return card.recipe.get("levels", recipe.levels) == recipe.levels and (not width or width == recipe.law_width)
 
 
-def _inherited(order: Order, folder: Path) -> Origin:
+def _inherited(order: Order, start: Start) -> Origin:
     """Return what the weights to start from were trained on: the new ones have seen it, too.
 
     Raises:
         DataError: it cannot be told.
     """
-    found = _start(order, folder)
-    if found is None:
+    if start is None:
         return Origin([], list)
-    tiles = fingerprints(*found)
+    tiles = fingerprints(*start)
     if tiles is None:
         raise DataError(
-            f"the fingerprints beside {found[1]} are of another version, so what the training {order.name} would start "
+            f"the fingerprints beside {start[1]} are of another version, so what the training {order.name} would start "
             "from was trained on cannot be told. Train those weights again, or leave start_from out of the recipe."
         )
-    return Origin(found[0].data, lambda: tiles)
+    return Origin(start[0].data, lambda: tiles)
 
 
 def _last_state(order: Order, module: TrainingModule, job: Job) -> tuple[int, float]:

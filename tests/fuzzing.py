@@ -20,8 +20,9 @@ from harness.config import Limits
 from harness.errors import BadStreamError, HarnessError, LimitError, MissingDependencyError
 from harness.interface import MAX_PIXELS, Codec, Image
 from harness.isolation import CodecProcess
-from harness.records import CSV_COLUMNS, Encode, Record, Store, read_frame
+from harness.records import CSV_COLUMNS, Encode, Record, read_frame
 from harness.registry import CodecSpec, build, find, known_targets, load_class
+from harness.store import Store
 from harness.stream import HEADER_BYTES, MAGICS, Stream
 from tests.images import make_image
 from tests.tiny_model import ARCHITECTURES, tiny_shape, tiny_weights

@@ -6,7 +6,8 @@ import time
 from pathlib import Path
 
 from harness.export import export
-from harness.records import Encode, Record, Store
+from harness.records import Encode, Record
+from harness.store import Store
 
 
 def save_many(path: str, name: str, count: int) -> int:

@@ -12,10 +12,11 @@ import pandas as pd
 import pytest
 
 from harness import export as exporting
-from harness import records
+from harness import records, store
 from harness.errors import StoreError, UsageError
 from harness.export import export
-from harness.records import CSV_COLUMNS, Record, Store
+from harness.records import CSV_COLUMNS, Record
+from harness.store import Store
 from tests import store_process
 from tests.command import call, complaint
 
@@ -29,8 +30,8 @@ KEPT = [
 
 @pytest.fixture
 def results(tmp_path: Path) -> Path:
-    with Store(tmp_path / "store.sqlite") as store:
-        store.save("pixels", "codec", KEPT, ())
+    with Store(tmp_path / "store.sqlite") as kept:
+        kept.save("pixels", "codec", KEPT, ())
     return tmp_path
 
 
@@ -74,9 +75,9 @@ def test_an_empty_store_is_a_table_without_rows(name: str, tmp_path: Path) -> No
 def test_a_table_is_whole_while_another_process_writes(
     tmp_path: Path, other_processes: Callable[..., list[Any]]
 ) -> None:
-    store = tmp_path / "store.sqlite"
-    Store(store).__exit__()
-    arguments = [("write", str(store), 150), ("export", str(store), 150)]
+    path = tmp_path / "store.sqlite"
+    Store(path).__exit__()
+    arguments = [("write", str(path), 150), ("export", str(path), 150)]
     written, seen = other_processes(store_process.work, arguments)
     assert written == 150
     assert seen == "whole"
@@ -85,8 +86,8 @@ def test_a_table_is_whole_while_another_process_writes(
 def test_a_run_stores_on_while_a_table_is_written_under_a_rollback_journal(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(records, "on_network", lambda _: True)
-    monkeypatch.setattr(records, "_BUSY_SECONDS", 0.1)
+    monkeypatch.setattr(store, "on_network", lambda _: True)
+    monkeypatch.setattr(store, "_BUSY_SECONDS", 0.1)
     monkeypatch.setattr(exporting, "_ROWS", 1)
     with Store(tmp_path / "store.sqlite") as run:
         run.save("pixels", "codec", KEPT, ())

@@ -12,11 +12,13 @@ from typing import Any, Literal
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 from harness import leaks
 from harness.errors import BadStreamError, ConfigError, DataError, UnsupportedImageError
 from harness.interface import Image
 from harness.models._codec import NetworkCodec
+from harness.models._law import Law
 from harness.registry import CodecSpec, find
 from harness.shape import Shape
 from harness.stream import MOST_PIXELS, Stream
@@ -262,6 +264,20 @@ def test_without_weights_the_codec_says_how_to_train_them(tmp_path: Path) -> Non
     assert one.provenance()["weights"] is None
     with pytest.raises(DataError, match="no weights of attention"):
         one.encode(make_image("flat", (8, 8), "rgb8"), 0)
+
+
+@pytest.mark.parametrize("sample", [0, 700, 65_535])
+def test_a_flat_image_of_16_bits_comes_back_within_one_level(sample: int, tmp_path: Path) -> None:
+    tiny_weights(tmp_path, "baseline", tiny_shape(1))
+    image = np.full((16, 24, 1), sample, np.uint16)
+    assert np.abs(codec(tmp_path).decode(codec(tmp_path).encode(image, 0)).astype(int) - sample).max() <= 1
+
+
+def test_a_law_of_unknown_families_is_refused(tmp_path: Path) -> None:
+    arrays = load_file(tiny_weights(tmp_path, "baseline", tiny_shape(3)))
+    law = {name.removeprefix("law."): array for name, array in arrays.items() if name.startswith("law.")}
+    with pytest.raises(ValueError, match="families beyond"):
+        Law.from_arrays({**law, "families": law["families"] + 2})
 
 
 def test_damaged_weights_are_refused(tmp_path: Path) -> None:

@@ -19,7 +19,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.errors import StoreError
-from harness.records import CSV_COLUMNS, STATUSES, Encode, Record, Store, read_frame, to_frame
+from harness.records import CSV_COLUMNS, STATUSES, Encode, Record, read_frame, to_frame
+from harness.store import Store
 from tests import store_process
 
 DESIGNED_COLUMNS = (

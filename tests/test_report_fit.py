@@ -20,7 +20,7 @@ PHONE, DESK = 390, 1100
 ON_A_PHONE = pytest.mark.parametrize("width", [PHONE])
 NARROW, UNREACHED = 12.0, 16.0
 """Ratios: at the first only jpeg-444 is reached, at the second no codec."""
-REASON = "no weights of baseline for this ratio in /root/.cache/harness/weights: train them with harness train"
+REASON = "no weights of baseline for this ratio in /home/someone/.cache/harness/weights: train them with harness train"
 
 
 @pytest.fixture(scope="module")

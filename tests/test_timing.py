@@ -22,7 +22,7 @@ from harness.measure import run_task
 from harness.plan import Request
 from harness.planner import make_plan
 from harness.provenance import describe_machine
-from harness.records import Store
+from harness.store import Store
 from tests.bench_runs import crops, tiny_config
 from tests.command import call, complaint
 

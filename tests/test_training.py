@@ -261,18 +261,19 @@ def test_lambda_starts_where_the_weights_to_start_from_are(ratio: float, trained
     import torch
 
     from harness.models._law import DECISION_WEIGHT
-    from harness.models._learn import started, step_in_gray_levels
+    from harness.models._learn import start_of, started, step_in_gray_levels
 
     images = training.read_training_set(pictures).images
     fresh = order(ratio=16)
     parts = split(images, fresh.recipe, 16, 3)
-    module = started(fresh, parts, pictures / "nothing")
+    module = started(fresh, parts, None)
     some = torch.from_numpy(module.crops.batch(8, 0))
     assert step_in_gray_levels(module.trainable, some) == pytest.approx(12, rel=0.03)  # orthonormal: as it was set
     module.trainable.moved(1.5)
     assert step_in_gray_levels(module.trainable, some) == pytest.approx(12 * 2**1.5, rel=0.03)
 
-    later = started(order("context" if ratio == 16 else "rate", ratio=ratio), parts, trained)
+    from_there = order("context" if ratio == 16 else "rate", ratio=ratio)
+    later = started(from_there, parts, start_of(from_there, trained))
     found = step_in_gray_levels(later.trainable, some)
     assert later.weight.item() == pytest.approx(DECISION_WEIGHT / found**2, rel=0.03)
     assert abs(found - fresh.recipe.first_step_for(ratio)) > 0.1
@@ -285,10 +286,11 @@ def coded_to_budget(pictures: Path, folder: Path, ratio: float = 16) -> tuple[An
     """A fresh training whose images are coded at their budgets, and three images that need very different steps."""
     import torch
 
-    from harness.models._learn import started
+    from harness.models._learn import start_of, started
 
     one = training.order_for(find("baseline", {"ratio": ratio}), {"rate": BUDGET})
-    module = started(one, split(training.read_training_set(pictures).images, one.recipe, ratio, 3), folder)
+    parts = split(training.read_training_set(pictures).images, one.recipe, ratio, 3)
+    module = started(one, parts, start_of(one, folder))
     picture = packaged_photograph("chelsea.png")[100:164, 100:164].transpose(2, 0, 1) / 255
     noisy = picture + np.random.default_rng(0).normal(0, 0.05, picture.shape)
     return module, torch.from_numpy(np.stack([noisy, picture, 0.5 + (picture - 0.5) / 4]).astype(np.float32))
@@ -349,7 +351,7 @@ def test_steps_that_vary_give_each_image_the_same_share(tmp_path: Path, pictures
 
     images = training.read_training_set(pictures).images
     fresh = training.order_for(find("baseline", {"ratio": 16.0}), {"rate": {**RATE, "step_spread": 2}})
-    module = started(fresh, split(images, fresh.recipe, 16, 3), tmp_path)
+    module = started(fresh, split(images, fresh.recipe, 16, 3), None)
     latents = module.trainable.latents(torch.from_numpy(module.crops.batch(2, 0))).detach()
     bits = [module.trainable.law_bits(latents, seed) for seed in (1, 1, 2)]
     assert bits[0].item() == bits[1].item() != bits[2].item()
@@ -392,9 +394,7 @@ def test_a_batch_that_does_not_fit_into_memory_is_halved(tmp_path: Path, picture
 
     recipe = Recipe.from_table("rate", {**RATE, "batch": 8, "law_steps": 0, "steps": 2})
     parts = split(training.read_training_set(pictures).images, recipe, 16, 3)
-    plain = started(
-        training.order_for(find("baseline", {"ratio": 16.0}), {"rate": {**RATE, "batch": 8}}), parts, tmp_path
-    )
+    plain = started(training.order_for(find("baseline", {"ratio": 16.0}), {"rate": {**RATE, "batch": 8}}), parts, None)
     module = Small(plain.trainable, recipe, plain.crops, "baseline")
     run(module, parts.validation, Job(16, tmp_path, Machines("cpu")))
     assert module.micro_batches == 4
@@ -412,7 +412,7 @@ def test_noise_for_rounding_changes_gradients_and_no_loss(tmp_path: Path, pictur
         recipes = {"rate": {**RATE, "rate_gradient": gradient}}
         one = training.order_for(find("baseline", {"ratio": 16.0}), recipes)
         torch.manual_seed(0)
-        module = started(one, split(images, one.recipe, 16, 3), tmp_path)
+        module = started(one, split(images, one.recipe, 16, 3), None)
         loss = module.rate_loss(torch.from_numpy(module.crops.batch(2, 0)))
         torch.autograd.backward(loss)
         gradient_of_first = next(module.trainable.parameters()).grad

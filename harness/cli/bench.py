@@ -56,7 +56,7 @@ def _request(settings: Settings, plugins: tuple[str, ...], asked: dict[str, Any]
     return Request(settings.load(plugins), train=not no_train, **chosen)
 
 
-@click.command()
+@click.command(short_help="Compare codecs on images, by the bytes of real files.")
 @_selection
 @click.option("--scheduler", metavar="ADDRESS", help="An existing dask scheduler, as in tcp://host:8786.")
 @click.option("--ship-images", is_flag=True, help="Send images along, to workers that do not see their folder.")
@@ -81,10 +81,10 @@ def bench(settings: Settings, /, dry_run: bool, plugins: tuple[str, ...], **aske
         _print_estimate(estimate.estimate(request))
         return
     stop_on_sigterm()
-    _print_run(benchmark.bench(request), request.codecs if request.train else ())
+    _print_run(benchmark.bench(request), request)
 
 
-@click.command()
+@click.command(short_help="Time what a bench chose.")
 @_selection
 @click.option("--repeats", type=click.IntRange(min=5), default=5, show_default=True, help="Timed calls each.")
 @click.option("--allow-busy", is_flag=True, help="Time on a machine that is not idle; the times are marked.")
@@ -105,10 +105,10 @@ def time(settings: Settings, /, repeats: int, allow_busy: bool, plugins: tuple[s
 
     stop_on_sigterm()
     request = _request(settings, plugins, asked)
-    _print_run(timing.time_run(request, repeats, allow_busy), request.codecs if request.train else ())
+    _print_run(timing.time_run(request, repeats, allow_busy), request)
 
 
-def _print_run(run: Run, named: tuple[str, ...]) -> None:
+def _print_run(run: Run, request: Request) -> None:
     """Print a run's table and where its report is, and end with its exit status."""
     from rich.console import Console
 
@@ -119,15 +119,19 @@ def _print_run(run: Run, named: tuple[str, ...]) -> None:
     _print_report(run.folder)
     if hint := where_on_host(run.folder):
         click.echo(hint)
-    click.get_current_context().exit(_status(run.records, named))
+    click.get_current_context().exit(_status(run.records, request))
 
 
 def _print_report(folder: Path) -> None:
     click.echo(f"The report is {shlex.quote(str(folder / 'report.html'))}")
 
 
-def _status(records: pd.DataFrame, named: tuple[str, ...]) -> int:
-    """Return the exit status of a run: 1 when some record failed, or a codec that was named has only missing ones."""
+def _status(records: pd.DataFrame, request: Request) -> int:
+    """Return the exit status of a run: 1 when some record failed, or a codec that was named has only missing ones.
+
+    Without training, which was asked for then, a codec may be missing.
+    """
+    named = request.codecs if request.train else ()
     missing = (records["status"] == "missing").groupby(records["codec"]).all()
     return int((records["status"] == "failed").any() or missing.reindex(named, fill_value=False).any())
 
@@ -143,7 +147,7 @@ def _print_estimate(found: Estimate) -> None:
     click.echo(f"about {found.seconds / 60:.1f} minutes, from one task of each codec")
 
 
-@click.command()
+@click.command(short_help="Make the report of a run again, or one of several runs.")
 @click.argument("runs", type=click.Path(exists=True, path_type=Path), nargs=-1, required=True)
 @click.option("--output", type=click.Path(file_okay=False, path_type=Path), help="Where a report of several runs goes.")
 def report(runs: tuple[Path, ...], output: Path | None) -> None:
@@ -160,7 +164,7 @@ def report(runs: tuple[Path, ...], output: Path | None) -> None:
     _print_report(reports.report(runs, output))
 
 
-@click.command()
+@click.command(short_help="Write all records of a results folder into one table.")
 @click.argument("table", type=click.Path(dir_okay=False, path_type=Path))
 @results_option
 def export(table: Path, results: Path) -> None:

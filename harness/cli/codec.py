@@ -10,7 +10,7 @@ import click
 from harness.cli.options import Settings, complete_codecs, plugin_option
 
 
-@click.group()
+@click.group(short_help="List codecs and look at one.")
 def codec() -> None:
     """List codecs and look at one.
 

@@ -33,7 +33,7 @@ class _LimitText(click.ParamType["Limit"]):
             self.fail(str(error), param, ctx)
 
 
-@click.command()
+@click.command(short_help="Tell what one run changed against another.")
 @click.argument("run_a", type=_RUN)
 @click.argument("run_b", type=_RUN)
 @click.option("--fail-above", type=_LimitText(), help="End with status 1 when B is worse by more: 1% or 0.1dB.")

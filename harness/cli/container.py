@@ -36,7 +36,7 @@ class Size(click.ParamType[str]):
         return value
 
 
-@click.group()
+@click.group(short_help="Build the pinned image, run in it, and check it.")
 def container() -> None:
     """Build the pinned image, run harness in it, and check that it computes the same again.
 

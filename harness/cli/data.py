@@ -7,7 +7,7 @@ import click
 from harness.cli.options import Settings, complete_data
 
 
-@click.group()
+@click.group(short_help="List, fetch and verify data sets.")
 def data() -> None:
     """List, fetch and verify data sets.
 

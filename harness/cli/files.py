@@ -12,7 +12,7 @@ from harness.errors import UsageError
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
 
-@click.command()
+@click.command(short_help="Compress one image with any codec.")
 @click.argument("image", type=_FILE)
 @click.argument("file", type=_FILE)
 @click.option("--codec", required=True, shell_complete=complete_codecs, help="A codec id, as in webp.")
@@ -48,7 +48,7 @@ def encode(
     click.echo(f"{file}: {made.size_bytes} bytes, {reached}, setting {made.setting:g} ({made.status})")
 
 
-@click.command()
+@click.command(short_help="Decompress one file.")
 @click.argument("file", type=_FILE)
 @click.argument("image", type=_FILE)
 @click.option("--codec", shell_complete=complete_codecs, help="The codec; found from the file unless said.")

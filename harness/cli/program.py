@@ -32,22 +32,21 @@ def harness(context: click.Context, config: str | None) -> None:
     context.obj = Settings(config)
 
 
-for command, summary in (
-    (bench.bench, "Compare codecs on images, by the bytes of real files."),
-    (bench.time, "Time what a bench chose."),
-    (bench.report, "Make the report of a run again, or one of several runs."),
-    (bench.export, "Write all records of a results folder into one table."),
-    (compare.compare, "Tell what one run changed against another."),
-    (files.encode, "Compress one image with any codec."),
-    (files.decode, "Decompress one file."),
-    (codec.codec, "List codecs and look at one."),
-    (data.data, "List, fetch and verify data sets."),
-    (train.train, "Train learned codecs that have no weights yet."),
-    (container.container, "Build the pinned image, run in it, and check it."),
-    (reproduce.reproduce, "Measure a published figure again."),
-    (verify.verify, "Check this harness against published numbers."),
+for command in (
+    bench.bench,
+    bench.time,
+    bench.report,
+    bench.export,
+    compare.compare,
+    files.encode,
+    files.decode,
+    codec.codec,
+    data.data,
+    train.train,
+    container.container,
+    reproduce.reproduce,
+    verify.verify,
 ):
-    command.short_help = summary
     harness.add_command(command)
 
 

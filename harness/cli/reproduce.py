@@ -10,7 +10,7 @@ from harness.cli.options import Settings, complete_data, complete_figures, resul
 from harness.errors import UsageError
 
 
-@click.command()
+@click.command(short_help="Measure a published figure again.")
 @click.argument("name", required=False, shell_complete=complete_figures)
 @click.option("--list", "show_list", is_flag=True, help="List the figures.")
 @click.option("--limit", type=click.IntRange(min=1), help="Only the first so many images: a quick try.")

@@ -10,7 +10,7 @@ from harness.cli.options import NameList, RatioList, Settings, plugin_option
 from harness.errors import UsageError
 
 
-@click.command()
+@click.command(short_help="Train learned codecs that have no weights yet.")
 @click.option("--models", type=NameList(), required=True, help="Learned codecs, as in baseline,resnet.")
 @click.option("--ratios", type=RatioList(), default="4,8,12,16", show_default=True, help="Raw bytes / file bytes.")
 @click.option(

@@ -10,7 +10,7 @@ _COLOURS = {"pass": "green", "fail": "red", "not possible here": "yellow"}
 _WIDTH = max(map(len, _COLOURS))
 
 
-@click.command()
+@click.command(short_help="Check this harness against published numbers.")
 @click.option("--limit", type=click.IntRange(min=1), help="Only the first so many images of each set.")
 @click.option("--quick", is_flag=True, help="One quality a codec, one image for the null test.")
 @click.option("--jobs", type=click.IntRange(min=1), help="Worker processes; one a processor unless said.")
