@@ -90,8 +90,6 @@ class CompressAiCodec(TrainableCodec):
         asked = len(cls.published[0].widths)
         if not isinstance(shape, Widths) or len(shape.given) != asked:
             raise ConfigError(f"the recipe's shape of {cls.name} must give {'N alone' if asked == 1 else 'N and M'}.")
-        if choices.bits_a_sample is not None:
-            raise ConfigError(f"{cls.name} is trained at one step; the recipe's coded_at is 'budget'.")
         if choices.loss != "rate" or choices.rate_gradient != "noise":
             raise ConfigError(
                 f"{cls.name} is trained by loss = 'rate' with rate_gradient = 'noise', as CompressAI does; "

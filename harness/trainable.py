@@ -23,8 +23,6 @@ class Coded(NamedTuple):
     """In units of step 1."""
     bits: Tensor
     """The information in all of them together, in bits."""
-    emphasis: Tensor | float = 1.0
-    """By what lambda is multiplied: step^-2, one for all or (images, 1, 1, 1) where each has a step of its own."""
 
 
 class Groups(NamedTuple):

@@ -42,8 +42,6 @@ class Choices:
     """Channels between the layers of the law's network; 0: no network."""
     step_spread: float = 0
     """By how many octaves, each way, the step varies while the law alone is trained."""
-    bits_a_sample: float | None = None
-    """The budget that each image is coded to in training; None: all are coded at step 1."""
 
 
 class TrainableCodec(LearnedCodec):

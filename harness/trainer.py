@@ -91,10 +91,10 @@ class School:
         Raises:
             DataError: as `images`, or they are too few.
         """
-        from harness.training import check_enough
+        from harness.models._data import usable
 
         for order in orders:
-            check_enough(order, self.images(order))
+            usable(self.images(order).images, order.recipe, order.ratio)
 
     def _check(self, source: str) -> None:
         if Path(source).is_dir():

@@ -77,22 +77,6 @@ def training_set_of(name: str, data: DataConfig) -> TrainingSet:
     return _read(from_set(name, data), {}, {"from": name, "licence": data.licence})
 
 
-def check_enough(order: Order, images: TrainingSet) -> None:
-    """See that a training has images to train on beside those that it keeps for validation.
-
-    Raises:
-        DataError: they are of too few sources; the message says how many it takes.
-    """
-    kept, lossless = order.recipe.validation_images, order.ratio < order.recipe.lossless_below
-    found = len({image.source for image in images.images if image.lossless or not lossless})
-    if found <= kept:
-        kind = "lossless images (no JPEGs)" if lossless else "images"
-        raise DataError(
-            f"the training {order.name} takes {kind} from {kept + 1} sources or more, {kept} of them for validation; "
-            f"found {found}. Each file is a source, or what {PACK_INDEX} calls one."
-        )
-
-
 def _read(
     files: Iterable[ImageSource], index: Mapping[str, Mapping[str, str]], unless: Mapping[str, str]
 ) -> TrainingSet:

@@ -32,7 +32,7 @@ def images_digest(images: Iterable[TrainingImage]) -> str:
 
 
 def claim(folder: Path, training: Mapping[str, str], checkpoints: Iterable[str]) -> None:
-    """Make a folder that of a training: what another one left there is removed, and a warning says what differs.
+    """Make a folder that of a training: what another one left there is removed, with a warning.
 
     Args:
         folder: where the checkpoints lie; it is made.
@@ -41,17 +41,15 @@ def claim(folder: Path, training: Mapping[str, str], checkpoints: Iterable[str])
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / CLAIM
-    before = json.loads(path.read_text()) if path.is_file() else {}
-    if before == dict(training):
+    whole = json.dumps(dict(training), indent=1) + "\n"
+    if path.is_file() and path.read_text() == whole:
         return
     left = [folder / name for name in checkpoints if (folder / name).is_file()]
     if left:
-        differ = ", ".join(name for name, value in training.items() if before.get(name) != value)
-        logging.getLogger("harness").warning(
-            "what is in %s is of another training (%s differ): this one begins at its first step", folder, differ
-        )
+        log = logging.getLogger("harness")
+        log.warning("what is in %s is of another training: this one begins at its first step", folder)
     for file in left:
         file.unlink(missing_ok=True)
     partial = path.with_suffix(".part")
-    partial.write_text(json.dumps(dict(training), indent=1) + "\n")
+    partial.write_text(whole)
     partial.replace(path)

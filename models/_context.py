@@ -62,13 +62,6 @@ class ContextModel(nn.Module):
             latents: what is coded, in units of `step`.
             step: the quantisation step, in trained ones; one for all, or (images, 1, 1, 1).
         """
-        scales, means = self._linear(latents, step)
-        if self.net is not None:
-            scales = scales * torch.exp2(self.net(latents))
-        return scales.clamp_min(LEAST_SCALE), means
-
-    def _linear(self, latents: Tensor, step: float | Tensor) -> tuple[Tensor, Tensor]:
-        """Return scales, which may be too small, and expected values without the network."""
         sizes = latents.abs()
         features = torch.cat([sizes, 9 * functional.avg_pool2d(sizes, 3, 1, 1)], 1)
         scales = functional.conv2d(features, (self.cross.square() * self.get_buffer("earlier"))[:, :, None, None])
@@ -81,7 +74,9 @@ class ContextModel(nn.Module):
             if one.offsets and scales[one.places].numel():
                 scales[one.places] += self._sum(sizes_around, one, self.own[:, part].square())
                 means[one.places] = self._sum(around, one, self.means[:, part])
-        return scales, means
+        if self.net is not None:
+            scales = scales * torch.exp2(self.net(latents))
+        return scales.clamp_min(LEAST_SCALE), means
 
     def _sum(self, padded: Tensor, one: Pass, weights: Tensor) -> Tensor:
         total: Tensor = weighted_sum(neighbours(padded, one, self.levels), weights)
@@ -92,18 +87,11 @@ class ContextModel(nn.Module):
         scales, means = self(latents, step)
         return _information((latents - means).abs(), scales)
 
-    def bits_among(self, latents: Tensor, neighbours: Tensor, step: float | Tensor = 1.0) -> Tensor:
+    def bits_among(self, latents: Tensor, neighbours: Tensor) -> Tensor:
         """Return the information in each latent among given neighbours, in bits; a gradient for the latents alone."""
         with torch.no_grad():
-            scales, means = self(neighbours, step)
+            scales, means = self(neighbours)
         return _information((latents - means).abs(), scales)
-
-    @torch.no_grad()
-    def rough_bits(self, latents: Tensor, step: Tensor) -> Tensor:
-        """Return the information in latents in trained steps, plainly rounded at a step, without the network."""
-        rounded = (latents / step).round()
-        scales, means = self._linear(rounded, step)
-        return _information((rounded - means).abs(), scales.clamp_min(LEAST_SCALE))
 
     @torch.no_grad()
     def decide(self, latents: Tensor, step: float | Tensor = 1.0) -> Tensor:

@@ -43,6 +43,24 @@ class Split:
     validation: list[TrainingImage]
 
 
+def usable(images: Sequence[TrainingImage], recipe: Recipe, ratio: float) -> Sequence[TrainingImage]:
+    """Return the images that a recipe takes at a target ratio, for training and validation.
+
+    Raises:
+        DataError: they are of too few sources.
+    """
+    lossless = ratio < recipe.lossless_below
+    found = [image for image in images if image.lossless or not lossless]
+    kept, sources = recipe.validation_images, len({image.source for image in found})
+    if sources <= kept:
+        raise DataError(
+            f"training to {ratio:g}x takes {'lossless images (no JPEGs)' if lossless else 'images'} from {kept + 1} "
+            f"sources or more, {kept} of them for validation; found {sources}. Each file is a source, or what "
+            "pack_index.csv calls one."
+        )
+    return found
+
+
 def split(images: Sequence[TrainingImage], recipe: Recipe, ratio: float, colours: int) -> Split:
     """Return the images as a recipe wants them at a target ratio.
 
@@ -51,9 +69,10 @@ def split(images: Sequence[TrainingImage], recipe: Recipe, ratio: float, colours
     Raises:
         DataError: too few images.
     """
-    if ratio < recipe.lossless_below:
-        images = [image for image in images if image.lossless]
-    in_order = sorted(images, key=lambda image: (not image.lossless, _draw(recipe.seed, image.source), image.name))
+    in_order = sorted(
+        usable(images, recipe, ratio),
+        key=lambda image: (not image.lossless, _draw(recipe.seed, image.source), image.name),
+    )
     held: dict[str, TrainingImage] = {}
     for image in in_order:
         if len(held) < recipe.validation_images:
@@ -61,11 +80,6 @@ def split(images: Sequence[TrainingImage], recipe: Recipe, ratio: float, colours
     rest = [image for image in in_order if image.source not in held]
     rest.sort(key=lambda image: _draw(recipe.seed + 1, image.name))
     training = rest[: int(np.ceil(len(rest) * recipe.subset))]
-    if not training or len(held) < recipe.validation_images:
-        raise DataError(
-            f"training needs more than {recipe.validation_images} lossless or other images of different sources, "
-            f"found {len({image.source for image in images})} sources that can be used at {ratio:g}x."
-        )
     training = [_coloured(image, colours) for image in training]
     if recipe.halves:
         training += [halved(image) for image in training if image.lossless]

@@ -24,15 +24,6 @@ from harness.stream import HEADER_BYTES
 from harness.trainable import Coded, Frozen, Groups, Trainable
 from harness.trained import Choices
 
-_OCTAVES_PER_OCTAVE = 0.75
-"""About how many octaves fewer bits a step of one octave more makes: where the search for an image's step begins."""
-_SLOPES = (0.3, 1.5)
-"""The least and the greatest such slope that two evaluations are taken to tell."""
-_MOST_OCTAVES = 4.0
-"""How far an image's step may be from step 1, each way."""
-_NEAR = 0.01
-"""Octaves below which two evaluations tell no slope."""
-
 
 class LawCoder(Trainable):
     """A `Coder`, and the `ContextModel` of its latents."""
@@ -65,56 +56,31 @@ class LawCoder(Trainable):
 
     def relaxed(self, latents: Tensor, seed: int) -> Coded:
         """Return quantised latents (straight-through gradient) and their bits."""
-        step = self._steps(latents)
-        latents = latents / step
-        decided = self.context.decide(latents, step)
+        decided = self.context.decide(latents)
         hard = latents + (decided - latents).detach()
-        rounded = self.choices.rate_gradient == "rounded"
-        bits = self.context.bits(hard, step).sum() if rounded else self._noisy(latents, decided, step, seed)
-        return Coded(hard * step, bits, step**-2)
+        if self.choices.rate_gradient == "rounded":
+            return Coded(hard, self.context.bits(hard).sum())
+        return Coded(hard, self._noisy(latents, decided, seed))
 
-    def _noisy(self, latents: Tensor, decided: Tensor, step: Tensor, seed: int) -> Tensor:
+    def _noisy(self, latents: Tensor, decided: Tensor, seed: int) -> Tensor:
         """Return the bits of decided latents; their gradient for the latents is that of uniform noise for rounding."""
         random = torch.Generator().manual_seed(seed)
         noise = torch.rand(latents.shape, generator=random).to(latents.device) - 0.5
-        law = self.context.bits(decided, step).sum()
-        relaxed = self.context.bits_among(latents + noise, decided, step).sum()
+        law = self.context.bits(decided).sum()
+        relaxed = self.context.bits_among(latents + noise, decided).sum()
         return law + relaxed - relaxed.detach()
 
-    @torch.no_grad()
-    def _steps(self, latents: Tensor) -> Tensor:
-        """Return the step of each image, (images, 1, 1, 1): 1, or about where it has its budget of bits.
-
-        Two evaluations of the law without its network and with plain rounding, and a secant through them.
-        """
-        budget = self.choices.bits_a_sample
-        octaves = latents.new_zeros(len(latents), 1, 1, 1)
-        if budget is None:
-            return torch.exp2(octaves)
-        samples = self.shape.image_channels * self.factor**2 * latents.shape[2] * latents.shape[3]
-
-        def excess(at: Tensor) -> Tensor:
-            bits = self.context.rough_bits(latents, torch.exp2(at)).sum((1, 2, 3), keepdim=True)
-            return torch.log2(bits.clamp_min(1) / (budget * samples))
-
-        at_one = excess(octaves)
-        moved = (at_one / _OCTAVES_PER_OCTAVE).clamp(-_MOST_OCTAVES, _MOST_OCTAVES)
-        there = excess(moved)
-        slope = ((at_one - there) / torch.where(moved.abs() < _NEAR, torch.inf, moved)).clamp(*_SLOPES)
-        return torch.exp2((moved + there / slope).clamp(-_MOST_OCTAVES, _MOST_OCTAVES))
-
     def law_bits(self, latents: Tensor, seed: int) -> Tensor:
-        """Return the bits of quantised latents, those of each image at a step that the seed may vary.
+        """Return the bits of quantised latents, those of each image at a step that the seed decides.
 
-        Where it does, each image has the same share of the gradient, however many bits its step makes: as files of one
-        ratio.
+        Then each image has the same share of the gradient, however many bits its step makes: as files of one ratio.
         """
-        spread, step = self.choices.step_spread, self._steps(latents)
+        spread = self.choices.step_spread
         if not spread:
-            return self.context.bits(self.context.decide(latents / step, step), step).sum()
+            return self.context.bits(self.context.decide(latents)).sum()
         random = torch.Generator().manual_seed(seed)
         octaves = spread * (2 * torch.rand((len(latents), 1, 1, 1), generator=random) - 1)
-        step = step * torch.exp2(octaves).to(latents.device)
+        step = torch.exp2(octaves).to(latents.device)
         bits = self.context.bits(self.context.decide(latents / step, step), step).sum((1, 2, 3))
         held = bits.detach().clamp_min(1)
         return (bits * held.mean() / held).sum()

@@ -138,7 +138,7 @@ def started(order: Order, parts: Split, start: Start) -> TrainingModule:
     recipe, ratio = order.recipe, order.ratio
     if start is not None:
         recipe = recipe.from_neighbour()
-    trainable = order.trainable(recipe.shape(order.architecture, ratio), recipe.choices(ratio))
+    trainable = order.trainable(recipe.shape(order.architecture, ratio), recipe.choices)
     crops = Crops(parts.training, recipe)
     some, step = torch.from_numpy(crops.batch(8, 0)), recipe.first_step_for(ratio)
     if start is None:

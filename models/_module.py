@@ -106,7 +106,7 @@ class TrainingModule(lightning.LightningModule):
         with torch.autocast(images.device.type, enabled=False):
             relaxed = self.trainable.relaxed(latents, self._noise_seed)
         error = (self.trainable.images(relaxed.latents).float() - images) * 255
-        return (relaxed.bits + self.weight * (relaxed.emphasis * error.square()).sum()) / images.numel()
+        return (relaxed.bits + self.weight * error.square().sum()) / images.numel()
 
     @property
     def _noise_seed(self) -> int:

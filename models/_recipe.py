@@ -69,9 +69,6 @@ class Recipe(BaseModel):
     """Halvings of the lattice of the law's coding passes; 0: each channel has one scale (factorised)."""
     law_width: Annotated[int, Field(ge=0, le=MOST_WIDTH)] = 0
     """Channels between the layers of the network that corrects the law's scales; 0: no such network."""
-    coded_at: Literal["one step", "budget"] = "one step"
-    """At which step crops and validation images are coded: all at step 1, or each where it has the target's bits, as a
-    bench codes each image; lambda follows each step (`rate` only)."""
     step_spread: Annotated[float, Field(ge=0, le=4)] = 0
     """By how many octaves, each way, the law's own phases vary the step: images differ in that of their ratio."""
     first_step: Mapping[str, float] = {}
@@ -100,10 +97,10 @@ class Recipe(BaseModel):
                 table[key] = numbers[f"{ratio:g}"]
         return Widths(**table) if "N" in table else Shape(**table)
 
-    def choices(self, ratio: float) -> Choices:
-        """Return what the network that is trained to a ratio must know."""
-        bits_a_sample = 8 / ratio if self.coded_at == "budget" else None
-        return Choices(self.loss, self.rate_gradient, self.levels, self.law_width, self.step_spread, bits_a_sample)
+    @property
+    def choices(self) -> Choices:
+        """Return what the network that is trained must know."""
+        return Choices(self.loss, self.rate_gradient, self.levels, self.law_width, self.step_spread)
 
     def from_neighbour(self) -> Recipe:
         """Return the recipe with the steps that are left to do where training starts from another ratio's weights."""

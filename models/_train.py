@@ -115,7 +115,7 @@ class Watch(Callback):
     def _validated(self, trainer: lightning.Trainer, module: TrainingModule, ending: bool) -> dict[str, object]:
         """Validate; steer while networks are trained; when that ends, go on from the best of them."""
         images = [image.to(module.device) for image in self.images]
-        found = validate(module.trainable, images, self.ratio, each=module.recipe.coded_at == "budget")
+        found = validate(module.trainable, images, self.ratio)
         score = -study_score(module, images) if module.recipe.loss == "study" else found.psnr
         row: dict[str, object] = {
             "score": score,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import torch
@@ -26,10 +25,9 @@ class Validation:
     """What a network reaches on validation images."""
 
     octaves: float
-    """Logarithm (base 2) of the step at which all files together have the target's bytes, or the mean of those at which
-    each file has."""
+    """Logarithm (base 2) of the step at which all files together have the target's bytes."""
     psnr: float
-    """Mean over images at that step, or each at its own, dB of samples in 0..1, rounded to 8 bits."""
+    """Mean over images at that step, dB of samples in 0..1, rounded to 8 bits."""
     ratio: float
     """Estimated ratio, raw bytes to file bytes, of all images together at step 1."""
 
@@ -44,36 +42,27 @@ def tensor_of(image: TrainingImage, most: int = 0) -> Tensor:
 
 
 @torch.no_grad()
-def validate(trainable: Trainable, images: Sequence[Tensor], ratio: float, each: bool = False) -> Validation:
-    """Return what a network reaches at a ratio (raw / file bytes) of images (1, channels, height, width).
-
-    Args:
-        trainable: the network.
-        images: what to code.
-        ratio: the target.
-        each: whether each image has a step of its own, at which its file has the ratio, or all files together one.
-    """
+def validate(trainable: Trainable, images: Sequence[Tensor], ratio: float) -> Validation:
+    """Return what a network reaches at a ratio (raw / file bytes) of images (1, channels, height, width)."""
     trainable.eval()
     latents = [trainable.latents(filled(image, trainable.factor)).float() for image in images]
-    numbers = range(len(images))
+    raw = 8 * sum(image.numel() for image in images)
 
-    def excess(octaves: float, among: Sequence[int]) -> float:
-        """Return log2 of estimated bits over the target's, of some images together."""
-        bits = sum(trainable.coded(latents[number], 2.0**octaves).bits.item() for number in among)
-        return math.log2(max(bits, 1.0) * ratio / (8 * sum(images[number].numel() for number in among)))
+    def excess(octaves: float) -> float:
+        """Return log2 of estimated bits over the target's."""
+        step = 2.0**octaves
+        bits = sum(trainable.coded(one, step).bits.item() for one in latents)
+        return math.log2(max(bits, 1.0) * ratio / raw)
 
-    at_one = excess(0.0, numbers)
-    if each:
-        found = [_root(partial(excess, among=[number]), excess(0.0, [number])) for number in numbers]
-    else:
-        found = [_root(partial(excess, among=numbers), at_one)] * len(images)
+    at_one = excess(0.0)
+    octaves = _root(excess, at_one)
+    step = 2.0**octaves
     quality = []
-    for image, one, octaves in zip(images, latents, found, strict=True):
-        coded = trainable.coded(one, 2.0**octaves)
-        made = trainable.images(coded.latents)[..., : image.shape[-2], : image.shape[-1]]
+    for image, one in zip(images, latents, strict=True):
+        made = trainable.images(trainable.coded(one, step).latents)[..., : image.shape[-2], : image.shape[-1]]
         wrong = (made.clamp(0, 1) * 255).round() / 255 - image
         quality.append(-10 * math.log10(max(wrong.square().mean().item(), 1e-12)))
-    return Validation(float(np.mean(found)), float(np.mean(quality)), ratio / 2**at_one)
+    return Validation(octaves, float(np.mean(quality)), ratio / 2**at_one)
 
 
 def _root(excess: Callable[[float], float], at_zero: float) -> float:

@@ -298,7 +298,7 @@ def test_a_shape_that_does_not_fit_the_network_is_refused(name: str, shape: dict
     cls = type(get_codec(name))
     assert issubclass(cls, TrainableCodec)
     with pytest.raises(ConfigError, match=message):
-        cls.trainable(recipe.shape(name, 16), recipe.choices(16))
+        cls.trainable(recipe.shape(name, 16), recipe.choices)
 
 
 @pytest.mark.parametrize("change", [{"loss": "study"}, {"rate_gradient": "rounded"}])
@@ -307,15 +307,7 @@ def test_another_loss_than_compressai_s_is_refused(change: dict[str, str]) -> No
     cls = type(get_codec("mbt2018"))
     assert issubclass(cls, TrainableCodec)
     with pytest.raises(ConfigError, match="rate_gradient = 'noise'"):
-        cls.trainable(recipe.shape("mbt2018", 16), recipe.choices(16))
-
-
-def test_a_training_at_budgets_is_refused() -> None:
-    cls = type(get_codec("mbt2018"))
-    assert issubclass(cls, TrainableCodec)
-    recipe = Recipe.from_table("tiny", {**RECIPE, "coded_at": "budget"})
-    with pytest.raises(ConfigError, match="mbt2018 is trained at one step; the recipe's coded_at is 'budget'"):
-        cls.trainable(recipe.shape("mbt2018", 16), recipe.choices(16))
+        cls.trainable(recipe.shape("mbt2018", 16), recipe.choices)
 
 
 def test_published_and_trained_weights_are_not_asked_for_at_once() -> None:
@@ -333,7 +325,7 @@ def test_the_packaged_variants_are_trained_by_a_recipe_that_fits(name: str) -> N
     order = training.order_for(spec.at_ratio(16), config.recipes)
     codec = build(spec.at_ratio(5))
     assert isinstance(codec, TrainableCodec)
-    assert order.trainable(order.recipe.shape(name, 16), order.recipe.choices(16)).factor == 64
+    assert order.trainable(order.recipe.shape(name, 16), order.recipe.choices).factor == 64
     assert f"harness train --models {name}-rate --ratios 5" in (codec.missing() or "")
 
 

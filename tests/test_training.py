@@ -191,7 +191,7 @@ def test_a_training_on_other_images_does_not_go_on_with_these(
     for path in again.glob(f"{train(again, pictures).stem}.*"):
         path.unlink()
     train(again, others)
-    assert "is of another training (images differ): this one begins at its first step" in caplog.text
+    assert "is of another training: this one begins at its first step" in caplog.text
     train(fresh, others)
     assert card_of(again)["sha256"] == card_of(fresh)["sha256"]
 
@@ -277,71 +277,6 @@ def test_lambda_starts_where_the_weights_to_start_from_are(ratio: float, trained
     found = step_in_gray_levels(later.trainable, some)
     assert later.weight.item() == pytest.approx(DECISION_WEIGHT / found**2, rel=0.03)
     assert abs(found - fresh.recipe.first_step_for(ratio)) > 0.1
-
-
-BUDGET = {**RATE, "coded_at": "budget"}
-
-
-def coded_to_budget(pictures: Path, folder: Path, ratio: float = 16) -> tuple[Any, Any]:
-    """A fresh training whose images are coded at their budgets, and three images that need very different steps."""
-    import torch
-
-    from harness.models._learn import start_of, started
-
-    one = training.order_for(find("baseline", {"ratio": ratio}), {"rate": BUDGET})
-    parts = split(training.read_training_set(pictures).images, one.recipe, ratio, 3)
-    module = started(one, parts, start_of(one, folder))
-    picture = packaged_photograph("chelsea.png")[100:164, 100:164].transpose(2, 0, 1) / 255
-    noisy = picture + np.random.default_rng(0).normal(0, 0.05, picture.shape)
-    return module, torch.from_numpy(np.stack([noisy, picture, 0.5 + (picture - 0.5) / 4]).astype(np.float32))
-
-
-def test_each_image_is_coded_at_its_budget(pictures: Path, tmp_path: Path) -> None:
-    module, images = coded_to_budget(pictures, tmp_path)
-    coder = module.trainable
-    latents = coder.latents(images).detach()
-    steps = coder.relaxed(latents, 0).emphasis.flatten() ** -0.5
-    # Noise needs the coarsest step, a picture of little contrast the finest.
-    assert steps[0] > steps[1] > 2 * steps[2]
-    for one, step in zip(latents, steps, strict=True):
-        bits = coder.coded(one[None], step.item()).bits.item()
-        assert bits == pytest.approx(images[0].numel() * 8 / 16, rel=0.25)
-
-
-def test_at_its_budget_lambda_follows_each_image_s_step(pictures: Path, tmp_path: Path) -> None:
-    import torch
-
-    module, images = coded_to_budget(pictures, tmp_path)
-    module.weight.fill_(1e6)  # distortion alone
-    whole = module.rate_loss(images)
-    relaxed = module.trainable.relaxed(module.trainable.latents(images), module._noise_seed)
-    error = (255 * (module.trainable.images(relaxed.latents) - images)).square().sum((1, 2, 3))
-    alone = (error * relaxed.emphasis.flatten()).sum() * module.weight / images.numel()
-    assert whole.item() == pytest.approx(alone.item(), rel=1e-3)
-    torch.autograd.backward(whole)
-    assert module.trainable.coder.gain.grad.abs().max() > 0
-
-
-def test_validation_at_budgets_finds_a_step_for_each_image(pictures: Path, tmp_path: Path) -> None:
-    from harness.models._validate import validate
-
-    module, images = coded_to_budget(pictures, tmp_path)
-    apart = [image[None] for image in images]
-    each, together = (validate(module.trainable, apart, 16, each=each) for each in (True, False))
-    alone = [validate(module.trainable, [image], 16) for image in apart]
-    assert each.octaves == pytest.approx(np.mean([one.octaves for one in alone]))
-    assert each.psnr == pytest.approx(np.mean([one.psnr for one in alone]))
-    assert each.ratio == together.ratio
-    assert abs(each.octaves - together.octaves) > 0.1
-
-
-def test_a_training_at_budgets_reaches_its_ratio(pictures: Path, tmp_path: Path) -> None:
-    from harness.models._train import Machines
-
-    recipe = {**BUDGET, "law_width": 4, "step_spread": 0.5}
-    one = training.order_for(find("baseline", {"ratio": 16.0}), {"rate": recipe})
-    training.train(one, training.read_training_set(pictures), tmp_path, Machines("cpu"), bar=False)
-    assert card_of(tmp_path)["validated"]["ratio"] == pytest.approx(16, rel=0.03)
 
 
 def test_steps_that_vary_give_each_image_the_same_share(tmp_path: Path, pictures: Path) -> None:

@@ -135,7 +135,7 @@ def test_only_sets_of_images_are_named_as_something_to_train_on() -> None:
 
 
 def test_too_few_images_are_told_before_training_with_how_many_it_takes() -> None:
-    with pytest.raises(DataError, match=r"baseline-rate-16x takes images from 5 sources or more, 4 of them.*found 4"):
+    with pytest.raises(DataError, match=r"training to 16x takes images from 5 sources or more, 4 of them.*found 4"):
         School(load(), "demo").check_images([order()])
 
 
