@@ -412,7 +412,7 @@ def test_low_ratios_train_on_lossless_files_alone_where_the_recipe_says_so() -> 
 
 
 def test_too_few_sources_are_said_with_their_number() -> None:
-    with pytest.raises(DataError, match="found 1 sources"):
+    with pytest.raises(DataError, match="from 2 sources or more, 1 of them for validation; found 1"):
         split([picture("a", "a")], Recipe.from_table("rate", RATE), 16, 3)
 
 
