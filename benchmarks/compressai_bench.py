@@ -3,7 +3,9 @@
     python benchmarks/compressai_bench.py --limit 24 --jobs 2
 
 Work: Pillow's JPEG 4:2:0 at qualities 5 to 95 by 5, PSNR and MS-SSIM, every image. Each tool is started as a user
-starts it, so imports and workers are in its time; the two take turns. HARNESS_DATA names the folder that holds kodak/.
+starts it, so imports and workers are in its time; they take turns. CompressAI's starts as many torch threads a job as
+there are processors, which then wait for each other: it is timed with one thread a job, too, as harness runs.
+HARNESS_DATA names the folder that holds kodak/.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from statistics import mean
 
@@ -30,6 +33,11 @@ description = "what CompressAI's bench computes"
 data = "kodak"
 metrics = ["psnr", "ms_ssim"]
 """
+PEERS: Mapping[str, Mapping[str, str]] = {
+    "python -m compressai.utils.bench": {},
+    "the same, OMP_NUM_THREADS=1": {"OMP_NUM_THREADS": "1"},
+}
+"""CompressAI's tool as it is, and with one thread a job: name -> what is set in its environment."""
 HARNESS = str(Path(sys.executable).with_name("harness"))
 
 
@@ -39,16 +47,17 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--turns", type=int, default=1)
     asked = parser.parse_args()
-    seconds: dict[str, list[float]] = {"python -m compressai.utils.bench": [], "harness bench": []}
+    seconds: dict[str, list[float]] = {tool: [] for tool in (*PEERS, "harness bench")}
     for _ in range(asked.turns):
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             images = chosen(folder, asked.limit)
-            theirs, took = compressai(images, asked.jobs)
-            seconds["python -m compressai.utils.bench"].append(took)
+            for peer, variables in PEERS.items():
+                theirs, took = compressai(images, asked.jobs, variables)
+                seconds[peer].append(took)
             ours, took, shares = harness(folder, images, asked.jobs)
             seconds["harness bench"].append(took)
-    first = mean(seconds["python -m compressai.utils.bench"])
+    first = mean(next(iter(seconds.values())))
     rows = [(tool, mean(times), first / mean(times)) for tool, times in seconds.items()]
     print(f"{asked.limit} images x {len(QUALITIES)} qualities, {asked.jobs} jobs, {asked.turns} turns")
     print(tabulate(rows, ["tool", "seconds", "times faster"], floatfmt=".1f", tablefmt="github"))
@@ -64,11 +73,12 @@ def chosen(folder: Path, limit: int) -> Path:
     return images
 
 
-def compressai(images: Path, jobs: int) -> tuple[list[float], float]:
+def compressai(images: Path, jobs: int, variables: Mapping[str, str]) -> tuple[list[float], float]:
     """Return mean PSNR in dB of each quality, and seconds."""
     words = ["-m", "compressai.utils.bench", "jpeg", str(images), "-j", str(jobs), "-q", ",".join(map(str, QUALITIES))]
     start = time.perf_counter()
-    done = subprocess.run([sys.executable, *words], check=True, capture_output=True, text=True)
+    environment = {**os.environ, **variables}
+    done = subprocess.run([sys.executable, *words], check=True, capture_output=True, text=True, env=environment)
     seconds = time.perf_counter() - start
     found = json.loads(done.stdout[done.stdout.index("{") :])["results"]
     return found.get("psnr-rgb") or found["psnr"], seconds
