@@ -77,7 +77,7 @@ def test_results_that_cannot_be_written_end_it_before_any_work(start: Callable[.
     locked = tmp_path / "results"
     locked.mkdir(mode=0o555)
     message = complaint(ended(start(*QUICK, volumes=[f"{locked}:/results"], **settings)))
-    assert 'add --user "$(id -u):$(id -g)" and -v "$PWD/results:/results"' in message
+    assert 'add --user "$(id -u):$(id -g)" -v "$PWD/results:/results"' in message
     assert list(locked.iterdir()) == []
 
 
