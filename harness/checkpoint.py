@@ -27,6 +27,9 @@ ID_DIGITS = 16
 """Hexadecimal digits of a weights id: 64 bits."""
 _VERSION_LINE = f"version={leaks.VERSION}"
 
+_NARROW = {"float32": "float16", "int64": "int16"}
+_WIDE = {narrow: wide for wide, narrow in _NARROW.items()}
+
 Arrays = Mapping[str, NDArray[Any]]
 
 
@@ -126,7 +129,7 @@ def save(arrays: Arrays, folder: Path, card: Mapping[str, Any], fingerprints: Se
     """
     from safetensors.numpy import save as pack
 
-    data = pack({name: np.ascontiguousarray(array) for name, array in sorted(arrays.items())})
+    data = pack({name: np.ascontiguousarray(_narrowed(array)) for name, array in sorted(arrays.items())})
     sha256 = hashlib.sha256(data).hexdigest()
     folder.mkdir(parents=True, exist_ok=True)
     whole = Card(sha256=sha256, fingerprints=write_fingerprints(fingerprints, folder), **card)
@@ -134,6 +137,13 @@ def save(arrays: Arrays, folder: Path, card: Mapping[str, Any], fingerprints: Se
     path.write_bytes(data)
     write_card(whole, path.with_suffix(".json"))
     return path
+
+
+def _narrowed(array: NDArray[Any]) -> NDArray[Any]:
+    """Return an array in 16 bits where those hold each of its values exactly."""
+    with np.errstate(over="ignore"):
+        narrow = array.astype(_NARROW.get(array.dtype.name, array.dtype))
+    return narrow if np.array_equal(narrow, array) else array
 
 
 def write_card(card: Card, path: Path) -> None:
@@ -168,7 +178,7 @@ def fingerprints(card: Card, path: Path) -> list[str] | None:
 
 
 def load(card: Card, path: Path) -> dict[str, NDArray[Any]]:
-    """Return the arrays of a weights file, its hash checked.
+    """Return the arrays of a weights file, its hash checked; what was kept in 16 bits is float32 or int64 again.
 
     Raises:
         DataError: the file is absent or is not what its card says.
@@ -182,6 +192,7 @@ def load(card: Card, path: Path) -> dict[str, NDArray[Any]]:
     if hashlib.sha256(data).hexdigest() != card.sha256:
         raise DataError(f"the weights {path} are damaged: their sha256 is not what their card says. Delete both files.")
     try:
-        return dict(unpack(data))
+        arrays = unpack(data)
     except (SafetensorError, KeyError, ValueError, TypeError) as error:
         raise DataError(f"the weights {path} are damaged: {error}. Delete them and their card.") from error
+    return {name: array.astype(_WIDE.get(array.dtype.name, array.dtype)) for name, array in arrays.items()}

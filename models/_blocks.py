@@ -94,6 +94,22 @@ class Spread(nn.Module):
         return whole
 
 
+class Projection(nn.Conv2d):
+    """A 1x1 convolution without bias of every pixel, or of one pixel in four.
+
+    Pixels are taken out first, because torch 2.13's convolution of stride 2 crashes in its gradient (oneDNN, channels
+    last, fewer than 16 channels).
+    """
+
+    def __init__(self, before: int, after: int, step: int) -> None:
+        super().__init__(before, after, 1, bias=False)
+        self.step = step
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (images, after, height / step, width / step)."""
+        return super().forward(x[:, :, :: self.step, :: self.step])
+
+
 def attended(block: nn.Module, channels: int) -> nn.Sequential:
     """Return a block with CBAM behind it."""
     return nn.Sequential(block, ChannelAttention(channels), SpatialAttention())
@@ -108,7 +124,7 @@ def pre_activation(before: int, after: int, stride: int = 1) -> Sum:
         nn.Conv2d(after, after, 3, 1, 1, bias=False),
     )
     same = before == after and stride == 1
-    return Sum(main, nn.Identity() if same else nn.Conv2d(before, after, 1, stride, bias=False), nn.Identity())
+    return Sum(main, nn.Identity() if same else Projection(before, after, stride), nn.Identity())
 
 
 def doubled(before: int, after: int, normalised: bool) -> list[nn.Module]:

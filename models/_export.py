@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 
 from harness.errors import DataError
 from harness.models._data import TrainingImage
@@ -20,6 +21,9 @@ TOLERANCE = 0.03
 _ATTEMPTS = 6
 """After so many the whole tolerance will do; before, a quarter of it is asked for."""
 _MOST_ATTEMPTS = 12
+_KERNEL_DIMENSIONS = 4
+_HALF_COST = 0.05
+"""Kernels are kept in 16 bits unless that costs more PSNR than this, in dB, on whole validation images."""
 
 
 def fit_to_ratio(trainable: Trainable, images: Sequence[TrainingImage], ratio: float) -> float:
@@ -50,6 +54,23 @@ def fit_to_ratio(trainable: Trainable, images: Sequence[TrainingImage], ratio: f
         f"the trained network's files cannot be brought to {ratio:g}x: they are at {ratio / 2**excess:.2f}x after "
         "rescaling. Its latents hold too much or too little; choose another number of latent channels."
     )
+
+
+@torch.no_grad()
+def halve(trainable: Trainable, images: Sequence[TrainingImage]) -> bool:
+    """Round convolution kernels to 16-bit floats unless that costs too much PSNR; return whether they are rounded."""
+    kernels = [one for one in trainable.groups().networks if one.ndim == _KERNEL_DIMENSIONS]
+    if not all(torch.isfinite(kernel.half()).all() for kernel in kernels):
+        return False
+    whole = [kernel.clone() for kernel in kernels]
+    before = psnr_at_one(trainable.frozen(), images)
+    for kernel in kernels:
+        kernel.copy_(kernel.half())
+    if before - psnr_at_one(trainable.frozen(), images) <= _HALF_COST:
+        return True
+    for kernel, values in zip(kernels, whole, strict=True):
+        kernel.copy_(values)
+    return False
 
 
 def psnr_at_one(frozen: Frozen, images: Sequence[TrainingImage]) -> float:

@@ -19,7 +19,7 @@ from harness.leaks import joined
 from harness.models._claim import claim, images_digest
 from harness.models._curve import PANELS, draw
 from harness.models._data import Crops, Split, TrainingImage, split
-from harness.models._export import fit_to_ratio, psnr_at_one
+from harness.models._export import fit_to_ratio, halve, psnr_at_one
 from harness.models._law import DECISION_WEIGHT
 from harness.models._module import TrainingModule
 from harness.models._recipe import Recipe
@@ -101,6 +101,7 @@ def learn(order: Order, images: Sequence[TrainingImage], origin: Origin, job: Jo
     run(module, parts.validation, job)
     steps, hours = _last_state(order, module, job)
     module.trainable.eval()
+    halve(module.trainable, parts.validation)
     reached = fit_to_ratio(module.trainable, parts.validation, order.ratio)
     frozen = module.trainable.frozen()
     card = {

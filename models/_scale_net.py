@@ -107,7 +107,7 @@ class ScaleNet:
     def arrays(self) -> dict[str, Integers]:
         """Return everything as named arrays."""
         return {
-            f"net.{number}.{name}.{part}": getattr(layer, part).astype(np.int32)
+            f"net.{number}.{name}.{part}": getattr(layer, part)
             for number, layers in enumerate(self.groups, start=1)
             for name, layer in zip(_LAYERS, layers, strict=True)
             for part in ("weights", "bias")

@@ -38,7 +38,7 @@ def _block(before: int, after: int, stride: int = 1) -> nn.Module:
     """Return conv-BN-ReLU-conv-BN plus the input (projected where the shape changes), then ReLU."""
     from torch import nn
 
-    from harness.models._blocks import Sum, relu_pair
+    from harness.models._blocks import Projection, Sum, relu_pair
 
     main = nn.Sequential(
         nn.Conv2d(before, after, 3, stride, 1, bias=False),
@@ -48,7 +48,7 @@ def _block(before: int, after: int, stride: int = 1) -> nn.Module:
     )
     if before == after and stride == 1:
         return Sum(main, nn.Identity(), nn.ReLU())
-    skip = nn.Sequential(nn.Conv2d(before, after, 1, stride, bias=False), nn.BatchNorm2d(after))
+    skip = nn.Sequential(Projection(before, after, stride), nn.BatchNorm2d(after))
     return Sum(main, skip, nn.ReLU())
 
 
