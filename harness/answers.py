@@ -48,6 +48,18 @@ def number(value: object, said: str) -> Setting:
     return float(value)
 
 
+def sizes_of(sizes: Iterable[object], count: int) -> list[float]:
+    """Return the sizes, in bytes, that a codec predicts for a ladder of `count` settings.
+
+    Raises:
+        LawError: they are no positive numbers, or not one a setting.
+    """
+    said = [float(number(size, "its predicted sizes hold")) for size in islice(sizes, count + 1)]
+    if len(said) != count or min(said) <= 0:
+        raise LawError(f"it predicts {len(said)} sizes, {min(said, default=0):g} or more; {count} above 0 are taken.")
+    return said
+
+
 def text_of(value: object, said: str) -> str:
     """Return a text that a codec said.
 

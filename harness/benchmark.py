@@ -142,9 +142,9 @@ def _measure(work: Work, jobs: int, scheduler: str | None) -> tuple[Tally, float
     ) as bar:
 
         def keep(outcome: Outcome) -> None:
-            task = outcome.task
-            work.store.save(task.pixels, task.codec_key, outcome.records, outcome.encodes)
+            work.keep(outcome)
             tally.add(outcome)
+            task = outcome.task
             bar.set_postfix_str(f"{task.codec.id} on {task.image.name}", refresh=False)
             bar.update(len(task.goals))
 

@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from harness.answers import kind_of, ladder_of, number, plain, text_of
+from harness.answers import kind_of, ladder_of, number, plain, sizes_of, text_of
 from harness.errors import HarnessError, LawError, UsageError
 from harness.interface import BudgetCodec, Codec, Image, LearnedCodec
 from harness.registry import CodecSpec, build
@@ -120,6 +120,11 @@ def _estimate(codec: Codec, header: Mapping[str, Any], payload: bytes) -> tuple[
     return {"bits": None if bits is None else number(float(bits), "its estimate is")}, b""
 
 
+def _predict(codec: Codec, header: Mapping[str, Any], payload: bytes) -> tuple[dict[str, Any], bytes]:
+    sizes = _learned(codec).predicted_sizes(image_of(header["image"], payload))
+    return {"sizes": None if sizes is None else sizes_of(sizes, len(codec.ladder))}, b""
+
+
 def _learned(codec: Codec) -> LearnedCodec:
     if not isinstance(codec, LearnedCodec):
         raise UsageError(f"the codec {codec.name!r} is not a learned one.")
@@ -205,6 +210,7 @@ _CALLS: Mapping[str, Callable[[Codec, Mapping[str, Any], bytes], tuple[dict[str,
     "describe": _describe,
     "fingerprints": _fingerprints,
     "estimate": _estimate,
+    "predict": _predict,
     "encode": _encode,
     "encode_to_budget": _encode_to_budget,
     "decode": _decode,

@@ -18,7 +18,7 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from harness import leaks
-from harness.answers import ladder_of, number
+from harness.answers import ladder_of, number, sizes_of
 from harness.channel import Channel
 from harness.child import image_of
 from harness.config import Limits
@@ -106,6 +106,12 @@ class CodecProcess:
         answer, _ = self._call(spec, request, _bytes_of(image), 0)
         with _read():
             return None if answer["bits"] is None else number(answer["bits"], "its estimate is")
+
+    def predicted_sizes(self, spec: CodecSpec, image: Image, count: int) -> list[float] | None:
+        """Return about how many bytes a learned codec's file has at each of its `count` settings, if it can say."""
+        answer, _ = self._call(spec, {"call": "predict", **_shape(image)}, _bytes_of(image), 0)
+        with _read():
+            return None if answer["sizes"] is None else sizes_of(answer["sizes"], count)
 
     def encode(self, spec: CodecSpec, image: Image, setting: Setting) -> bytes:
         """Return the codec's file for an image at a setting.

@@ -31,7 +31,7 @@ from harness.interface import Setting, raw_bytes
 from harness.isolation import CodecProcess, CodecProcesses, codec_processes
 from harness.kept import kept_file, read_kept
 from harness.metric_plugins import table
-from harness.rate import Hint, Search, budget_bytes, psnr_at
+from harness.rate import Search, budget_bytes, psnr_at
 from harness.records import CSV_COLUMNS, Encode, Record
 from harness.tasks import Goal, Outcome, Shares, Task, answers, blank_record, scores_key, why_unspent
 
@@ -58,7 +58,8 @@ def run_task(task: Task) -> Outcome:
     else:
         records = tuple(run.record(goal, image) for goal in task.goals)
     shares = Shares(run.codec_seconds, run.metric_seconds, time.perf_counter() - start)
-    return Outcome(task, records, tuple(run.encodes.values()), shares, run.encoded)
+    off = run.search.found_off if run.search else None
+    return Outcome(task, records, tuple(run.encodes.values()), shares, run.encoded, off)
 
 
 @dataclass
@@ -71,9 +72,9 @@ class TaskRun:
     codec_seconds: float = 0.0
     metric_seconds: float = 0.0
     encoded: int = 0
+    search: Search | None = None
     _files: dict[Setting, bytes] = field(default_factory=dict)
     _stopped: HarnessError | None = None
-    _search: Search | None = None
 
     def __post_init__(self) -> None:
         self.encodes = {encode.setting: encode for encode in self.task.known}
@@ -126,23 +127,25 @@ class TaskRun:
     def _by_search(self, image: TestImage, budget: int) -> tuple[str, Setting, Setting | None]:
         """Return status, the setting that answers and the one above it, by searching the ladder."""
         ladder = self.task.description.ladder
-        if self._search is None:
+        if self.search is None:
             known = {index: encode.size_bytes for index, s in enumerate(ladder) if (encode := self.encodes.get(s))}
-            self._search = Search(
-                len(ladder), lambda index: self._encode(ladder[index], image), known, self._hints(image)
-            )
-        choice = self._search.choose(budget)
+            hints = [needed.hint(ladder, image.pixels) for needed in self.task.hints]
+
+            def size_of(rung: int) -> int:
+                return self._encode(ladder[rung], image)
+
+            self.search = Search(len(ladder), size_of, known, hints, self._predicted(image), self.task.off)
+        choice = self.search.choose(budget)
         above = None if choice.next_index is None else ladder[choice.next_index]
         return choice.status, ladder[choice.index], above
 
-    def _hints(self, image: TestImage) -> list[Hint]:
-        """Return what other images needed, scaled to this one's pixels."""
-        height, width, _ = image.pixels.shape
-        rungs = {setting: rung for rung, setting in enumerate(self.task.description.ladder)}
-        return [
-            Hint({rungs[one]: size * height * width for one, size in needed.sizes if one in rungs}, needed.apart)
-            for needed in self.task.hints
-        ]
+    def _predicted(self, image: TestImage) -> list[float]:
+        """Return the bytes that a learned codec predicts for every rung; an empty list where it does not."""
+        if not self.task.description.learned:
+            return []
+        encoder = self.processes.encoder(self.task.codec)
+        with self._counted(encoder):
+            return encoder.predicted_sizes(self.task.codec, image.pixels, len(self.task.description.ladder)) or []
 
     def _by_rate_control(self, image: TestImage, budget: int) -> tuple[str, Setting, Setting | None]:
         """Return status, setting and the next one above, by the codec's own rate control."""

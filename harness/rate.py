@@ -1,7 +1,8 @@
 """Hit a ratio: the largest file of a ladder that fits a number of bytes, in few encodes.
 
-The search predicts log(bytes) of every rung: a mean of other images' curves, moved to go through what is known of this
-one. Images as busy as this one count most, and so do curves that fit what is known. It keeps the best file that fits,
+The search predicts log(bytes) of every rung: the codec's own prediction where it makes one, else a mean of other
+images' curves, of which those count most that fit what is known or are of images as busy as this one; moved to go
+through what is known of this one. It keeps the best file that fits,
 and ends when the next rung up is known not to fit. On a ladder whose sizes rise it finds what a full search finds.
 Where sizes dip now and then (WebP), its answer still fits, and the rung above it does not or makes a smaller file.
 """
@@ -92,9 +93,17 @@ class Search:
     sizes: dict[int, int] = field(default_factory=dict)
     """What is known: rung -> bytes."""
     hints: Sequence[Hint] = ()
+    predicted: Sequence[float] = ()
+    """About how many bytes every rung has, as the codec says of this image; empty where it does not. Hints then do not
+    count."""
+    off: float = 0.0
+    """log(bytes / predicted bytes) of other images."""
 
     def __post_init__(self) -> None:
         hints = [hint for hint in self.hints if hint.sizes] or [Hint({})]
+        if self.predicted:
+            hints = [Hint({rung: size * math.exp(self.off) for rung, size in enumerate(self.predicted)})]
+        self._clueless = not hints[0].sizes
         self._curves = np.array([self._through(hint.sizes) for hint in hints])
         self._likeness = 1 / (np.square([hint.apart / _ALIKE for hint in hints]) + 1)
 
@@ -107,6 +116,15 @@ class Search:
         known, sizes = zip(*sorted(known_sizes.items()), strict=True)
         outside = slope * (rungs - np.clip(rungs, known[0], known[-1]))
         return np.asarray(np.interp(rungs, known, np.log(np.maximum(sizes, 1.0))) + outside)
+
+    @property
+    def found_off(self) -> float | None:
+        """Return the mean log(bytes / predicted bytes) of what is known; None where nothing is, or is predicted."""
+        if not self.predicted or not self.sizes:
+            return None
+        return math.fsum(math.log(max(size, 1) / self.predicted[rung]) for rung, size in self.sizes.items()) / len(
+            self.sizes
+        )
 
     def choose(self, budget: int) -> Choice:
         """Return the rung whose file is the largest within `budget` bytes."""
@@ -146,7 +164,7 @@ class Search:
 
     def _guess(self, low: int, high: int, budget: int) -> int:
         """Return the last rung of the bracket that is predicted to fit."""
-        if not self.sizes and not any(hint.sizes for hint in self.hints):
+        if not self.sizes and self._clueless:
             return self.length // 2
         predicted = self._predicted()
         inside = predicted[low + 1 : high]

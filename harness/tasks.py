@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -11,10 +11,11 @@ from typing import Any
 
 from harness.config import Limits
 from harness.datasets import ImageSource
-from harness.interface import Setting
+from harness.interface import Image, Setting
 from harness.isolation import Description
 from harness.metric_plugins import Targets, table
 from harness.radar import RadarScale
+from harness.rate import Hint
 from harness.records import Encode, Record
 from harness.registry import CodecSpec
 
@@ -45,6 +46,13 @@ class Needed:
     apart: float
     """How far that image's activity lies from this one's."""
 
+    def hint(self, ladder: Sequence[Setting], image: Image) -> Hint:
+        """Return it for a search on a ladder, scaled to an image's pixels."""
+        height, width, _ = image.shape
+        rungs = {setting: rung for rung, setting in enumerate(ladder)}
+        sizes = {rungs[setting]: size * height * width for setting, size in self.sizes if setting in rungs}
+        return Hint(sizes, self.apart)
+
 
 @dataclass(frozen=True)
 class Task:
@@ -64,6 +72,8 @@ class Task:
     """What the store knows of this codec on this image."""
     hints: tuple[Needed, ...] = ()
     """What the codec needed for other images."""
+    off: float = 0.0
+    """log(bytes / bytes that the codec predicted) of other images."""
     limits: Limits = DEFAULT_LIMITS
     device: str = "cpu"
     keep_files: str | None = None
@@ -94,6 +104,8 @@ class Outcome:
     shares: Shares = Shares()
     encoded: int = 0
     """How often the codec encoded for the ratio goals."""
+    off: float | None = None
+    """Mean log(bytes / bytes that the codec predicted) of those encodes; None where it predicts none."""
 
 
 def blank_record(goal: Goal, image: str, codec: str, status: str, reason: str) -> Record:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import groupby, islice
 from pathlib import Path
+from statistics import median
 
 from harness import pictures
 from harness.interface import Setting
@@ -16,7 +17,7 @@ from harness.kept import kept_file
 from harness.plan import Plan
 from harness.records import Record
 from harness.store import Store
-from harness.tasks import Needed, Task
+from harness.tasks import Needed, Outcome, Task
 
 
 def unfinished(plan: Plan, store: Store, files: Path | None = None) -> Iterator[Task]:
@@ -69,10 +70,19 @@ class Work:
     ship_images: bool = False
     _sizes: dict[str, list[tuple[tuple[Setting, float], ...]]] = field(default_factory=lambda: defaultdict(list))
     """By codec: settings and bytes a pixel, of the plan's first images; empty where there is none."""
+    _off: dict[tuple[str, str], float] = field(default_factory=dict)
+    """By codec and image, of this run: log(bytes / bytes that the codec predicted)."""
 
     @cached_property
     def _activities(self) -> dict[str, float]:
         return {image.pixels: image.activity for image in self.plan.images}
+
+    def keep(self, outcome: Outcome) -> None:
+        """Store what a task found; searches of later batches start from it."""
+        task = outcome.task
+        self.store.save(task.pixels, task.codec_key, outcome.records, outcome.encodes)
+        if outcome.off is not None:
+            self._off[task.codec_key, task.pixels] = outcome.off
 
     def batches(self) -> Iterator[Iterator[Task]]:
         """Yield tasks some images at a time: file sizes of the batches before speed up the searches of each."""
@@ -108,4 +118,6 @@ class Work:
         needed = (
             Needed(own, image.activity - here) for own, image in zip(sizes, self.plan.images, strict=False) if own
         )
-        return replace(task, hints=tuple(needed))
+        first = [(task.codec_key, image.pixels) for image in self.plan.images[:done]]
+        off = [self._off[one] for one in first if one in self._off]
+        return replace(task, hints=tuple(needed), off=median(off) if off else 0.0)

@@ -16,6 +16,7 @@ from harness.errors import BadStreamError, ConfigError
 from harness.folders import weights_folder
 from harness.interface import FORMATS, Image, Setting, image_format
 from harness.models._model import Model, analysed, built, planes_of, synthesised
+from harness.models._sizes import predicted_bytes
 from harness.shape import AnyShape, Networks, Shape
 from harness.stream import STEPS_PER_OCTAVE, VERSION, Stream, check_size, latents_crc
 from harness.tensors import normalised
@@ -35,7 +36,8 @@ class _Analysed(NamedTuple):
 
     image: _Key
     """Shape, dtype and samples."""
-    k: int
+    k: int | None
+    """The setting that it was last used for; None: none yet."""
     latents: NDArray[np.float32]
     bits: dict[int, float]
     """The model's own estimates of the image's payloads so far, by exponent."""
@@ -84,7 +86,7 @@ class NetworkCodec(TrainableCodec):
         return LawCoder(Coder(shape, cls.networks(shape)), context, choices)
 
     @property
-    def ladder(self) -> Sequence[Setting]:
+    def ladder(self) -> Sequence[int]:
         """Exponents k of the steps 2^(k / 32), in trained steps."""
         return range(_COARSEST, _FINEST - 1, -1)
 
@@ -100,6 +102,10 @@ class NetworkCodec(TrainableCodec):
             held = self._analysed
         assert held is not None  # noqa: S101 - encoding has set it
         return held.bits[k]
+
+    def predicted_sizes(self, image: Image) -> list[float]:
+        """Return about how many bytes the file has at each setting: the network runs, no latent is coded."""
+        return predicted_bytes(self._analyse(self._model(self._shelf.found()), image, None).latents, self.ladder)
 
     def decode(self, data: bytes) -> Image:
         """Return the image, by the weights that the file names."""
@@ -149,7 +155,7 @@ class NetworkCodec(TrainableCodec):
         crc = latents_crc(encoding.latents)
         return Stream(self.name, kind, model.card.id, height, width, k, low, high, crc, encoding.data)
 
-    def _analyse(self, model: Model, image: Image, k: int) -> _Analysed:
+    def _analyse(self, model: Model, image: Image, k: int | None) -> _Analysed:
         """Return latents (planes, channels, height, width), kept for other settings of the same image.
 
         The same setting again runs the network again: that is how an encode is timed.

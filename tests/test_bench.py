@@ -279,6 +279,9 @@ ODD_ANSWERS = {
     "missing-mapping": "missing() returned a dict; a text is taken.",
     "surrogate-in-missing": "no weights in caf\\udce9.",
     "out-of-reach-number": "out_of_reach() holds a int; a text is taken.",
+    "predicts-one-size": "it predicts 1 sizes, 1000 or more; 2 above 0 are taken.",
+    "predicts-nan": "its predicted sizes hold nan; a finite number is taken.",
+    "predicts-less-than-nothing": "it predicts 2 sizes, -1 or more; 2 above 0 are taken.",
     "forged-empty": "it answered otherwise than was asked",
     "forged-deep": "in the middle of a call",
 }

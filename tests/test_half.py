@@ -20,7 +20,9 @@ from harness.models._coder import Coder
 from tests.tiny_model import ARCHITECTURES
 from harness.shape import Shape
 torch.set_num_threads(1)
-shape = Shape(image_channels=3, base_channels={base}, latent_channels=192, stages=3, final="none", start="lapped", margin=1)
+shape = Shape(
+    image_channels=3, base_channels={base}, latent_channels=192, stages=3, final="none", start="lapped", margin=1
+)
 coder = Coder(shape, ARCHITECTURES["{architecture}"].networks(shape))
 images = torch.rand(2, 3, 64, 64)
 for _ in range(3):

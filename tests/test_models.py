@@ -16,10 +16,10 @@ from safetensors.numpy import load_file
 
 from harness import leaks
 from harness.errors import BadStreamError, ConfigError, DataError, UnsupportedImageError
-from harness.interface import Image
+from harness.interface import Image, LearnedCodec
 from harness.models._codec import NetworkCodec
 from harness.models._law import Law
-from harness.registry import CodecSpec, find
+from harness.registry import CodecSpec, build, find
 from harness.shape import Shape
 from harness.stream import MOST_PIXELS, Stream
 from tests import other_process as child
@@ -170,6 +170,21 @@ def test_a_file_is_within_two_percent_of_the_model_s_own_estimate(k: int, weight
     image = packaged_photograph()
     one = codec(weights, ratio=8)
     assert len(one.encode(image, k)) * 8 == pytest.approx(one.estimated_bits(image, k), rel=0.02)
+
+
+@pytest.mark.parametrize("recipe", ["rate", "context"])
+@pytest.mark.parametrize("ratio", [4, 16])
+def test_sizes_are_predicted_for_every_setting_and_come_near(ratio: float, recipe: str) -> None:
+    one = build(find("baseline", {"ratio": ratio, "recipe": recipe}))
+    assert isinstance(one, LearnedCodec)
+    image = packaged_photograph()
+    predicted = one.predicted_sizes(image)
+    assert predicted is not None
+    assert len(predicted) == len(one.ladder)
+    assert predicted == sorted(predicted)
+    rungs = [one.ladder.index(k) for k in (-10, 20, 50)]
+    sizes = [len(one.encode(image, one.ladder[rung])) for rung in rungs]
+    assert [predicted[rung] for rung in rungs] == pytest.approx(sizes, rel=0.1)
 
 
 def test_one_analysis_serves_a_search_and_gives_the_same_bytes_as_none(weights: Path) -> None:

@@ -114,6 +114,18 @@ def test_the_sizes_of_an_image_as_busy_begin_a_search() -> None:
     assert len(asked) < 5
 
 
+@pytest.mark.parametrize("off", [0.0, 0.3])
+def test_a_codec_s_own_prediction_begins_a_search_and_other_images_correct_it(off: float) -> None:
+    sizes = [int(1000 * 1.02**rung) for rung in range(300)]
+    predicted = [size * math.exp(-off) for size in sizes]
+    misleading = [Hint({0: 100.0, 299: 100 * 1.02**299})] * 5
+    search = Search(300, sizes.__getitem__, {}, misleading, predicted, off)
+    assert search.found_off is None
+    assert search.choose(sizes[150] + 1) == Choice("reached", 150, 151)
+    assert sorted(search.sizes) == [150, 151]
+    assert search.found_off == pytest.approx(off)
+
+
 def test_activity_grows_with_the_steps_between_neighbours() -> None:
     rng = np.random.default_rng(3)
     noise = rng.integers(0, 200, (300, 500, 3))

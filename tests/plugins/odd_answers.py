@@ -135,6 +135,27 @@ class NanEstimate(_Learned):
         return float("nan")
 
 
+class FewPredictions(_Learned):
+    name = "predicts-one-size"
+
+    def predicted_sizes(self, image: Image) -> Sequence[float] | None:
+        return [1000.0]
+
+
+class NanPredictions(_Learned):
+    name = "predicts-nan"
+
+    def predicted_sizes(self, image: Image) -> Sequence[float] | None:
+        return [float("nan")] * len(self.ladder)
+
+
+class NegativePredictions(_Learned):
+    name = "predicts-less-than-nothing"
+
+    def predicted_sizes(self, image: Image) -> Sequence[float] | None:
+        return [-1.0] * len(self.ladder)
+
+
 class _Forges(_Plain):
     """Answers its first call itself, on the channel, and ends."""
 
