@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -43,7 +44,7 @@ def test_what_16_bits_hold_exactly_is_kept_in_16_bits(tmp_path: Path) -> None:
     path = tiny_weights(tmp_path, "baseline", tiny_shape(3))
     (card, _) = next(cards([tmp_path]))
     said = card.model_dump(exclude={"sha256", "fingerprints"})
-    arrays = {
+    arrays: dict[str, Any] = {
         "kernel": np.array([0.5, -2.0], np.float32),
         "odd": np.array([0.1], np.float32),
         "large": np.array([1e6], np.float32),
