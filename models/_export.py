@@ -6,10 +6,12 @@ Imports torch: import this only when used.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from harness.errors import DataError
 from harness.models._data import TrainingImage
@@ -21,9 +23,9 @@ TOLERANCE = 0.03
 _ATTEMPTS = 6
 """After so many the whole tolerance will do; before, a quarter of it is asked for."""
 _MOST_ATTEMPTS = 12
-_KERNEL_DIMENSIONS = 4
-_HALF_COST = 0.05
-"""Kernels are kept in 16 bits unless that costs more PSNR than this, in dB, on whole validation images."""
+KERNEL_DIMENSIONS = 4
+HALF_COST = 0.05
+"""How much PSNR, in dB on whole validation images, may be lost by keeping kernels in 16 bits."""
 
 
 def fit_to_ratio(trainable: Trainable, images: Sequence[TrainingImage], ratio: float) -> float:
@@ -57,20 +59,37 @@ def fit_to_ratio(trainable: Trainable, images: Sequence[TrainingImage], ratio: f
 
 
 @torch.no_grad()
-def halve(trainable: Trainable, images: Sequence[TrainingImage]) -> bool:
-    """Round convolution kernels to 16-bit floats unless that costs too much PSNR; return whether they are rounded."""
-    kernels = [one for one in trainable.groups().networks if one.ndim == _KERNEL_DIMENSIONS]
-    if not all(torch.isfinite(kernel.half()).all() for kernel in kernels):
-        return False
-    whole = [kernel.clone() for kernel in kernels]
-    before = psnr_at_one(trainable.frozen(), images)
-    for kernel in kernels:
-        kernel.copy_(kernel.half())
-    if before - psnr_at_one(trainable.frozen(), images) <= _HALF_COST:
-        return True
-    for kernel, values in zip(kernels, whole, strict=True):
-        kernel.copy_(values)
-    return False
+def halve(trainable: Trainable, images: Sequence[TrainingImage]) -> None:
+    """Round kernels of convolutions to 16-bit floats, in place, where that costs next to nothing."""
+    kernels = [one.numpy() for one in trainable.groups().networks if one.ndim == KERNEL_DIMENSIONS]
+    round_kernels(kernels, lambda: psnr_at_one(trainable.frozen(), images), HALF_COST)
+
+
+def round_kernels(kernels: Sequence[NDArray[np.float32]], psnr: Callable[[], float], allowed: float) -> None:
+    """Round arrays to what 16-bit floats hold, in place: all of them, or where that costs too much, fewer.
+
+    Args:
+        kernels: what is rounded.
+        psnr: tells the PSNR, in dB, with the arrays as they are.
+        allowed: how much lower it may become. Each half of them that is tried by itself may lose half of it.
+    """
+    whole, before = [kernel.copy() for kernel in kernels], psnr()
+    with np.errstate(over="ignore"):
+        halved = [kernel.astype(np.float16) for kernel in kernels]
+    if all(np.isfinite(half).all() for half in halved):
+        _fill(kernels, halved)
+        if before - psnr() <= allowed:
+            return
+        _fill(kernels, whole)
+    if len(kernels) > 1:
+        middle = len(kernels) // 2
+        for some in (kernels[:middle], kernels[middle:]):
+            round_kernels(some, psnr, allowed / 2)
+
+
+def _fill(arrays: Sequence[NDArray[np.float32]], values: Sequence[NDArray[Any]]) -> None:
+    for array, value in zip(arrays, values, strict=True):
+        array[...] = value
 
 
 def psnr_at_one(frozen: Frozen, images: Sequence[TrainingImage]) -> float:

@@ -62,8 +62,8 @@ def test_what_16_bits_hold_exactly_is_kept_in_16_bits(tmp_path: Path) -> None:
     assert path.is_file()
 
 
-@pytest.mark.parametrize(("scale", "rounded"), [(1.0, True), (1e6, False)])
-def test_kernels_are_rounded_to_16_bits_where_that_costs_next_to_nothing(scale: float, rounded: bool) -> None:
+@pytest.mark.parametrize("scale", [1.0, 1e6])
+def test_kernels_are_rounded_to_16_bits_where_those_hold_them(scale: float) -> None:
     import torch
 
     from harness.models._export import halve, psnr_at_one
@@ -72,13 +72,25 @@ def test_kernels_are_rounded_to_16_bits_where_that_costs_next_to_nothing(scale: 
     trainable = ARCHITECTURES["baseline"].trainable(tiny_shape(3, lapped=True), Choices("rate", "noise", 2))
     image = make_image("photograph", (64, 80), "rgb8")
     trainable.prepare(torch.from_numpy(image.transpose(2, 0, 1)[None].astype(np.float32) / 255), 4)
-    networks = trainable.groups().networks
-    first = next(one for one in networks if one.ndim == 4)
+    first, *others = (one for one in trainable.groups().networks if one.ndim == 4)
     with torch.no_grad():
         first.mul_(scale)
     whole = first.clone()
     images = [TrainingImage("one", "one", image, True, 8)]
     before = psnr_at_one(trainable.frozen(), images)
-    assert halve(trainable, images) == rounded
-    assert torch.equal(first, first.half().float() if rounded else whole)
+    halve(trainable, images)
+    assert torch.equal(first, first.half().float() if scale == 1 else whole)
+    assert all(torch.equal(kernel, kernel.half().float()) for kernel in others)
     assert psnr_at_one(trainable.frozen(), images) == pytest.approx(before, abs=0.05)
+
+
+def test_of_many_kernels_those_stay_whole_whose_rounding_costs() -> None:
+    from harness.models._export import round_kernels
+
+    kernels = [np.full((2, 2), 1 + 1e-5, np.float32) for _ in range(9)]
+
+    def psnr() -> float:
+        return 40.0 if kernels[3][0, 0] > 1 else 39.0
+
+    round_kernels(kernels, psnr, 0.05)
+    assert [float(kernel[0, 0]) == 1 for kernel in kernels] == [number != 3 for number in range(9)]
