@@ -40,6 +40,7 @@ def _replace(card: Card, path: Path, images: Sequence[Image]) -> None:
     """Write weights and their card again, kernels rounded."""
     said = card.model_dump(exclude={"sha256", "fingerprints", "results"})
     arrays, tiles = load(card, path), fingerprints(card, path) or []
+    arrays |= {name: array.astype(np.int64) for name, array in arrays.items() if name.startswith("law.net.")}
 
     def validated() -> Mapping[str, float]:
         with tempfile.TemporaryDirectory() as folder:
