@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from harness import config
 from harness.errors import UsageError
 from harness.manifest import Tally, describe_results
 from harness.report.bd import bd_matrix, bd_rows
@@ -339,6 +340,11 @@ def test_the_bd_rate_of_a_pair_is_one_ratio_seen_from_both_sides() -> None:
 def test_twenty_codecs_all_look_different() -> None:
     looks = styles_of(CODECS_20)
     assert len({(look.colour, look.marker, look.dash) for look in looks.values()}) == 20
+
+
+def test_the_codecs_of_a_plain_run_differ_in_colour_or_line_and_marker() -> None:
+    looks = styles_of(config.load().default_codecs())
+    assert len({(look.colour, look.dash) for look in looks.values()}) == len(looks)
 
 
 @pytest.mark.parametrize(("place", "words"), [(1, "1st"), (2, "2nd"), (3, "3rd"), (11, "11th"), (22, "22nd")])

@@ -1,11 +1,13 @@
 """One colour, marker and line for each codec, the same in every figure and on the page.
 
-Variants of a family ("jpeg-444", "jpeg-420") share a colour; marker and line tell them apart. Colours are those of
+Variants of a family ("jpeg-444", "jpeg-420") share a colour, and so do families beyond the eighth; marker and line tell
+them apart. Colours are those of
 Okabe and Ito (2008), without yellow and black, which vanish on a light and on a dark page, and with a gray.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -48,15 +50,14 @@ class Style:
 def styles_of(codecs: Sequence[str]) -> dict[str, Style]:
     """Return codec -> style; a codec's style depends on the list's order alone."""
     families = list(dict.fromkeys(codec.split("-")[0] for codec in codecs))
-    seen: dict[str, int] = {}
+    drawn: Counter[str] = Counter()
     table = {}
     for index, codec in enumerate(codecs):
-        family = codec.split("-")[0]
-        place = families.index(family)
-        variant = seen.get(family, 0) + place // len(COLOURS)
-        seen[family] = seen.get(family, 0) + 1
+        colour = COLOURS[families.index(codec.split("-")[0]) % len(COLOURS)]
+        variant = drawn[colour]
+        drawn[colour] += 1
         table[codec] = Style(
-            colour=COLOURS[place % len(COLOURS)],
+            colour=colour,
             marker=MARKERS[index % len(MARKERS)],
             dash=DASHES[variant % len(DASHES)],
             symbol=SYMBOLS[index % len(SYMBOLS)],
