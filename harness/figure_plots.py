@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 DOTS_PER_INCH = 300
 SPREAD = 0.06
 """Octaves of ratio by which two codecs' intervals are drawn apart."""
-_NOTE: dict[str, Any] = {"fontsize": 5.5, "ha": "right", "va": "center", "backgroundcolor": "white"}
+_BOX = {"facecolor": "white", "edgecolor": "none", "pad": 1}
+_NOTE: dict[str, Any] = {"fontsize": 5.5, "ha": "right", "va": "center", "bbox": _BOX}
 LABELS = {"psnr": "PSNR (dB)", "ms_ssim": "MS-SSIM (dB of the mean)", "ssim": "SSIM"}
 
 
