@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.checkpoint import cards, load, save
+from harness.checkpoint import cards, load, save, shipped_folder
 from harness.models._data import TrainingImage
 from tests.images import make_image
 from tests.tiny_model import ARCHITECTURES, tiny_shape, tiny_weights
@@ -94,3 +94,7 @@ def test_of_many_kernels_those_stay_whole_whose_rounding_costs() -> None:
 
     round_kernels(kernels, psnr, 0.05)
     assert [float(kernel[0, 0]) == 1 for kernel in kernels] == [number != 3 for number in range(9)]
+
+
+def test_shipped_weights_stay_within_60_megabytes() -> None:
+    assert sum(path.stat().st_size for path in shipped_folder().iterdir()) < 60e6
