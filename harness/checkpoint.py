@@ -195,4 +195,4 @@ def load(card: Card, path: Path) -> dict[str, NDArray[Any]]:
         arrays = unpack(data)
     except (SafetensorError, KeyError, ValueError, TypeError) as error:
         raise DataError(f"the weights {path} are damaged: {error}. Delete them and their card.") from error
-    return {name: array.astype(_WIDE.get(array.dtype.name, array.dtype)) for name, array in arrays.items()}
+    return {name: array.astype(_WIDE.get(array.dtype.name, array.dtype), copy=False) for name, array in arrays.items()}

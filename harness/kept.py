@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 from collections.abc import Iterable
 from pathlib import Path
+
+from harness.errors import UsageError
 
 FOLDER = "files"
 """The folder of bitstreams, below that of a run."""
@@ -14,6 +17,22 @@ FOLDER = "files"
 def kept_file(folder: Path, file_sha256: str) -> Path:
     """Return where a bitstream is kept."""
     return folder / f"{file_sha256}.bin"
+
+
+def keep_file(folder: Path, file_sha256: str, data: bytes) -> None:
+    """Keep a bitstream in a folder, whole or not at all.
+
+    Raises:
+        UsageError: it cannot be written.
+    """
+    path = kept_file(folder, file_sha256)
+    partial = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        folder.mkdir(exist_ok=True)
+        partial.write_bytes(data)
+        partial.rename(path)
+    except OSError as error:
+        raise UsageError(f"the file {path} cannot be kept: {error.strerror}.") from error
 
 
 def read_kept(folders: Iterable[Path], file_sha256: str) -> bytes | None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import math
-import os
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -24,12 +23,11 @@ from harness.errors import (
     LimitError,
     MissingDependencyError,
     UnsupportedImageError,
-    UsageError,
 )
 from harness.images import TestImage, pixels_sha256, read_image
 from harness.interface import Setting, raw_bytes
 from harness.isolation import CodecProcess, CodecProcesses, codec_processes
-from harness.kept import kept_file, read_kept
+from harness.kept import keep_file, read_kept
 from harness.metric_plugins import table
 from harness.rate import Search, budget_bytes, psnr_at
 from harness.records import CSV_COLUMNS, Encode, Record
@@ -129,7 +127,8 @@ class TaskRun:
         ladder = self.task.description.ladder
         if self.search is None:
             known = {index: encode.size_bytes for index, s in enumerate(ladder) if (encode := self.encodes.get(s))}
-            hints = [needed.hint(ladder, image.pixels) for needed in self.task.hints]
+            rungs = {setting: rung for rung, setting in enumerate(ladder)}
+            hints = [needed.hint(rungs, image.pixels) for needed in self.task.hints]
 
             def size_of(rung: int) -> int:
                 return self._encode(ladder[rung], image)
@@ -248,7 +247,8 @@ class TaskRun:
         raw = raw_bytes(image.pixels)
         height, width, _ = image.pixels.shape
         further = {name: found.metrics[name] for name in self.task.metric_names if name not in CSV_COLUMNS}
-        self._write(found, image)
+        if self.task.keep_files:
+            keep_file(Path(self.task.keep_files), found.file_sha256, self.file_at(found.setting, image))
         return Record(
             fingerprint=goal.fingerprint,
             image=image.name,
@@ -280,19 +280,6 @@ class TaskRun:
         except HarnessError as error:  # the file and its scores stand without it
             return {"estimate_reason": str(error)}
         return {} if bits is None else {"estimated_bytes": round(bits / 8, 1)}
-
-    def _write(self, found: Encode, image: TestImage) -> None:
-        """Keep the bitstream beside the records, named by its sha256, where that was asked for."""
-        if not self.task.keep_files:
-            return
-        path = kept_file(Path(self.task.keep_files), found.file_sha256)
-        partial = path.with_name(f"{path.name}.{os.getpid()}.part")
-        try:
-            path.parent.mkdir(exist_ok=True)
-            partial.write_bytes(self.file_at(found.setting, image))
-            partial.rename(path)
-        except OSError as error:
-            raise UsageError(f"the file {path} cannot be kept: {error.strerror}.") from error
 
 
 def _setting(goal: Goal) -> Setting:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -46,10 +46,9 @@ class Needed:
     apart: float
     """How far that image's activity lies from this one's."""
 
-    def hint(self, ladder: Sequence[Setting], image: Image) -> Hint:
-        """Return it for a search on a ladder, scaled to an image's pixels."""
+    def hint(self, rungs: Mapping[Setting, int], image: Image) -> Hint:
+        """Return it for a search on a ladder of these rungs, scaled to an image's pixels."""
         height, width, _ = image.shape
-        rungs = {setting: rung for rung, setting in enumerate(ladder)}
         sizes = {rungs[setting]: size * height * width for setting, size in self.sizes if setting in rungs}
         return Hint(sizes, self.apart)
 

@@ -23,8 +23,8 @@ TOLERANCE = 0.03
 _ATTEMPTS = 6
 """After so many the whole tolerance will do; before, a quarter of it is asked for."""
 _MOST_ATTEMPTS = 12
-KERNEL_DIMENSIONS = 4
-HALF_COST = 0.05
+_KERNEL_DIMENSIONS = 4
+_HALF_COST = 0.05
 """How much PSNR, in dB on whole validation images, may be lost by keeping kernels in 16 bits."""
 
 
@@ -61,8 +61,8 @@ def fit_to_ratio(trainable: Trainable, images: Sequence[TrainingImage], ratio: f
 @torch.no_grad()
 def halve(trainable: Trainable, images: Sequence[TrainingImage]) -> None:
     """Round kernels of convolutions to 16-bit floats, in place, where that costs next to nothing."""
-    kernels = [one.numpy() for one in trainable.groups().networks if one.ndim == KERNEL_DIMENSIONS]
-    round_kernels(kernels, lambda: psnr_at_one(trainable.frozen(), images), HALF_COST)
+    kernels = [one.numpy() for one in trainable.groups().networks if one.ndim == _KERNEL_DIMENSIONS]
+    round_kernels(kernels, lambda: psnr_at_one(trainable.frozen(), images), _HALF_COST)
 
 
 def round_kernels(kernels: Sequence[NDArray[np.float32]], psnr: Callable[[], float], allowed: float) -> None:

@@ -303,6 +303,15 @@ def test_an_answer_of_an_odd_type_costs_the_codecs_own_record(codec: str, odd: B
     assert ODD_ANSWERS[codec] in row["reason"]
 
 
+def test_a_run_learns_by_how_much_a_codec_s_predictions_are_off(tmp_path: Path, images: Path, config: Path) -> None:
+    asked = ("--images", images, "--ratios", "6", "--codecs", "predicts-half", "--jobs", "1")
+    done = bench(tmp_path, *asked, "--plugin", PLUGINS / "predicts_half.py", config=config)
+    encodes = done.frame[done.frame["protocol"] == "ratio"]["encodes"].tolist()
+    assert encodes[0] > 2
+    assert len(encodes) > 1
+    assert set(encodes[1:]) == {2}
+
+
 @pytest.mark.parametrize("codec", ["jpeg-444", "surrogate-in-provenance", "estimate-nan"])
 def test_what_stands_beside_odd_answers_is_measured(codec: str, odd: BenchRun) -> None:
     assert odd.ended.status == 1, odd.ended.err
