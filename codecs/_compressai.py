@@ -16,10 +16,10 @@ from harness.checkpoint import load, shipped_folder
 from harness.codecs._compressai_stream import MULTIPLE, payload_of, strings_of
 from harness.codecs._compressai_weights import DATA_SET, ROOT, Published, folders, published_sha256, read_weights
 from harness.errors import BadStreamError, ConfigError, DataError
-from harness.folders import weights_folder
 from harness.interface import FORMATS, Image, Setting, image_format
 from harness.shape import AnyShape, Widths
 from harness.stream import STEPS_PER_OCTAVE, VERSION, SizeLimit, Stream, check_size
+from harness.system.paths import weights_folder
 from harness.tensors import normalised, one_thread, restored
 from harness.trained import Choices, Shelf, TrainableCodec
 from harness.trained import Weights as Trained

@@ -15,7 +15,7 @@ from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import DataError
-from harness.folders import cache_folder, weights_folder
+from harness.system.paths import cache_folder, weights_folder
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -11,9 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness import engine, manifest, pictures, provenance
+from harness import engine, manifest, pictures
 from harness.errors import StoreError, UsageError
-from harness.inside import in_container
 from harness.isolation import CodecProcess
 from harness.manifest import Tally
 from harness.plan import Plan, Request
@@ -21,6 +20,8 @@ from harness.planner import make_plan
 from harness.records import read_frame, to_frame
 from harness.registry import CodecSpec
 from harness.store import Store
+from harness.system import provenance
+from harness.system.container import in_container
 from harness.tasks import Outcome, Task
 from harness.trainer import School, is_trained_here
 from harness.work import Work, keeping_in, unfinished

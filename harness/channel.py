@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from harness import errors
-from harness.allocator import KEEP_MEMORY
 from harness.config import Limits
 from harness.errors import CodecError, HarnessError, LawError, LimitError
+from harness.system.memory import KEEP_MEMORY
 from harness.watch import Watch, kill_strays, kill_tree
 
 _MAX_HEADER_BYTES = 8 << 20

@@ -6,7 +6,6 @@ The files of a set with a generator are made into that cache when they are first
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -15,9 +14,10 @@ from pathlib import Path
 
 from harness.config import DataConfig
 from harness.errors import DataError, ImageError, UnknownNameError
-from harness.folders import cache_folder
 from harness.images import find_images, pixels_sha256, read_image, to_file
 from harness.radar import RadarScale
+from harness.system.hashing import file_sha256
+from harness.system.paths import cache_folder
 
 MIRROR_VARIABLE = "HARNESS_DATA"
 
@@ -190,9 +190,3 @@ def _fetch_one(name: str, data: DataConfig, file: str) -> Path:
         path.unlink()
         raise DataError(f"{file} of the data set {name!r} came with another hash: {found[:16]}..., not {expected}....")
     return path
-
-
-def file_sha256(path: Path) -> str:
-    """Return the sha256 of a file."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from harness import cluster as existing
-from harness.allocator import KEEP_MEMORY
 from harness.errors import UsageError
 from harness.measure import run_task
+from harness.system.memory import KEEP_MEMORY
 from harness.tasks import Outcome, Task, failed_outcome, metrics_key
 from harness.watch import kill_strays, kill_tree
 

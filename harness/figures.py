@@ -22,6 +22,7 @@ from harness.interface import LUMA, Image
 from harness.plan import Request, digest
 from harness.published import read_curve
 from harness.recipes import FigureRecipe, recipe
+from harness.system.hashing import file_sha256
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -155,7 +156,7 @@ def _sources(chosen: FigureRecipe, request: Request) -> list[ImageSource]:
 
 def _digest(sources: Iterable[ImageSource]) -> str:
     """Return a name for these files with these names: other images never lie in the same folder."""
-    return digest(*(f"{source.name} {datasets.file_sha256(source.path)}" for source in sources))
+    return digest(*(f"{source.name} {file_sha256(source.path)}" for source in sources))
 
 
 def _write_gray(sources: Iterable[ImageSource], folder: Path) -> None:

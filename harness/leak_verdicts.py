@@ -11,9 +11,9 @@ from functools import cached_property
 from pathlib import Path
 
 from harness import leaks
-from harness.folders import cache_folder
 from harness.images import read_image
 from harness.plan import PlannedImage
+from harness.system.paths import cache_folder
 
 VERDICTS = ("clean", "leaked", "unknown")
 

@@ -6,7 +6,7 @@ from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pathlib import Path
 
-from harness.datasets import file_sha256
+from harness.system.hashing import file_sha256
 
 _DIGITS = 16
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import StoreError
-from harness.folders import on_network
 from harness.records import ENCODE_COLUMNS, RECORD_COLUMNS, Encode, Record, chunks
+from harness.system.paths import on_network
 
 STORE_VERSION = 3
 _OLDER = (1, 2)

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from harness.config import Config
 from harness.datasets import MIRROR_VARIABLE
 from harness.errors import DataError
-from harness.folders import weights_folder
 from harness.images import find_images, is_image
 from harness.registry import CodecSpec, load_class
+from harness.system.paths import weights_folder
 from harness.trained import LEAST_TARGET, is_target
 
 if TYPE_CHECKING:

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 
 from harness.checkpoint import shipped_folder
 from harness.errors import BadStreamError, ConfigError
-from harness.folders import weights_folder
 from harness.interface import FORMATS, Image, Setting, image_format
 from harness.models._model import Model, analysed, built, planes_of, synthesised
 from harness.models._sizes import predicted_bytes
 from harness.shape import AnyShape, Networks, Shape
 from harness.stream import STEPS_PER_OCTAVE, VERSION, Stream, check_size, latents_crc
+from harness.system.paths import weights_folder
 from harness.tensors import normalised
 from harness.trained import Choices, Shelf, TrainableCodec, Weights
 

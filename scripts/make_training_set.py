@@ -20,7 +20,7 @@ from pathlib import Path
 import PIL.Image
 
 from harness import config, datasets
-from harness.folders import cache_folder
+from harness.system.paths import cache_folder
 
 TABLE = Path(__file__).with_name("training_set.csv")
 ORIGINALS = "clic2025-validation"

@@ -18,11 +18,11 @@ from harness.codecs._compressai_weights import DATA_SET, ROOT, Published, networ
 from harness.codecs.compressai import Factorized
 from harness.config import load
 from harness.errors import BadStreamError, DataError, UnsupportedImageError
-from harness.folders import weights_folder
 from harness.plan import Request
 from harness.planner import make_plan
 from harness.registry import BUILT_IN, build, get_codec
 from harness.stream import HEADER_BYTES, Stream
+from harness.system.paths import weights_folder
 from tests.bench_runs import write
 from tests.images import make_image, packaged_photograph
 

@@ -19,8 +19,8 @@ from harness.container import run as running
 from harness.container.build import Recipe, build_arguments
 from harness.container.connection import refusal
 from harness.errors import UsageError
-from harness.inside import where_on_host
-from harness.provenance import revision
+from harness.system.container import where_on_host
+from harness.system.provenance import revision
 from tests.command import call, complaint, environment, run
 
 ROOT = Path(__file__).parents[1]

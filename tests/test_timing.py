@@ -13,16 +13,17 @@ from typing import Any
 import psutil
 import pytest
 
-from harness import instructions, timing
+from harness import timing
 from harness.config import load
 from harness.errors import UsageError
 from harness.images import read_image
-from harness.instructions import can_count, count
 from harness.measure import run_task
 from harness.plan import Request
 from harness.planner import make_plan
-from harness.provenance import describe_machine
 from harness.store import Store
+from harness.system import perf
+from harness.system.perf import can_count, count
+from harness.system.provenance import describe_machine
 from tests.bench_runs import crops, tiny_config
 from tests.command import call, complaint
 
@@ -157,7 +158,7 @@ def test_a_perf_that_does_not_end_is_ended_and_has_counted_nothing(
     path.write_text(STUBBORN.replace("{python}", sys.executable))
     path.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.setattr(instructions, "_PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr(perf, "_PATIENCE_SECONDS", 0.2)
     calls: list[int] = []
     assert count(os.getpid(), lambda: calls.append(1)) is None
     assert calls == [1]

@@ -112,8 +112,8 @@ def _print_run(run: Run, request: Request) -> None:
     """Print a run's table and where its report is, and end with its exit status."""
     from rich.console import Console
 
-    from harness.inside import where_on_host
     from harness.report.terminal import print_table
+    from harness.system.container import where_on_host
 
     print_table(run.records, run.manifest, Console())
     _print_report(run.folder)

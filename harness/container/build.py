@@ -12,9 +12,9 @@ from urllib.parse import urlsplit
 
 from harness import __version__
 from harness.container.connection import IMAGE, connected, is_full_disk, refusal
-from harness.datasets import file_sha256
 from harness.errors import ContainerError, UsageError
-from harness.provenance import revision
+from harness.system.hashing import file_sha256
+from harness.system.provenance import revision
 
 LOCK = "requirements.lock"
 EXTRAS_LOCK = "requirements-extras.lock"

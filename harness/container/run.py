@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 from harness.container.connection import IMAGE, connected, is_gpu_trouble
 from harness.datasets import MIRROR_VARIABLE
 from harness.errors import UsageError
-from harness.folders import cache_folder
-from harness.inside import HOST_RESULTS_VARIABLE
 from harness.registry import PLUGIN_FOLDER_VARIABLE, plugin_files
+from harness.system.container import HOST_RESULTS_VARIABLE
+from harness.system.paths import cache_folder
 
 if TYPE_CHECKING:
     from docker import DockerClient

@@ -37,7 +37,7 @@ def describe_software() -> dict[str, Any]:
     `image_id` and `image_digest` are known only to runs that `harness container run` started: an image cannot hold
     its own hash. The digest is a registry's; an image that was built here has none.
     """
-    source = Path(__file__).resolve().parent
+    source = Path(__file__).resolve().parents[1]
     return {
         "python": platform.python_version(),
         "git": _own_revision(source),
@@ -98,7 +98,7 @@ def _own_revision(source: Path) -> str | None:
 
 
 def _lock_sha256(path: Path) -> str | None:
-    from harness.datasets import file_sha256
+    from harness.system.hashing import file_sha256
 
     return file_sha256(path) if path.is_file() else None
 
