@@ -15,8 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
-from harness import config, datasets, load_codec
+from harness import datasets, load_codec
 from harness.benchmark import bench
+from harness.config import schema
 from harness.images import read_image
 from harness.interface import Codec, Image
 from harness.plan import Request
@@ -44,7 +45,7 @@ def count(suite: str, limit: int | None, jobs: int | None) -> None:
         overlay = Path(folder) / "psnr.toml"
         overlay.write_text(f'[suites.encodes]\ndescription = "PSNR alone"\ndata = "{suite}"\nmetrics = ["psnr"]\n')
         request = Request(
-            config.load(overlay), suite="encodes", ratios=RATIOS, limit=limit, jobs=jobs, results=Path(folder)
+            schema.load(overlay), suite="encodes", ratios=RATIOS, limit=limit, jobs=jobs, results=Path(folder)
         )
         encodes = bench(request).manifest["encodes"]
     for name, per_target in sorted(encodes["per_codec"].items(), key=lambda entry: float(entry[1])):
@@ -54,7 +55,7 @@ def count(suite: str, limit: int | None, jobs: int | None) -> None:
 
 def compare(suite: str, limit: int | None, codec_ids: list[str]) -> None:
     """Print each case in which the search finds less than a full search of the ladder."""
-    sources = datasets.from_set(suite, config.load().data_set(suite))[:limit]
+    sources = datasets.from_set(suite, schema.load().data_set(suite))[:limit]
     missed = encodes = 0
     for codec_id in codec_ids:
         codec = load_codec(codec_id)

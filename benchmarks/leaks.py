@@ -17,7 +17,8 @@ from pathlib import Path
 import numpy as np
 import PIL.Image
 
-from harness import config, datasets
+from harness import datasets
+from harness.config import schema
 from harness.images import read_image
 from harness.interface import Image
 from harness.leaks import MATCHES_NEEDED, NUMBER, fingerprint, overlap
@@ -45,7 +46,7 @@ def main() -> None:
 
 def images_of(name: str) -> list[Image]:
     """Return the images of a data set."""
-    return [read_image(source.path).pixels for source in datasets.from_set(name, config.load().data_set(name))]
+    return [read_image(source.path).pixels for source in datasets.from_set(name, schema.load().data_set(name))]
 
 
 def alarms(training: TrainingSet, tiles: Sequence[str]) -> Iterator[tuple[str, Sequence[int]]]:

@@ -19,7 +19,8 @@ from statistics import median
 
 from tabulate import tabulate
 
-from harness import config, engine
+from harness import engine
+from harness.config import schema
 from harness.plan import Request
 from harness.planner import make_plan
 from harness.records import Encode
@@ -72,7 +73,7 @@ def planned(folder: Path, images: Path, limit: int, sleep: float) -> list[Task]:
     """Return the tasks of two codecs on some images, or of one that sleeps."""
     (folder / "suite.toml").write_text(SUITE)
     (folder / "sleeper.py").write_text(SLEEPER.replace("{seconds}", str(sleep)))
-    loaded = config.load(folder / "suite.toml", [folder / "sleeper.py"] if sleep else [])
+    loaded = schema.load(folder / "suite.toml", [folder / "sleeper.py"] if sleep else [])
     codecs = ("sleeper",) if sleep else ("jpeg-444", "webp")
     return list(make_plan(Request(loaded, "scaling", codecs=codecs, images=images, limit=limit), "cpu").tasks)
 

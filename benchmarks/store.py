@@ -20,14 +20,14 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from harness import config
+from harness.config import schema
+from harness.config.registry import CodecSpec
 from harness.datasets import ImageSource
 from harness.export import export
 from harness.isolation import Description
 from harness.plan import PlannedCodec, PlannedImage, Request, digest
 from harness.planner import plan_of
 from harness.records import Encode, Record
-from harness.registry import CodecSpec
 from harness.store import Store
 from harness.work import unfinished
 
@@ -77,7 +77,7 @@ def measured(step: Callable[[Path, int], str], folder: Path, images: int) -> tup
 
 
 def request(folder: Path) -> Request:
-    return Request(config.load(), ratios=RATIOS, results=folder)
+    return Request(schema.load(), ratios=RATIOS, results=folder)
 
 
 def made_plan(folder: Path, count: int):  # noqa: ANN201 - a Plan

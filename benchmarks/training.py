@@ -20,13 +20,14 @@ from pathlib import Path
 
 import torch
 
-from harness import config, datasets
+from harness import datasets
+from harness.config import schema
+from harness.config.registry import build, find
 from harness.images import read_image
 from harness.models._data import split
 from harness.models._learn import Order, started
 from harness.models._module import TrainingModule
 from harness.models._train import Job, Machines, quiet, run
-from harness.registry import build, find
 from harness.trainer import School
 from harness.training import TrainingSet, order_for
 
@@ -41,7 +42,7 @@ def main() -> None:
     parser.add_argument("--data")
     asked = parser.parse_args()
     torch.set_num_threads(1)
-    loaded = config.load()
+    loaded = schema.load()
     school = School(loaded, asked.data)
     for name in asked.models.split(","):
         order = short(order_for(find(name, {"recipe": "rate", "ratio": RATIO}), loaded.recipes), asked.steps)
@@ -114,7 +115,7 @@ def by_loop(order: Order, images: TrainingSet) -> float:
 
 def coding(ratio: float) -> None:
     """Print how many megapixels a second the shipped baseline encodes and decodes, networks and range coder."""
-    loaded = config.load()
+    loaded = schema.load()
     name = "kodak" if datasets.state("kodak", loaded.data_set("kodak")) == "complete" else "demo"
     image = read_image(datasets.from_set(name, loaded.data_set(name))[0].path).pixels
     codec = build(find("baseline", {"ratio": ratio}))

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness import config as configuration
-from harness import registry
+from harness.config import registry
+from harness.config import schema as configuration
 from harness.interface import Codec
 
 if TYPE_CHECKING:

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness import engine, manifest, pictures
+from harness.config.registry import CodecSpec
 from harness.errors import StoreError, UsageError
 from harness.isolation import CodecProcess
 from harness.manifest import Tally
 from harness.plan import Plan, Request
 from harness.planner import make_plan
 from harness.records import read_frame, to_frame
-from harness.registry import CodecSpec
 from harness.store import Store
 from harness.system import provenance
 from harness.system.container import in_container

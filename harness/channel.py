@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import errors
-from harness.config import Limits
+from harness.config.schema import Limits
 from harness.errors import CodecError, HarnessError, LawError, LimitError
 from harness.system.memory import KEEP_MEMORY
 from harness.watch import Watch, kill_strays, kill_tree

@@ -23,9 +23,9 @@ from typing import Any, TypeVar
 import numpy as np
 
 from harness.answers import kind_of, ladder_of, number, plain, sizes_of, text_of
+from harness.config.registry import CodecSpec, build
 from harness.errors import HarnessError, LawError, UsageError
 from harness.interface import BudgetCodec, Codec, Image, LearnedCodec
-from harness.registry import CodecSpec, build
 
 _Result = TypeVar("_Result")
 

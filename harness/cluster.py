@@ -10,11 +10,11 @@ from dataclasses import asdict, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from harness.config import Limits
+from harness.config.registry import CodecSpec
+from harness.config.schema import Limits
 from harness.errors import HarnessError, LawError, UsageError
 from harness.isolation import codec_processes
 from harness.measure import run_task
-from harness.registry import CodecSpec
 from harness.tasks import Outcome, Task, failed_outcome, metrics_key
 
 if TYPE_CHECKING:

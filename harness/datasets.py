@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 
-from harness.config import DataConfig
+from harness.config.radar import RadarScale
+from harness.config.schema import DataConfig
 from harness.errors import DataError, ImageError, UnknownNameError
 from harness.images import find_images, pixels_sha256, read_image, to_file
-from harness.radar import RadarScale
 from harness.system.hashing import file_sha256
 from harness.system.paths import cache_folder
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harness import benchmark, datasets
-from harness.config import Config, SuiteConfig
+from harness.config.schema import Config, SuiteConfig
 from harness.datasets import ImageSource
 from harness.errors import DataError
 from harness.images import TestImage, read_image, to_file

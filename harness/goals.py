@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from harness.config import CodecConfig
+from harness.config.schema import CodecConfig
 from harness.interface import Setting
 from harness.plan import DIGITS, PlannedCodec, PlannedImage
 from harness.tasks import Goal

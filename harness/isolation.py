@@ -21,10 +21,10 @@ from harness import leaks
 from harness.answers import ladder_of, number, sizes_of
 from harness.channel import Channel
 from harness.child import image_of
-from harness.config import Limits
+from harness.config.registry import CodecSpec
+from harness.config.schema import Limits
 from harness.errors import LawError
 from harness.interface import Encoded, Image, Setting, image_format, raw_bytes
-from harness.registry import CodecSpec
 
 _MAX_FINGERPRINT_BYTES = 256 << 20
 

@@ -13,11 +13,11 @@ from itertools import pairwise
 
 import numpy as np
 
-from harness.config import Limits
+from harness.config.registry import CodecSpec
+from harness.config.schema import Limits
 from harness.errors import BadStreamError, BudgetError, HarnessError, LawError, UnsupportedImageError
 from harness.interface import Image
 from harness.isolation import CodecProcess, Description
-from harness.registry import CodecSpec
 
 CHECK_LIMITS = Limits(seconds=60, memory_mb=4096, disk_mb=1024)
 _SEED = 0

@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import lru_cache
 
-from harness import registry
+from harness.config import registry
+from harness.config.code_digest import source_of
 from harness.errors import UsageError
 from harness.metrics import METRICS, Metric
 from harness.metrics_pair import Pair
-from harness.sources import source_of
 
 Targets = tuple[tuple[str, str], ...]
 """(name, where it is) of each metric of others."""

@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness import metrics_extra as extra
+from harness.config.radar import RadarScale
 from harness.errors import UnknownNameError, UsageError
 from harness.interface import FORMATS, LUMA, Image, image_format
 from harness.metrics_pair import MS_SSIM_SMALLEST_SIDE, WINDOW_SIDE, Pair
-from harness.radar import RadarScale
 
 _BLOCK = 2**15
 """Rows squared at a time: a block stays in the processor's cache."""

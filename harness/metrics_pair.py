@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.config.radar import RadarScale
 from harness.interface import Image
-from harness.radar import RadarScale
 
 if TYPE_CHECKING:
     import torch

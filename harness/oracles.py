@@ -17,7 +17,7 @@ import numpy as np
 
 from harness import metrics
 from harness.bd_rate import Curve, bd_rate
-from harness.config import Config
+from harness.config.schema import Config
 from harness.errors import DataError, HarnessError
 from harness.interface import Image
 from harness.published import read_curve

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from harness.config import Config, SuiteConfig
+from harness.config.registry import CodecSpec
+from harness.config.schema import Config, SuiteConfig
 from harness.datasets import ImageSource
 from harness.isolation import Description
 from harness.metric_plugins import Targets
 from harness.records import Record
-from harness.registry import CodecSpec
 from harness.tasks import Task
 
 DIGITS = 32

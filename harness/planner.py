@@ -9,8 +9,11 @@ import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from harness import datasets, metrics, registry
-from harness.config import CodecConfig, SuiteConfig
+from harness import datasets, metrics
+from harness.config import registry
+from harness.config.code_digest import source_of
+from harness.config.registry import CodecSpec
+from harness.config.schema import CodecConfig, SuiteConfig
 from harness.datasets import ImageSource
 from harness.errors import ConfigError, HarnessError, ImageError, MissingDependencyError, UnknownNameError, UsageError
 from harness.goals import Asker, questions
@@ -22,8 +25,6 @@ from harness.metric_plugins import Targets, table
 from harness.plan import Plan, PlannedCodec, PlannedImage, Request, digest
 from harness.rate import activity
 from harness.records import Record
-from harness.registry import CodecSpec
-from harness.sources import source_of
 from harness.tasks import Goal, Task, blank_record, metrics_key
 
 _REASONS = 10

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness import datasets
-from harness.config import Config
+from harness.config.schema import Config
 from harness.errors import DataError
 from harness.recipes import CurveRecipe
 from harness.statistics import similarity_db

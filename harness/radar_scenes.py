@@ -14,8 +14,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.config.radar import RadarScale, SceneTable
 from harness.interface import Image
-from harness.radar import RadarScale, SceneTable
 
 Plane = NDArray[np.float64]
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from harness.config import Config, explain
+from harness.config.schema import Config, explain
 from harness.errors import ConfigError, UnknownNameError
 
 MetricName = Literal["psnr", "ms_ssim", "ssim"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from harness.config import Config
+from harness.config.schema import Config
 from harness.errors import UsageError
 
 _TEMPLATES = Path(__file__).with_name("templates")

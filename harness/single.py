@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from harness.config import Config
+from harness.config.registry import CodecSpec
+from harness.config.schema import Config
 from harness.datasets import ImageSource
 from harness.errors import CodecError, UsageError
 from harness.images import read_image, to_file
@@ -15,7 +16,6 @@ from harness.interface import MAX_PIXELS, Image, image_format
 from harness.isolation import CodecProcesses, Description
 from harness.measure import TaskRun
 from harness.records import Record
-from harness.registry import CodecSpec
 from harness.signatures import codec_of
 from harness.tasks import DEFAULT_LIMITS, Goal, Task
 

@@ -9,15 +9,15 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from harness.config import Limits
+from harness.config.radar import RadarScale
+from harness.config.registry import CodecSpec
+from harness.config.schema import Limits
 from harness.datasets import ImageSource
 from harness.interface import Image, Setting
 from harness.isolation import Description
 from harness.metric_plugins import Targets, table
-from harness.radar import RadarScale
 from harness.rate import Hint
 from harness.records import Encode, Record
-from harness.registry import CodecSpec
 
 DEFAULT_LIMITS = Limits()
 ENOUGH = 0.97

@@ -18,13 +18,13 @@ from typing import Any
 import psutil
 
 from harness.benchmark import STORE_NAME, Run, bench, device_for, report_order, write_run
+from harness.config.registry import CodecSpec
 from harness.errors import HarnessError, UsageError
 from harness.images import TestImage, read_image
 from harness.isolation import CodecProcess, Timed
 from harness.plan import Plan, Request
 from harness.planner import make_plan
 from harness.records import Record, to_frame
-from harness.registry import CodecSpec
 from harness.store import Store
 from harness.system.perf import can_count, count
 from harness.system.provenance import describe_machine

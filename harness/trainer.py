@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.config import Config
+from harness.config.registry import CodecSpec, load_class
+from harness.config.schema import Config
 from harness.datasets import MIRROR_VARIABLE
 from harness.errors import DataError
 from harness.images import find_images, is_image
-from harness.registry import CodecSpec, load_class
 from harness.system.paths import weights_folder
 from harness.trained import LEAST_TARGET, is_target
 

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harness import leaks
-from harness.config import DataConfig
+from harness.config.registry import CodecSpec, build, load_class
+from harness.config.schema import DataConfig
 from harness.datasets import ImageSource, from_folder, from_set
 from harness.errors import ConfigError, DataError, HarnessError, UsageError
 from harness.images import read_image
 from harness.models._data import TrainingImage, halved, split
 from harness.models._recipe import Recipe
-from harness.registry import CodecSpec, build, load_class
 from harness.trained import LEAST_TARGET, MOST_TARGET, TrainableCodec, is_target
 
 if TYPE_CHECKING:

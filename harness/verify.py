@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness import benchmark, datasets, figures
-from harness.config import CodecConfig, Config, DataConfig, SuiteConfig
+from harness.config.schema import CodecConfig, Config, DataConfig, SuiteConfig
 from harness.errors import DataError, HarnessError, UsageError
 from harness.oracles import Check, judged, run_oracles
 from harness.plan import Request
@@ -91,7 +91,7 @@ def _null_test(config: Config, extent: Extent, results: Path) -> Check:
 
 def _lossless(config: Config) -> tuple[str, ...]:
     """Return the built-in codecs that run by default and whose class says that they are exact."""
-    from harness import registry
+    from harness.config import registry
 
     chosen = [(name, config.codec_spec(name)) for name in config.default_codecs()]
     built_in = [(name, spec) for name, spec in chosen if spec.origin == "built-in"]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-from harness.config import Limits
+from harness.config.schema import Limits
 
 _TICK_SECONDS = 0.25
 

@@ -19,7 +19,8 @@ from pathlib import Path
 
 import PIL.Image
 
-from harness import config, datasets
+from harness import datasets
+from harness.config import schema
 from harness.system.paths import cache_folder
 
 TABLE = Path(__file__).with_name("training_set.csv")
@@ -109,7 +110,7 @@ def cut(original: bytes, crop: Crop) -> bytes:
 
 def make(folder: Path) -> int:
     """Fill a folder with the training set; return how many crops were made."""
-    originals = {path.name: path for path in datasets.fetch(ORIGINALS, config.load().data_set(ORIGINALS))}
+    originals = {path.name: path for path in datasets.fetch(ORIGINALS, schema.load().data_set(ORIGINALS))}
     (folder / "originals").mkdir(parents=True, exist_ok=True)
     for name, path in originals.items():
         shutil.copyfile(path, folder / "originals" / name)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.checkpoint import Card, cards, write_card, write_fingerprints
-from harness.config import DataConfig, load
+from harness.config.schema import DataConfig, load
 from harness.models._curve import draw
 from harness.training import read_training_set, training_set_of
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from harness.config.registry import BUILT_IN, CodecSpec, build, find, load_class
 from harness.errors import MissingDependencyError
 from harness.interface import Codec, LearnedCodec
-from harness.registry import BUILT_IN, CodecSpec, build, find, load_class
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks.toml"
 TEST_RATIO = 16.0

@@ -15,13 +15,14 @@ from pathlib import Path
 
 import numpy as np
 
-from harness import checkpoint, config, manifest
-from harness.config import Limits
+from harness import checkpoint, manifest
+from harness.config import schema
+from harness.config.registry import CodecSpec, build, find, known_targets, load_class
+from harness.config.schema import Limits
 from harness.errors import BadStreamError, HarnessError, LimitError, MissingDependencyError
 from harness.interface import MAX_PIXELS, Codec, Image
 from harness.isolation import CodecProcess
 from harness.records import CSV_COLUMNS, Encode, Record, read_frame
-from harness.registry import CodecSpec, build, find, known_targets, load_class
 from harness.store import Store
 from harness.stream import HEADER_BYTES, MAGICS, Stream
 from tests.images import make_image
@@ -289,7 +290,7 @@ TARGETS: Mapping[str, Target] = {
     "card": Target(lambda data: _in_file("card.json", data, _card), _sound_card),
     "weights": Target(lambda data: _in_file("x.safetensors", data, _weights), _sound_weights),
     "config": Target(
-        lambda data: _in_file("mine.toml", data, config.load),
+        lambda data: _in_file("mine.toml", data, schema.load),
         lambda: b'[suites.mine]\ndescription = "mine"\ndata = "demo"\nratios = [4, 8]\nlimits = { seconds = 5 }\n',
     ),
     "plugin": Target(

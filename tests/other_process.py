@@ -7,9 +7,9 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from harness.config.registry import CodecSpec, build
 from harness.errors import BadStreamError
 from harness.interface import Image
-from harness.registry import CodecSpec, build
 
 
 @dataclass(frozen=True)

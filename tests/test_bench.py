@@ -18,14 +18,14 @@ import pytest
 
 import harness
 from harness.codecs import jpeg
-from harness.config import load
+from harness.config.code_digest import source_of
+from harness.config.registry import BUILT_IN, ENTRY_POINT_GROUP
+from harness.config.schema import load
 from harness.images import pixels_sha256, read_image
 from harness.measure import run_task
 from harness.plan import Request
 from harness.planner import make_plan
 from harness.records import CSV_COLUMNS
-from harness.registry import BUILT_IN, ENTRY_POINT_GROUP
-from harness.sources import source_of
 from harness.tasks import answers, scores_key
 from tests.bench_runs import PLUGINS, BenchRun, assert_same, bench, crops, facts, tiny_config, write
 from tests.command import PROGRAM, call, complaint, environment, run

@@ -14,7 +14,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from harness.config import load
+from harness.config.schema import load
 from harness.leaks import fingerprint
 from harness.measure import run_task
 from harness.plan import Plan, Request

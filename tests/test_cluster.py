@@ -13,7 +13,7 @@ import pytest
 
 from harness import cluster as existing
 from harness.benchmark import device_for
-from harness.config import load
+from harness.config.schema import load
 from harness.errors import UsageError
 from harness.measure import run_task
 from harness.plan import Request

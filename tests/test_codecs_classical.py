@@ -13,9 +13,9 @@ import PIL.Image
 import pytest
 from PIL import JpegImagePlugin
 
+from harness.config.registry import build, get_codec
 from harness.errors import BadStreamError, ConfigError, MissingDependencyError, UnsupportedImageError
 from harness.interface import MAX_PIXELS
-from harness.registry import build, get_codec
 from tests.codec_cases import specs
 from tests.images import make_image, psnr
 

@@ -13,8 +13,8 @@ import numpy as np
 import PIL.Image
 import pytest
 
+from harness.config.registry import build
 from harness.interface import Image
-from harness.registry import build
 from tests.codec_cases import specs
 from tests.images import psnr
 

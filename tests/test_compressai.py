@@ -16,11 +16,11 @@ import pytest
 from harness.codecs._compressai import MOST_PIXELS, CompressAiCodec
 from harness.codecs._compressai_weights import DATA_SET, ROOT, Published, networks, published_sha256, read_weights
 from harness.codecs.compressai import Factorized
-from harness.config import load
+from harness.config.registry import BUILT_IN, build, get_codec
+from harness.config.schema import load
 from harness.errors import BadStreamError, DataError, UnsupportedImageError
 from harness.plan import Request
 from harness.planner import make_plan
-from harness.registry import BUILT_IN, build, get_codec
 from harness.stream import HEADER_BYTES, Stream
 from harness.system.paths import weights_folder
 from tests.bench_runs import write

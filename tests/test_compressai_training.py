@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 
 from harness import training
-from harness.config import load
+from harness.config.registry import BUILT_IN, CodecSpec, build, find, get_codec
+from harness.config.schema import load
 from harness.errors import BadStreamError, ConfigError, DataError
 from harness.models._recipe import Recipe
-from harness.registry import BUILT_IN, CodecSpec, build, find, get_codec
 from harness.shape import Widths
 from harness.trainable import Trainable
 from harness.trained import Choices, TrainableCodec

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from harness import config
-from harness.config import Config
+from harness.config import schema
+from harness.config.schema import Config
 from harness.errors import ConfigError, UnknownNameError
 from tests.command import call, complaint, run
 
@@ -62,7 +62,7 @@ def written(folder: Path, text: str) -> Path:
 def test_a_wrong_file_is_refused_with_file_key_found_and_expected(text: str, words: str, tmp_path: Path) -> None:
     path = written(tmp_path, text)
     with pytest.raises(ConfigError) as refusal:
-        config.load(path)
+        schema.load(path)
     message = str(refusal.value)
     assert message.startswith(f"{path}: ")
     assert words in message
@@ -91,20 +91,20 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 def test_a_folder_is_no_configuration(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read: Is a directory"):
-        config.load(tmp_path)
+        schema.load(tmp_path)
 
 
 def test_bytes_that_are_no_text_are_no_configuration(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ConfigError, match="this is not TOML"):
-        config.load(path)
+        schema.load(path)
 
 
 def test_a_users_file_adds_to_the_tables_and_replaces_in_them(tmp_path: Path) -> None:
-    packaged = config.load()
+    packaged = schema.load()
     text = SUITE + 'ratios = [5.5]\n[codecs.webp]\ncodec = "webp"\nmethod = 0\n[codecs.mine]\ncodec = "jpeg"\n'
-    loaded = config.load(written(tmp_path, text))
+    loaded = schema.load(written(tmp_path, text))
     assert loaded.suite("mine").ratios == (5.5,)
     assert loaded.suite("kodak") == packaged.suite("kodak")
     assert loaded.codec_spec("webp").parameters == {"method": 0}
@@ -114,19 +114,19 @@ def test_a_users_file_adds_to_the_tables_and_replaces_in_them(tmp_path: Path) ->
 
 
 def test_a_variant_that_is_no_default_is_left_out_of_a_plain_run(tmp_path: Path) -> None:
-    loaded = config.load(written(tmp_path, '[codecs.webp]\ncodec = "webp"\ndefault = false\n'))
+    loaded = schema.load(written(tmp_path, '[codecs.webp]\ncodec = "webp"\ndefault = false\n'))
     assert "webp" not in loaded.default_codecs()
     assert "webp" in loaded.codecs
 
 
 def test_limits_are_set_for_each_suite(tmp_path: Path) -> None:
-    loaded = config.load(written(tmp_path, SUITE + "limits = { seconds = 7.5, memory_mb = 512 }"))
+    loaded = schema.load(written(tmp_path, SUITE + "limits = { seconds = 7.5, memory_mb = 512 }"))
     assert (loaded.suite("mine").limits.seconds, loaded.suite("mine").limits.memory_mb) == (7.5, 512)
     assert loaded.suite("mine").limits.disk_mb == loaded.suite("kodak").limits.disk_mb
 
 
 def test_a_registered_name_needs_no_table() -> None:
-    assert config.load().codec_spec("raw").parameters == {}
+    assert schema.load().codec_spec("raw").parameters == {}
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_a_registered_name_needs_no_table() -> None:
 )
 def test_an_unknown_codec_is_answered_with_the_nearest_and_the_known(name: str, hint: str) -> None:
     with pytest.raises(UnknownNameError, match=f"no codec is called '{name}'") as refusal:
-        config.load().codec_spec(name)
+        schema.load().codec_spec(name)
     assert hint in str(refusal.value)
 
 
@@ -151,13 +151,13 @@ def test_an_unknown_key_of_a_codec_is_named_with_its_table_and_those_that_are_kn
 
 
 def test_the_configuration_cannot_be_changed_once_read() -> None:
-    loaded: Config = config.load()
+    loaded: Config = schema.load()
     with pytest.raises(ValidationError):
         loaded.default_suite = "kodak"
 
 
 def test_every_packaged_codec_and_suite_refers_to_what_exists() -> None:
-    loaded = config.load()
+    loaded = schema.load()
     assert {loaded.codec_spec(name).id for name in loaded.codecs} == set(loaded.codecs)
     assert {suite.data for suite in loaded.suites.values()} <= set(loaded.data)
     assert {"demo", "kodak", "gray16"} <= set(loaded.suites)

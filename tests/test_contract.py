@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from harness.config.registry import build, load_class
 from harness.errors import BadStreamError, BudgetError, MissingDependencyError, UnsupportedImageError
 from harness.interface import BudgetCodec, Codec, Image, LearnedCodec, Setting
-from harness.registry import build, load_class
 from tests import other_process as child
 from tests.codec_cases import build_or_skip, codec_formats, codec_ids, specs
 from tests.images import ODD_IMAGES, SEED, make_image, psnr

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from harness import config, datasets
-from harness.config import Config, DataConfig
+from harness import datasets
+from harness.config import schema
+from harness.config.schema import Config, DataConfig
 from harness.errors import DataError
 from tests.command import call, complaint
 
@@ -45,7 +46,7 @@ def written(folder: Path, text: str) -> Path:
 
 
 def mine(folder: Path, url: str = "") -> DataConfig:
-    loaded: Config = config.load(written(folder, table(url)))
+    loaded: Config = schema.load(written(folder, table(url)))
     return loaded.data_set("mine")
 
 
@@ -96,7 +97,7 @@ def site() -> Iterator[Site]:
 
 
 def test_the_packaged_photographs_are_here_and_right() -> None:
-    sources = datasets.from_set("demo", config.load().data_set("demo"))
+    sources = datasets.from_set("demo", schema.load().data_set("demo"))
     assert [source.name for source in sources] == ["astronaut.png", "chelsea.png", "coffee.png", "motorcycle_left.png"]
     assert "4 files, all as their hashes say" in call("data", "verify", "demo").out
 
@@ -112,7 +113,7 @@ def test_the_mirror_of_this_project_holds_what_the_tables_say(
     harness_data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HARNESS_DATA", str(harness_data))
-    loaded = config.load()
+    loaded = schema.load()
     assert len(datasets.from_set("kodak", loaded.data_set("kodak"))) == 24
     gray = datasets.from_set("gray16", loaded.data_set("gray16"))
     assert {source.sample_bits for source in gray} == {10, 12, 16}
@@ -183,7 +184,7 @@ def short(folder: Path, site: Site) -> DataConfig:
         digest = hashlib.sha256(body).hexdigest()
         text = text.replace(digest, digest[:8])
     text = text.replace("[data.mine]", "[data.mine]\nhash_start = true")
-    return config.load(written(folder, text)).data_set("mine")
+    return schema.load(written(folder, text)).data_set("mine")
 
 
 def test_a_hash_of_eight_digits_is_held_to(tmp_path: Path, site: Site) -> None:

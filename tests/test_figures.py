@@ -16,7 +16,7 @@ import pandas as pd
 import PIL.Image
 import pytest
 
-from harness.config import Config, load
+from harness.config.schema import Config, load
 from harness.errors import ConfigError, DataError, UnknownNameError
 from harness.figures import gray8
 from harness.images import TestImage

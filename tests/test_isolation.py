@@ -16,11 +16,11 @@ import numpy as np
 import psutil
 import pytest
 
-from harness.config import Limits
+from harness.config.registry import CodecSpec, find
+from harness.config.schema import Limits
 from harness.errors import CodecError, HarnessError, LawError, LimitError, UsageError
 from harness.interface import Image
 from harness.isolation import CodecProcess, CodecProcesses
-from harness.registry import CodecSpec, find
 from tests.bench_runs import bench, crops
 from tests.command import environment
 from tests.images import make_image

@@ -20,10 +20,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
+from harness.config.radar import RadarScale
 from harness.errors import MissingDependencyError, UnknownNameError, UsageError
 from harness.interface import Image
 from harness.metrics import DEFAULT_METRICS, METRICS, measure
-from harness.radar import RadarScale
 from tests.images import packaged_photograph
 
 HAS_FFMPEG = importlib.util.find_spec("imageio_ffmpeg") is not None

@@ -15,11 +15,11 @@ import pytest
 from safetensors.numpy import load_file
 
 from harness import leaks
+from harness.config.registry import CodecSpec, build, find
 from harness.errors import BadStreamError, ConfigError, DataError, UnsupportedImageError
 from harness.interface import Image, LearnedCodec
 from harness.models._codec import NetworkCodec
 from harness.models._law import Law
-from harness.registry import CodecSpec, build, find
 from harness.shape import Shape
 from harness.stream import MOST_PIXELS, Stream
 from tests import other_process as child

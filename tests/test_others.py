@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.config import load
+from harness.config.registry import metric_targets
+from harness.config.schema import load
 from harness.errors import UsageError
 from harness.metric_plugins import table
 from harness.metrics import METRICS, measure
-from harness.registry import metric_targets
 from tests.bench_runs import PLUGINS, bench, crops, tiny_config
 from tests.command import call, complaint, run
 from tests.images import make_image
@@ -97,7 +97,7 @@ def test_an_installed_packages_codec_and_metric_are_measured(site: Path, tmp_pat
 
 def test_an_installed_metric_has_its_packages_version_in_its_own(site: Path) -> None:
     script = (
-        "from harness.metric_plugins import table; from harness.registry import metric_targets; "
+        "from harness.metric_plugins import table; from harness.config.registry import metric_targets; "
         "print(table(tuple(metric_targets().items()))['mae'].version)"
     )
     own = {**os.environ, "PYTHONPATH": str(site)}

@@ -9,7 +9,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from harness.config import load
+from harness.config.schema import load
 from harness.errors import ImageError
 from harness.plan import Request
 from harness.planner import make_plan

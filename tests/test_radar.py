@@ -13,11 +13,12 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
-from harness import config, datasets, leaks, metrics
+from harness import datasets, leaks, metrics
+from harness.config import schema
+from harness.config.radar import RadarScale, SceneTable
 from harness.errors import ConfigError, DataError
 from harness.images import pixels_sha256, read_image, to_file
 from harness.interface import Image
-from harness.radar import RadarScale, SceneTable
 from harness.radar_scenes import scene, speckle
 from harness.records import read_frame
 from harness.trainer import School
@@ -77,7 +78,7 @@ def test_a_wrong_radar_table_is_refused_with_its_key(radar: str, generator: str,
     lines += [f"generator = {generator}"] if generator else []
     (tmp_path / "mine.toml").write_text("\n".join(lines))
     with pytest.raises(ConfigError, match=message):
-        config.load(tmp_path / "mine.toml")
+        schema.load(tmp_path / "mine.toml")
 
 
 @pytest.mark.parametrize("looks", [1, 4])
@@ -99,7 +100,7 @@ def test_blurred_speckle_keeps_its_looks_and_joins_neighbours(looks: int) -> Non
 
 def test_the_scenes_of_the_suite_are_those_of_their_hashes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HARNESS_CACHE", str(tmp_path))
-    data = config.load().data
+    data = schema.load().data
     assert datasets.state("sar", data["sar"]) == "made when it is first used"
     sources = datasets.from_set("sar", data["sar"])
     images = [read_image(source.path) for source in sources]
@@ -116,14 +117,14 @@ def test_the_chip_is_one_16_bit_image_with_homogeneous_windows(
     harness_data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HARNESS_DATA", str(harness_data))
-    (source,) = datasets.from_set("sar-chip", config.load().data["sar-chip"])
+    (source,) = datasets.from_set("sar-chip", schema.load().data["sar-chip"])
     image = read_image(source.path, source.name)
     assert (image.pixels.shape, image.peak) == ((256, 256, 1), 65535)
     assert metrics.measure(image.pixels, image.pixels, 65535, ["enl_ratio"], radar=source.radar) == {"enl_ratio": 1.0}
 
 
 def test_training_scenes_and_test_scenes_have_no_seed_in_common() -> None:
-    tables = {name: data.generator for name, data in config.load().data.items() if data.generator}
+    tables = {name: data.generator for name, data in schema.load().data.items() if data.generator}
     assert tables["sar-train"].seed not in {tables["sar"].seed, tables["sar16"].seed}
 
 
@@ -134,7 +135,7 @@ def fingerprint_of(source: datasets.ImageSource) -> list[str]:
 
 @pytest.mark.slow
 def test_no_test_scene_passes_for_a_training_scene() -> None:
-    data = config.load().data
+    data = schema.load().data
     tests, training = (
         [fingerprint_of(source) for source in datasets.from_set(name, data[name])] for name in ("sar", "sar-train")
     )
@@ -191,7 +192,7 @@ margin = 1
 
 def test_a_table_that_is_not_that_of_its_hashes_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
-    loaded = config.load(made_set(tmp_path, seed=8))
+    loaded = schema.load(made_set(tmp_path, seed=8))
     with pytest.raises(DataError, match=r"0\.tif of the data set 'mine' come out with sha256"):
         datasets.from_set("mine", loaded.data["mine"])
     assert not list((tmp_path / "cache").rglob("*.tif"))
@@ -201,7 +202,7 @@ def test_a_scene_is_held_to_its_pixels_however_its_file_was_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
-    data = config.load(made_set(tmp_path)).data["mine"]
+    data = schema.load(made_set(tmp_path)).data["mine"]
     path = datasets.file_of("mine", data, "0.tif")
     before = path.read_bytes()
     Pillow.open(path).save(path, compression="tiff_deflate")
@@ -219,7 +220,7 @@ def test_a_scene_is_held_to_its_pixels_however_its_file_was_written(
 def test_a_recipe_trains_on_the_data_set_that_it_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("HARNESS_DATA", raising=False)
-    school = School(config.load(made_set(tmp_path)), folder=tmp_path, machines={"accelerator": "cpu"})
+    school = School(schema.load(made_set(tmp_path)), folder=tmp_path, machines={"accelerator": "cpu"})
     (order,) = school.orders([school.config.codec_spec("baseline").at_ratio(8)])
     assert school.has_images(order)
     school.train(order, bar=False)
@@ -233,7 +234,7 @@ def test_a_named_folder_or_set_goes_before_the_recipe_s(tmp_path: Path, monkeypa
     monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
     (tmp_path / "photos").mkdir()
     to_file(packaged_photograph()[:64, :64].copy(), tmp_path / "photos" / "one.png")
-    loaded = config.load(made_set(tmp_path))
+    loaded = schema.load(made_set(tmp_path))
     for data, names in ((str(tmp_path / "photos"), ["one.png"]), ("demo", list(loaded.data["demo"].files))):
         school = School(loaded, data)
         (order,) = school.orders([loaded.codec_spec("baseline").at_ratio(8)])

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from harness.registry import get_codec
+from harness.config.registry import get_codec
 from harness.signatures import codec_of
 from tests.codec_cases import build_or_skip
 from tests.images import make_image, psnr

@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from harness import config, load_codec
+from harness import load_codec
+from harness.config import schema
 from harness.errors import UsageError
 from harness.manifest import Tally, describe_results
 from harness.report.bd import bd_matrix, bd_rows
@@ -343,7 +344,7 @@ def test_twenty_codecs_all_look_different() -> None:
 
 
 def test_the_curves_of_a_plain_run_differ_in_colour_or_line() -> None:
-    looks = styles_of([name for name in config.load().default_codecs() if not load_codec(name).lossless])
+    looks = styles_of([name for name in schema.load().default_codecs() if not load_codec(name).lossless])
     assert len(looks) > 15
     assert len({(look.colour, look.dash) for look in looks.values()}) == len(looks)
 

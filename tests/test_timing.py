@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from harness import timing
-from harness.config import load
+from harness.config.schema import load
 from harness.errors import UsageError
 from harness.images import read_image
 from harness.measure import run_task

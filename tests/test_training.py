@@ -17,12 +17,13 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from harness import config, leaks, training
+from harness import leaks, training
+from harness.config import schema
+from harness.config.registry import build, find
 from harness.errors import ConfigError, DataError
 from harness.images import read_image
 from harness.models._data import Crops, TrainingImage, split
 from harness.models._recipe import Recipe
-from harness.registry import build, find
 from harness.trained import TrainableCodec
 from harness.trainer import School
 from tests.images import packaged_photograph
@@ -444,7 +445,7 @@ def test_an_estimate_of_time_comes_from_real_steps(tmp_path: Path, pictures: Pat
 def test_an_estimate_counts_on_weights_that_are_trained_before(tmp_path: Path, pictures: Path) -> None:
     recipes = {"rate": {**RATE, "steps": 5000, "law_steps_from_neighbour": 1}}
     orders = [training.order_for(find("baseline", {"ratio": ratio}), recipes) for ratio in (16.0, 8.0)]
-    school = School(config.load(), str(pictures), tmp_path)
+    school = School(schema.load(), str(pictures), tmp_path)
     (_, first), (_, second) = school.estimates(orders)
     assert second < first / 100
     ((_, alone),) = school.estimates(orders[1:])

@@ -8,7 +8,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from harness.config import DataConfig
+from harness.config.schema import DataConfig
 from harness.errors import DataError, ImageError
 from harness.interface import LUMA, Image
 from harness.leaks import fingerprint, leaked

@@ -14,12 +14,12 @@ from pathlib import Path
 import PIL.Image
 import pytest
 
-from harness.config import load
+from harness.config.registry import find
+from harness.config.schema import load
 from harness.errors import DataError, UsageError
 from harness.models._curve import draw
 from harness.models._learn import Order
 from harness.models._recipe import Recipe
-from harness.registry import find
 from harness.shape import Shape, Widths
 from harness.trainer import School, is_trained_here
 from harness.training import order_for

@@ -12,7 +12,7 @@ import pytest
 
 from harness import oracles
 from harness.bd_rate import Curve
-from harness.config import load
+from harness.config.schema import load
 from harness.oracles import Check, run_oracles
 from harness.verify import Extent, _zoo, run_checks
 from tests.command import Ended, run

@@ -13,7 +13,7 @@ from click.shell_completion import CompletionItem
 from harness.errors import HarnessError
 
 if TYPE_CHECKING:
-    from harness.config import Config
+    from harness.config.schema import Config
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -26,7 +26,7 @@ class Settings:
 
     def load(self, plugins: Iterable[str] = ()) -> Config:
         """Read the configuration, with plugin files."""
-        from harness import config as configuration
+        from harness.config import schema as configuration
 
         path = Path(self.config_path) if self.config_path else None
         return configuration.load(path, [Path(plugin) for plugin in plugins])
@@ -76,7 +76,7 @@ class NameList(click.ParamType[tuple[str, ...]]):
 
 def _names(ctx: click.Context, table: str, start: str) -> list[str]:
     """Return the names in a table of the configuration that begin with `start`; none where it cannot be read."""
-    from harness import config as configuration
+    from harness.config import schema as configuration
 
     root = ctx.find_root()
     try:

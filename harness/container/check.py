@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.config import Config
+from harness.config.schema import Config
 from harness.container.connection import IMAGE, connected
 from harness.container.run import Job, run
 from harness.errors import ContainerError

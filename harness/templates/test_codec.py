@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from harness import config, laws
+from harness import laws
+from harness.config import schema
 
-SPEC = config.load(plugins=[Path(__file__).with_name("new_codec.py")]).codec_spec("new-codec")
+SPEC = schema.load(plugins=[Path(__file__).with_name("new_codec.py")]).codec_spec("new-codec")
 
 
 @pytest.mark.parametrize("verdict", list(laws.check(SPEC)), ids=lambda verdict: verdict.law)

@@ -11,7 +11,7 @@ import json
 import sys
 from pathlib import Path
 
-from harness.registry import build
+from harness.config.registry import build
 from tests.codec_cases import specs
 from tests.images import make_image, psnr
 

@@ -14,14 +14,14 @@ from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from harness import registry
+from harness.config import registry
+from harness.config.radar import RadarScale, SceneTable
+from harness.config.registry import CodecSpec
 from harness.errors import ConfigError, UnknownNameError
-from harness.radar import RadarScale, SceneTable
-from harness.registry import CodecSpec
 
 _Value = TypeVar("_Value")
 
-PACKAGED = Path(__file__).with_name("benchmarks.toml")
+PACKAGED = Path(__file__).parents[1] / "benchmarks.toml"
 
 Ratio: TypeAlias = Annotated[float, Field(gt=1, lt=1e6)]
 Protocol: TypeAlias = Literal["ratio", "sweep", "both"]

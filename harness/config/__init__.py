@@ -1,0 +1,1 @@
+"""benchmarks.toml and its schema, the registry of codecs, digests of code."""
