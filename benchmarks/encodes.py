@@ -15,10 +15,11 @@ from pathlib import Path
 
 import numpy as np
 
-from harness import datasets, load_codec
+from harness import load_codec
 from harness.benchmark import bench
 from harness.config import schema
-from harness.images import read_image
+from harness.data import datasets
+from harness.data.images import read_image
 from harness.interface import Codec, Image
 from harness.plan import Request
 from harness.rate import Search, budget_bytes

@@ -17,11 +17,11 @@ from pathlib import Path
 import numpy as np
 import PIL.Image
 
-from harness import datasets
 from harness.config import schema
-from harness.images import read_image
+from harness.data import datasets
+from harness.data.contamination import MATCHES_NEEDED, NUMBER, fingerprint, overlap
+from harness.data.images import read_image
 from harness.interface import Image
-from harness.leaks import MATCHES_NEEDED, NUMBER, fingerprint, overlap
 from harness.training import TrainingSet, read_training_set
 
 

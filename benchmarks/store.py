@@ -22,7 +22,7 @@ from tabulate import tabulate
 
 from harness.config import schema
 from harness.config.registry import CodecSpec
-from harness.datasets import ImageSource
+from harness.data.datasets import ImageSource
 from harness.export import export
 from harness.isolation import Description
 from harness.plan import PlannedCodec, PlannedImage, Request, digest

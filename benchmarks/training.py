@@ -20,10 +20,10 @@ from pathlib import Path
 
 import torch
 
-from harness import datasets
 from harness.config import schema
 from harness.config.registry import build, find
-from harness.images import read_image
+from harness.data import datasets
+from harness.data.images import read_image
 from harness.models._data import split
 from harness.models._learn import Order, started
 from harness.models._module import TrainingModule

@@ -19,13 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from harness import leaks
+from harness.data import contamination
 from harness.errors import DataError
 from harness.shape import Shape, Widths
 
 ID_DIGITS = 16
 """Hexadecimal digits of a weights id: 64 bits."""
-_VERSION_LINE = f"version={leaks.VERSION}"
+_VERSION_LINE = f"version={contamination.VERSION}"
 
 _NARROW = {"float32": "float16", "int64": "int16"}
 _WIDE = {narrow: wide for wide, narrow in _NARROW.items()}
@@ -51,8 +51,9 @@ class Card(BaseModel):
     validation: Sequence[str]
     """Names of the images that were kept aside."""
     fingerprints: Annotated[str, Field(pattern=r"^[0-9a-f]+\.fingerprints$")]
-    """The file beside the card that holds the perceptual fingerprints of all training and validation images
-    (harness/leaks.py), gzipped: a line with their version, then one a line; cards of one training set share it."""
+    """The file beside the card that holds the perceptual fingerprints of all training and validation images (see
+    harness/data/contamination.py), gzipped: a line with their version, then one a line. Cards of one training set
+    share it."""
     seed: int
     steps: int
     """Optimiser steps, all phases."""

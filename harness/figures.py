@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness import benchmark, datasets
+from harness import benchmark
 from harness.config.schema import Config, SuiteConfig
-from harness.datasets import ImageSource
+from harness.data import datasets
+from harness.data.datasets import ImageSource
+from harness.data.images import TestImage, read_image, to_file
 from harness.errors import DataError
-from harness.images import TestImage, read_image, to_file
 from harness.interface import LUMA, Image
 from harness.plan import Request, digest
 from harness.published import read_curve

@@ -154,9 +154,10 @@ class LearnedCodec(Codec):
     def training_fingerprints(self) -> Sequence[str] | None:
         """Return perceptual fingerprints of the images it was trained on; None when nobody knows.
 
-        Each is a tile as `harness.leaks.fingerprint` makes it, 30 lower-case hexadecimal digits: 16 of its signs, 6 of
-        the number of its image (another for each image), 4 of its row, 4 of its column, both in steps of 4 pixels.
-        They are those of this `harness.leaks.VERSION`: where another version made them, return None.
+        Each is a tile as `harness.data.contamination.fingerprint` makes it, 30 lower-case hexadecimal digits: 16 of its
+        signs, 6 of the number of its image (another for each image), 4 of its row, 4 of its column, both in steps of 4
+        pixels.
+        They are those of this `harness.data.contamination.VERSION`: where another version made them, return None.
         """
 
     def predicted_sizes(self, image: Image) -> Sequence[float] | None:

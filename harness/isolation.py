@@ -17,12 +17,12 @@ from typing import Any
 import numpy as np
 from pydantic import TypeAdapter
 
-from harness import leaks
 from harness.answers import ladder_of, number, sizes_of
 from harness.channel import Channel
 from harness.child import image_of
 from harness.config.registry import CodecSpec
 from harness.config.schema import Limits
+from harness.data import contamination
 from harness.errors import LawError
 from harness.interface import Encoded, Image, Setting, image_format, raw_bytes
 
@@ -98,7 +98,7 @@ class CodecProcess:
         """
         answer, data = self._call(spec, {"call": "fingerprints"}, b"", _MAX_FINGERPRINT_BYTES)
         with _read():
-            return leaks.checked(data.decode().split("\n") if data else ()) if answer["known"] else None
+            return contamination.checked(data.decode().split("\n") if data else ()) if answer["known"] else None
 
     def estimated_bits(self, spec: CodecSpec, image: Image, setting: Setting) -> float | None:
         """Return a learned codec's own estimate of a file, in bits."""

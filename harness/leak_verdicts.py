@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from harness import leaks
-from harness.images import read_image
+from harness.data import contamination
+from harness.data.images import read_image
 from harness.plan import PlannedImage
 from harness.system.paths import cache_folder
 
@@ -26,13 +26,13 @@ class LeakVerdicts:
     _digests: dict[int, str] = field(default_factory=dict, init=False)
 
     def of(self, image: PlannedImage, training: Sequence[str]) -> str:
-        """Return the verdict (harness/leaks.py) on an image and the tiles of what was trained on."""
+        """Return the verdict (harness/data/contamination.py) on an image and the tiles of what was trained on."""
         if id(training) not in self._digests:
-            told = f"{leaks.VERSION} {' '.join(training)}"
+            told = f"{contamination.VERSION} {' '.join(training)}"
             self._digests[id(training)] = hashlib.sha256(told.encode()).hexdigest()[:16]
         key = f"{image.pixels}-{self._digests[id(training)]}"
         if self._known.get(key) not in VERDICTS:
-            self._known[key] = leaks.verdict(self._tiles_of(image), training)
+            self._known[key] = contamination.verdict(self._tiles_of(image), training)
         return self._known[key]
 
     def save(self) -> None:
@@ -59,5 +59,5 @@ class LeakVerdicts:
         if image.pixels not in self._tiles:
             source = image.source
             read = read_image(source.path, source.name, source.sample_bits)
-            self._tiles[image.pixels] = leaks.fingerprint(read.pixels, read.peak)
+            self._tiles[image.pixels] = contamination.fingerprint(read.pixels, read.peak)
         return self._tiles[image.pixels]

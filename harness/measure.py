@@ -15,7 +15,8 @@ from functools import lru_cache
 from pathlib import Path
 
 from harness import metrics, pictures
-from harness.datasets import ImageSource
+from harness.data.datasets import ImageSource
+from harness.data.images import TestImage, pixels_sha256, read_image
 from harness.errors import (
     BudgetError,
     HarnessError,
@@ -24,7 +25,6 @@ from harness.errors import (
     MissingDependencyError,
     UnsupportedImageError,
 )
-from harness.images import TestImage, pixels_sha256, read_image
 from harness.interface import Setting, raw_bytes
 from harness.isolation import CodecProcess, CodecProcesses, codec_processes
 from harness.kept import keep_file, read_kept

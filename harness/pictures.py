@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.images import pixels_sha256, to_file
+from harness.data.images import pixels_sha256, to_file
 from harness.interface import Image
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from harness.config.registry import CodecSpec
 from harness.config.schema import Config, SuiteConfig
-from harness.datasets import ImageSource
+from harness.data.datasets import ImageSource
 from harness.isolation import Description
 from harness.metric_plugins import Targets
 from harness.records import Record

@@ -9,21 +9,22 @@ import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from harness import datasets, metrics
+from harness import metrics
 from harness.config import registry
 from harness.config.code_digest import source_of
 from harness.config.registry import CodecSpec
 from harness.config.schema import CodecConfig, SuiteConfig
-from harness.datasets import ImageSource
+from harness.data import datasets
+from harness.data.activity import activity
+from harness.data.datasets import ImageSource
+from harness.data.images import read_image
 from harness.errors import ConfigError, HarnessError, ImageError, MissingDependencyError, UnknownNameError, UsageError
 from harness.goals import Asker, questions
-from harness.images import read_image
 from harness.interface import image_format
 from harness.isolation import CodecProcesses, Description
 from harness.leak_verdicts import LeakVerdicts
 from harness.metric_plugins import Targets, table
 from harness.plan import Plan, PlannedCodec, PlannedImage, Request, digest
-from harness.rate import activity
 from harness.records import Record
 from harness.tasks import Goal, Task, blank_record, metrics_key
 

@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness import datasets
 from harness.config.schema import Config
+from harness.data import datasets
 from harness.errors import DataError
 from harness.recipes import CurveRecipe
 from harness.statistics import similarity_db

@@ -16,8 +16,6 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.interface import Image
-
 _TYPICAL_SPAN = math.log(60)
 """How much larger a ladder's top file is than its bottom file, in log(bytes), before anything is known."""
 _TREND = 0.5
@@ -26,8 +24,6 @@ _NEAR = 0.03
 """How far another image's curve may lie off, in log(bytes), and still count about as much as one that fits exactly."""
 _ALIKE = 0.2
 """How far another image's activity may lie off and still count at least half as much as that of an equal one."""
-_LINES = 256
-"""So many rows, and columns, tell how busy an image is."""
 _APART = 0.05
 """How far apart, as a share of the ladder, rungs must be to show a trend."""
 
@@ -47,17 +43,6 @@ def psnr_at(budget: int, sizes: tuple[int, int], psnrs: tuple[float | None, floa
         return None
     share = math.log(budget / sizes[0]) / math.log(sizes[1] / sizes[0])
     return low + (high - low) * share
-
-
-def activity(image: Image) -> float:
-    """Return how busy an image is: log of the mean step between neighbours, across and down, in grey levels.
-
-    Some rows and columns of a large image are enough; a flat image counts as one of a thousandth of a level.
-    """
-    height, width, _ = image.shape
-    across = np.diff(image[:: -(-height // _LINES)].astype(np.int32), axis=1)
-    down = np.diff(image[:, :: -(-width // _LINES)].astype(np.int32), axis=0)
-    return math.log(max(sum(float(np.abs(steps).mean()) for steps in (across, down) if steps.size), 1e-3))
 
 
 @dataclass(frozen=True)

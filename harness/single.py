@@ -9,9 +9,9 @@ from pathlib import Path
 
 from harness.config.registry import CodecSpec
 from harness.config.schema import Config
-from harness.datasets import ImageSource
+from harness.data.datasets import ImageSource
+from harness.data.images import read_image, to_file
 from harness.errors import CodecError, UsageError
-from harness.images import read_image, to_file
 from harness.interface import MAX_PIXELS, Image, image_format
 from harness.isolation import CodecProcesses, Description
 from harness.measure import TaskRun

@@ -12,7 +12,7 @@ from typing import Any
 from harness.config.radar import RadarScale
 from harness.config.registry import CodecSpec
 from harness.config.schema import Limits
-from harness.datasets import ImageSource
+from harness.data.datasets import ImageSource
 from harness.interface import Image, Setting
 from harness.isolation import Description
 from harness.metric_plugins import Targets, table

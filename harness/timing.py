@@ -19,8 +19,8 @@ import psutil
 
 from harness.benchmark import STORE_NAME, Run, bench, device_for, report_order, write_run
 from harness.config.registry import CodecSpec
+from harness.data.images import TestImage, read_image
 from harness.errors import HarnessError, UsageError
-from harness.images import TestImage, read_image
 from harness.isolation import CodecProcess, Timed
 from harness.plan import Plan, Request
 from harness.planner import make_plan

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from harness.config.registry import CodecSpec, load_class
 from harness.config.schema import Config
-from harness.datasets import MIRROR_VARIABLE
+from harness.data.datasets import MIRROR_VARIABLE
+from harness.data.images import find_images, is_image
 from harness.errors import DataError
-from harness.images import find_images, is_image
 from harness.system.paths import weights_folder
 from harness.trained import LEAST_TARGET, is_target
 
@@ -116,7 +116,7 @@ class School:
 
     def has_images(self, order: Order) -> bool:
         """Tell whether there is something to train on."""
-        from harness.datasets import is_here
+        from harness.data.datasets import is_here
 
         source = self._source(order)
         if source is None or Path(source).is_dir():

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness import leaks
 from harness.config.registry import CodecSpec, build, load_class
 from harness.config.schema import DataConfig
-from harness.datasets import ImageSource, from_folder, from_set
+from harness.data import contamination
+from harness.data.datasets import ImageSource, from_folder, from_set
+from harness.data.images import read_image
 from harness.errors import ConfigError, DataError, HarnessError, UsageError
-from harness.images import read_image
 from harness.models._data import TrainingImage, halved, split
 from harness.models._recipe import Recipe
 from harness.trained import LEAST_TARGET, MOST_TARGET, TrainableCodec, is_target
@@ -44,9 +44,9 @@ class TrainingSet:
     """One entry a source: name, licence."""
 
     def fingerprints(self) -> list[str]:
-        """Return the tiles of all images, also at half size, which a checkpoint carries (harness/leaks.py)."""
+        """Return the fingerprints of all images, also at half size, which a checkpoint carries."""
         sizes = [size for image in self.images for size in (image, halved(image))]
-        tiles = (leaks.fingerprint(size.pixels, size.peak, number) for number, size in enumerate(sizes))
+        tiles = (contamination.fingerprint(size.pixels, size.peak, number) for number, size in enumerate(sizes))
         return sorted(tile for some in tiles for tile in some)
 
 

@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness import benchmark, datasets, figures
+from harness import benchmark, figures
 from harness.config.schema import CodecConfig, Config, DataConfig, SuiteConfig
+from harness.data import datasets
 from harness.errors import DataError, HarnessError, UsageError
 from harness.oracles import Check, judged, run_oracles
 from harness.plan import Request

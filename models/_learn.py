@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from harness.checkpoint import Card, cards, fingerprints, load, save, shipped_folder
+from harness.data.contamination import joined
 from harness.errors import DataError
-from harness.leaks import joined
 from harness.models._claim import claim, images_digest
 from harness.models._curve import PANELS, draw
 from harness.models._data import Crops, Split, TrainingImage, split

@@ -19,8 +19,8 @@ from pathlib import Path
 
 import PIL.Image
 
-from harness import datasets
 from harness.config import schema
+from harness.data import datasets
 from harness.system.paths import cache_folder
 
 TABLE = Path(__file__).with_name("training_set.csv")

@@ -1,8 +1,9 @@
 """Write again what stands beside trained weights: `python scripts/refresh_weights.py WEIGHTS DATA`.
 
-Makes the fingerprints of the training images anew, for when harness/leaks.py changed, and the picture of each card's
-curve where it is absent, and states licences that a configured data set knows. DATA is the data set, by name or
-folder, that the weights of WEIGHTS were trained on: a card whose sources are not those of DATA is left alone and named.
+Makes the fingerprints of the training images anew, for when harness/data/contamination.py changed, and the picture
+of each card's curve where it is absent, and states licences that a configured data set knows. DATA is the data set, by
+name or folder, that the weights of WEIGHTS were trained on: a card whose sources are not those of DATA is left alone
+and named.
 The weights are not touched.
 """
 

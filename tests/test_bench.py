@@ -21,7 +21,7 @@ from harness.codecs import jpeg
 from harness.config.code_digest import source_of
 from harness.config.registry import BUILT_IN, ENTRY_POINT_GROUP
 from harness.config.schema import load
-from harness.images import pixels_sha256, read_image
+from harness.data.images import pixels_sha256, read_image
 from harness.measure import run_task
 from harness.plan import Request
 from harness.planner import make_plan

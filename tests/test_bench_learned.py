@@ -15,7 +15,7 @@ import PIL.Image
 import pytest
 
 from harness.config.schema import load
-from harness.leaks import fingerprint
+from harness.data.contamination import fingerprint
 from harness.measure import run_task
 from harness.plan import Plan, Request
 from harness.planner import make_plan, plan_of

@@ -15,7 +15,7 @@ import pytest
 from harness.cli.options import NameList
 from harness.cli.program import harness
 from harness.config.schema import load
-from harness.images import read_image
+from harness.data.images import read_image
 from tests.bench_runs import PLUGINS, crops, write
 from tests.command import PROGRAM, call, complaint, environment, run
 from tests.images import make_image, psnr

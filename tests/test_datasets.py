@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from harness import datasets
 from harness.config import schema
 from harness.config.schema import Config, DataConfig
+from harness.data import datasets
 from harness.errors import DataError
 from tests.command import call, complaint
 

@@ -17,9 +17,9 @@ import PIL.Image
 import pytest
 
 from harness.config.schema import Config, load
+from harness.data.images import TestImage
 from harness.errors import ConfigError, DataError, UnknownNameError
 from harness.figures import gray8
-from harness.images import TestImage
 from harness.published import read_curve
 from harness.recipes import CurveRecipe, PointRecipe, recipe
 from harness.records import read_frame

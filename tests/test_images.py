@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 from PIL import ImageCms
 
+from harness.data.images import find_images, pixels_sha256, read_image, to_file
 from harness.errors import ImageError
-from harness.images import find_images, pixels_sha256, read_image, to_file
 from harness.interface import MAX_PIXELS, Image
 from tests.images import make_image
 

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from harness import leaks
 from harness.config.registry import CodecSpec, build, find
+from harness.data import contamination
 from harness.errors import BadStreamError, ConfigError, DataError, UnsupportedImageError
 from harness.interface import Image, LearnedCodec
 from harness.models._codec import NetworkCodec
@@ -340,7 +340,7 @@ def test_fingerprints_of_another_version_say_nothing(tmp_path: Path) -> None:
     assert codec(tmp_path).training_fingerprints() == tiles
     (beside,) = path.parent.glob("*.fingerprints")
     first, *rest = gzip.decompress(beside.read_bytes()).splitlines(keepends=True)
-    assert first.decode() == f"version={leaks.VERSION}\n"
+    assert first.decode() == f"version={contamination.VERSION}\n"
     for other in (b"version=1\n", b""):
         beside.write_bytes(gzip.compress(b"".join([other, *rest])))
         assert codec(tmp_path).training_fingerprints() is None

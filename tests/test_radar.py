@@ -13,13 +13,14 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
-from harness import datasets, leaks, metrics
+from harness import metrics
 from harness.config import schema
 from harness.config.radar import RadarScale, SceneTable
+from harness.data import contamination, datasets
+from harness.data.images import pixels_sha256, read_image, to_file
+from harness.data.radar_scenes import scene, speckle
 from harness.errors import ConfigError, DataError
-from harness.images import pixels_sha256, read_image, to_file
 from harness.interface import Image
-from harness.radar_scenes import scene, speckle
 from harness.records import read_frame
 from harness.trainer import School
 from tests.command import complaint, run
@@ -130,7 +131,7 @@ def test_training_scenes_and_test_scenes_have_no_seed_in_common() -> None:
 
 def fingerprint_of(source: datasets.ImageSource) -> list[str]:
     read = read_image(source.path, source.name, source.sample_bits)
-    return leaks.fingerprint(read.pixels, read.peak)
+    return contamination.fingerprint(read.pixels, read.peak)
 
 
 @pytest.mark.slow
@@ -140,8 +141,8 @@ def test_no_test_scene_passes_for_a_training_scene() -> None:
         [fingerprint_of(source) for source in datasets.from_set(name, data[name])] for name in ("sar", "sar-train")
     )
     every = sorted({tile for tiles in training for tile in tiles})
-    assert max(leaks.overlap(tiles, every) for tiles in tests) < leaks.MATCHES_NEEDED
-    assert leaks.leaked(training[0], every)
+    assert max(contamination.overlap(tiles, every) for tiles in tests) < contamination.MATCHES_NEEDED
+    assert contamination.leaked(training[0], every)
 
 
 def made_set(folder: Path, seed: int = 7) -> Path:

@@ -15,9 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness import load_codec
-from harness.images import read_image
+from harness.data.activity import activity
+from harness.data.images import read_image
 from harness.interface import Codec, Image
-from harness.rate import Choice, Hint, Search, activity, budget_bytes
+from harness.rate import Choice, Hint, Search, budget_bytes
 from tests.images import packaged_photograph, psnr
 
 RATIOS = (4, 8, 12, 16)

@@ -15,8 +15,8 @@ import pytest
 
 from harness import timing
 from harness.config.schema import load
+from harness.data.images import read_image
 from harness.errors import UsageError
-from harness.images import read_image
 from harness.measure import run_task
 from harness.plan import Request
 from harness.planner import make_plan

@@ -17,11 +17,12 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from harness import leaks, training
+from harness import training
 from harness.config import schema
 from harness.config.registry import build, find
+from harness.data import contamination
+from harness.data.images import read_image
 from harness.errors import ConfigError, DataError
-from harness.images import read_image
 from harness.models._data import Crops, TrainingImage, split
 from harness.models._recipe import Recipe
 from harness.trained import TrainableCodec
@@ -229,8 +230,10 @@ def test_another_recipe_s_weights_are_the_start_and_what_they_saw_stays_known(tr
     found = build(find("baseline", {"recipe": "context", "weights": str(trained), "ratio": 16.0}))
     assert isinstance(found, TrainableCodec)
     picture = read_image(one, one.name, None).pixels
-    assert leaks.leaked(leaks.fingerprint(picture, 255), found.training_fingerprints() or [])
-    assert not leaks.leaked(leaks.fingerprint(picture, 255), training.read_training_set(others).fingerprints())
+    assert contamination.leaked(contamination.fingerprint(picture, 255), found.training_fingerprints() or [])
+    assert not contamination.leaked(
+        contamination.fingerprint(picture, 255), training.read_training_set(others).fingerprints()
+    )
     assert found.decode(found.encode(picture, 0)).shape == picture.shape
 
 

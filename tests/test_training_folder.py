@@ -9,9 +9,9 @@ import PIL.Image
 import pytest
 
 from harness.config.schema import DataConfig
+from harness.data.contamination import fingerprint, leaked
 from harness.errors import DataError, ImageError
 from harness.interface import LUMA, Image
-from harness.leaks import fingerprint, leaked
 from harness.system.hashing import file_sha256
 from harness.training import PACK_INDEX, read_training_set, training_set_of
 from tests.images import packaged_photograph

@@ -26,7 +26,7 @@ def list_sets(settings: Settings) -> None:
     Example:
       harness data list
     """
-    from harness import datasets
+    from harness.data import datasets
 
     for name, about in settings.load().data.items():
         click.echo(f"{name}: {about.description}\n  {datasets.state(name, about)}; licence: {about.licence}")
@@ -42,7 +42,7 @@ def fetch(settings: Settings, /, name: str) -> None:
     Example:
       harness data fetch kodak
     """
-    from harness import datasets
+    from harness.data import datasets
 
     paths = datasets.fetch(name, settings.load().data_set(name))
     click.echo(f"{name}: {len(paths)} files, in {paths[0].parent}")
@@ -58,7 +58,7 @@ def verify(settings: Settings, /, name: str) -> None:
     Example:
       harness data verify demo
     """
-    from harness import datasets
+    from harness.data import datasets
 
     about = settings.load().data_set(name)
     click.echo(f"{name}: {len(datasets.from_set(name, about))} files, {datasets.as_hashed(about)}")

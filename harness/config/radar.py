@@ -64,7 +64,7 @@ class RadarScale(_Table):
 
 
 class SceneTable(_Table):
-    """Which radar scenes are made here (harness/radar_scenes.py): the same ones on every machine."""
+    """Which radar scenes are made here (harness/data/radar_scenes.py): the same ones on every machine."""
 
     seed: Annotated[int, Field(ge=0)]
     """Sets of different seeds have no scene in common."""

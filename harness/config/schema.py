@@ -85,7 +85,7 @@ class DataConfig(_Table):
     hash_start: bool = False
     """Whether a hash may be its first 8 digits alone, because the publisher of the files names no more."""
     files: Mapping[str, Sha256]
-    """File -> its sha256, or where there is a generator that of its pixels (`harness.images.pixels_sha256`)."""
+    """File -> its sha256, or where there is a generator that of its pixels (`harness.data.images.pixels_sha256`)."""
 
     @model_validator(mode="after")
     def _check_hashes(self) -> DataConfig:

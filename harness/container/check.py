@@ -124,7 +124,7 @@ class Pictures:
 
     def largest_difference(self, codec: str, inside_sha256: str, outside_sha256: str) -> int:
         """Return the largest difference of a sample, in levels."""
-        from harness.images import read_image
+        from harness.data.images import read_image
         from harness.single import decode_file
 
         inside, outside = (

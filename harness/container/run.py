@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.config.registry import PLUGIN_FOLDER_VARIABLE, plugin_files
 from harness.container.connection import IMAGE, connected, is_gpu_trouble
-from harness.datasets import MIRROR_VARIABLE
+from harness.data.datasets import MIRROR_VARIABLE
 from harness.errors import UsageError
 from harness.system.container import HOST_RESULTS_VARIABLE
 from harness.system.paths import cache_folder

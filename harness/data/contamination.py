@@ -106,7 +106,7 @@ def checked(tiles: Sequence[str]) -> tuple[str, ...]:
     if wrong is not None:
         raise LawError(
             f"its training fingerprints hold {wrong[:40]!r}, of {len(wrong)} characters; each is {_DIGITS} lower-case "
-            "hexadecimal digits, as harness.leaks.fingerprint makes them."
+            "hexadecimal digits, as harness.data.contamination.fingerprint makes them."
         )
     return tuple(tiles)
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from harness.config.radar import RadarScale
 from harness.config.schema import DataConfig
+from harness.data.images import find_images, pixels_sha256, read_image, to_file
 from harness.errors import DataError, ImageError, UnknownNameError
-from harness.images import find_images, pixels_sha256, read_image, to_file
 from harness.system.hashing import file_sha256
 from harness.system.paths import cache_folder
 
@@ -107,7 +107,7 @@ def _made(name: str, data: DataConfig, file: str) -> Path:
     Raises:
         DataError: the cache cannot be written, or what this machine makes has another hash.
     """
-    from harness.radar_scenes import scene
+    from harness.data.radar_scenes import scene
 
     assert data.generator is not None  # noqa: S101 - the caller looked
     assert data.radar is not None  # noqa: S101 - the configuration holds a generator to it

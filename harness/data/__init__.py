@@ -1,0 +1,1 @@
+"""Images, data sets, generated radar scenes, and overlap between training and test images."""
