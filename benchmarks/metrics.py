@@ -21,7 +21,7 @@ from skimage import data, metrics, transform
 from tabulate import tabulate
 
 from harness.interface import Image
-from harness.metrics import DEFAULT_METRICS, METRICS, measure
+from harness.metrics.table import DEFAULT_METRICS, METRICS, measure
 
 Contender = Callable[[], object]
 OURS = "harness: psnr, ssim, ms_ssim together"

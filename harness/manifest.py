@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import StoreError
-from harness.metric_plugins import table
+from harness.metrics.plugins import known_metrics
 from harness.plan import Plan
 from harness.tasks import Outcome
 
@@ -48,7 +48,7 @@ class Tally:
 
 def describe_plan(plan: Plan) -> dict[str, Any]:
     """Return what a run is about to measure, as JSON types."""
-    known = table(plan.metric_targets)
+    known = known_metrics(plan.metric_targets)
     codecs: dict[str, dict[str, Any]] = {}
     for codec in plan.codecs:
         entry = codecs.setdefault(codec.spec.id, {"id": codec.spec.id, "origin": codec.spec.origin})

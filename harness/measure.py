@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 
-from harness import metrics, pictures
+from harness import pictures
 from harness.data.datasets import ImageSource
 from harness.data.images import TestImage, pixels_sha256, read_image
 from harness.errors import (
@@ -28,7 +28,8 @@ from harness.errors import (
 from harness.interface import Setting, raw_bytes
 from harness.isolation import CodecProcess, CodecProcesses, codec_processes
 from harness.kept import keep_file, read_kept
-from harness.metric_plugins import table
+from harness.metrics import table
+from harness.metrics.plugins import known_metrics
 from harness.rate import Search, budget_bytes, psnr_at
 from harness.records import CSV_COLUMNS, Encode, Record
 from harness.tasks import Goal, Outcome, Shares, Task, answers, blank_record, scores_key, why_unspent
@@ -237,8 +238,8 @@ class TaskRun:
     def _scores(self, reference: TestImage, decoded: TestImage, names: tuple[str, ...]) -> Mapping[str, float | None]:
         start = time.perf_counter()
         task, pair = self.task, (reference.pixels, decoded.pixels)
-        known, radar = table(task.metric_targets), task.image.radar
-        scores = metrics.measure(*pair, reference.peak, names, task.device, table=known, radar=radar)
+        known, radar = known_metrics(task.metric_targets), task.image.radar
+        scores = table.measure(*pair, reference.peak, names, task.device, table=known, radar=radar)
         self.metric_seconds += time.perf_counter() - start
         return scores
 

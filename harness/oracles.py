@@ -15,11 +15,11 @@ from typing import Literal
 
 import numpy as np
 
-from harness import metrics
 from harness.bd_rate import Curve, bd_rate
 from harness.config.schema import Config
 from harness.errors import DataError, HarnessError
 from harness.interface import Image
+from harness.metrics import table
 from harness.published import read_curve
 from harness.recipes import CurveRecipe
 
@@ -97,7 +97,7 @@ def _psnr() -> Check:
     black = np.zeros((8, 8, 3), np.uint8)
     off, green = black + np.uint8(3), black.copy()
     green[..., 1] = 10
-    found = metrics.measure(black, off, 255, ["psnr"])["psnr"], metrics.measure(black, green, 255, ["psnr_y"])["psnr_y"]
+    found = table.measure(black, off, 255, ["psnr"])["psnr"], table.measure(black, green, 255, ["psnr_y"])["psnr_y"]
     by_hand = 20 * math.log10(255 / 3), 20 * math.log10(255 / 5.87)
     told = ", ".join(f"{value:.6f} dB ({hand:.6f})" for value, hand in zip(found, by_hand, strict=True))
     close = [value is not None and abs(value - hand) < 1e-5 for value, hand in zip(found, by_hand, strict=True)]
@@ -112,7 +112,7 @@ def _constant_ssim() -> Check:
     a, b, constant = 100, 110, (0.01 * 255) ** 2
     luminance = (2 * a * b + constant) / (a * a + b * b + constant)
     first, second = (np.full((192, 176, 3), level, np.uint8) for level in (a, b))
-    found = metrics.measure(first, second, 255, ["ssim", "ms_ssim"])
+    found = table.measure(first, second, 255, ["ssim", "ms_ssim"])
     by_hand = {"ssim": luminance, "ms_ssim": luminance**0.1333}
     told = ", ".join(f"{name} {found[name]:.7f} ({hand:.7f})" for name, hand in by_hand.items())
     # Implementations agree to 0.1 % of 1 - value.
@@ -125,7 +125,7 @@ def _ssimulacra2(photograph: str) -> Check:
     try:
         reference = _photograph(photograph)
         found = {
-            quality: metrics.measure(reference, _through_jpeg(reference, quality), 255, ["ssimulacra2"])["ssimulacra2"]
+            quality: table.measure(reference, _through_jpeg(reference, quality), 255, ["ssimulacra2"])["ssimulacra2"]
             for quality in SSIMULACRA2[photograph]
         }
     except HarnessError as error:

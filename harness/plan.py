@@ -11,7 +11,7 @@ from harness.config.registry import CodecSpec
 from harness.config.schema import Config, SuiteConfig
 from harness.data.datasets import ImageSource
 from harness.isolation import Description
-from harness.metric_plugins import Targets
+from harness.metrics.plugins import Targets
 from harness.records import Record
 from harness.tasks import Task
 

@@ -9,7 +9,6 @@ import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from harness import metrics
 from harness.config import registry
 from harness.config.code_digest import source_of
 from harness.config.registry import CodecSpec
@@ -23,7 +22,8 @@ from harness.goals import Asker, questions
 from harness.interface import image_format
 from harness.isolation import CodecProcesses, Description
 from harness.leak_verdicts import LeakVerdicts
-from harness.metric_plugins import Targets, table
+from harness.metrics import table
+from harness.metrics.plugins import Targets, known_metrics
 from harness.plan import Plan, PlannedCodec, PlannedImage, Request, digest
 from harness.records import Record
 from harness.tasks import Goal, Task, blank_record, metrics_key
@@ -82,13 +82,13 @@ def _chosen_metrics(request: Request, suite: SuiteConfig) -> tuple[tuple[str, ..
     others = registry.metric_targets(request.config.plugins)
     asked = request.metrics or suite.metrics
     if not asked:
-        known = table(tuple(others.items()))
+        known = known_metrics(tuple(others.items()))
         names = tuple(name for name, metric in known.items() if metric.default or name in others)
     else:
         names = asked
         for name in names:
-            if name not in metrics.METRICS and name not in others:
-                raise UnknownNameError("metric", name, {*metrics.METRICS, *others})
+            if name not in table.METRICS and name not in others:
+                raise UnknownNameError("metric", name, {*table.METRICS, *others})
     chosen = tuple(dict.fromkeys(("psnr", *names)))
     return chosen, tuple((name, target) for name, target in others.items() if name in chosen)
 

@@ -15,7 +15,7 @@ from harness.config.schema import Limits
 from harness.data.datasets import ImageSource
 from harness.interface import Image, Setting
 from harness.isolation import Description
-from harness.metric_plugins import Targets, table
+from harness.metrics.plugins import Targets, known_metrics
 from harness.rate import Hint
 from harness.records import Encode, Record
 
@@ -140,7 +140,7 @@ def why_unspent(record: Record, extra: Mapping[str, Any]) -> str:
 @lru_cache(maxsize=16)
 def metrics_key(names: tuple[str, ...], targets: Targets = ()) -> str:
     """Return names and versions of metrics, as a key of what was computed."""
-    return json.dumps({name: table(targets)[name].version for name in names})
+    return json.dumps({name: known_metrics(targets)[name].version for name in names})
 
 
 @lru_cache(maxsize=16)

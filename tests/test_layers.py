@@ -52,7 +52,7 @@ MAY_LOAD_TORCH = (
     "harness.trainable",
     "harness.codecs.compressai",
     "harness.codecs._compressai",
-    "harness.metrics_",
+    "harness.metrics.",
 )
 FILE_LINES = 300
 BODY_LINES = 50

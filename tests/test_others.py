@@ -16,8 +16,8 @@ import pytest
 from harness.config.registry import metric_targets
 from harness.config.schema import load
 from harness.errors import UsageError
-from harness.metric_plugins import table
-from harness.metrics import METRICS, measure
+from harness.metrics.plugins import known_metrics
+from harness.metrics.table import METRICS, measure
 from tests.bench_runs import PLUGINS, bench, crops, tiny_config
 from tests.command import call, complaint, run
 from tests.images import make_image
@@ -33,7 +33,7 @@ name = "somebodys-codecs"
 version = "1.2.3"
 [project.entry-points."harness.codecs"]
 bits = "somebodys.sound:Bits"
-[project.entry-points."harness.metrics"]
+[project.entry-points."harness.metrics.table"]
 mae = "somebodys.mae:mae"
 [tool.setuptools]
 packages = ["somebodys"]
@@ -97,8 +97,8 @@ def test_an_installed_packages_codec_and_metric_are_measured(site: Path, tmp_pat
 
 def test_an_installed_metric_has_its_packages_version_in_its_own(site: Path) -> None:
     script = (
-        "from harness.metric_plugins import table; from harness.config.registry import metric_targets; "
-        "print(table(tuple(metric_targets().items()))['mae'].version)"
+        "from harness.metrics.plugins import known_metrics; from harness.config.registry import metric_targets; "
+        "print(known_metrics(tuple(metric_targets().items()))['mae'].version)"
     )
     own = {**os.environ, "PYTHONPATH": str(site)}
     shown = subprocess.run([sys.executable, "-c", script], env=own, capture_output=True, text=True, check=True)
@@ -116,7 +116,7 @@ def test_a_file_in_the_plugin_folder_needs_no_naming(tmp_path: Path, metric: Pat
 
 
 def test_a_plugin_files_metric_gives_what_its_formula_says(metric: Path) -> None:
-    known = table(tuple(metric_targets([metric]).items()))
+    known = known_metrics(tuple(metric_targets([metric]).items()))
     assert set(known) == {*METRICS, "mae"}
     reference = make_image("photograph", (24, 32), "rgb8")
     decoded = np.where(np.arange(32)[None, :, None] % 2, reference, reference ^ np.uint8(1))
@@ -126,10 +126,10 @@ def test_a_plugin_files_metric_gives_what_its_formula_says(metric: Path) -> None
 
 def test_another_text_of_the_file_is_another_version(metric: Path) -> None:
     targets = tuple(metric_targets([metric]).items())
-    before = table(targets)["mae"].version
+    before = known_metrics(targets)["mae"].version
     metric.write_text(METRIC + "# changed\n")
-    table.cache_clear()
-    assert table(targets)["mae"].version != before
+    known_metrics.cache_clear()
+    assert known_metrics(targets)["mae"].version != before
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_another_text_of_the_file_is_another_version(metric: Path) -> None:
     ],
 )
 def test_a_metric_that_misbehaves_says_how(name: str, words: str) -> None:
-    known = table(tuple(metric_targets([PLUGINS / "bad_metrics.py"]).items()))
+    known = known_metrics(tuple(metric_targets([PLUGINS / "bad_metrics.py"]).items()))
     image = make_image("photograph", (24, 32), "rgb8")
     with pytest.raises(UsageError, match=re.escape(words)):
         measure(image, image, 255, [name], table=known)
@@ -160,7 +160,7 @@ def test_a_metric_with_a_name_of_harness_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "mine.py"
     path.write_text(METRIC.replace('"mae"', '"psnr"'))
     with pytest.raises(UsageError, match="is called 'psnr', as is one of harness"):
-        table(tuple(metric_targets([path]).items()))
+        known_metrics(tuple(metric_targets([path]).items()))
 
 
 def test_an_unknown_metric_of_a_suite_is_answered_with_the_known(tmp_path: Path, metric: Path) -> None:

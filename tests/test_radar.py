@@ -13,7 +13,6 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
-from harness import metrics
 from harness.config import schema
 from harness.config.radar import RadarScale, SceneTable
 from harness.data import contamination, datasets
@@ -21,6 +20,7 @@ from harness.data.images import pixels_sha256, read_image, to_file
 from harness.data.radar_scenes import scene, speckle
 from harness.errors import ConfigError, DataError
 from harness.interface import Image
+from harness.metrics import table
 from harness.records import read_frame
 from harness.trainer import School
 from tests.command import complaint, run
@@ -121,7 +121,7 @@ def test_the_chip_is_one_16_bit_image_with_homogeneous_windows(
     (source,) = datasets.from_set("sar-chip", schema.load().data["sar-chip"])
     image = read_image(source.path, source.name)
     assert (image.pixels.shape, image.peak) == ((256, 256, 1), 65535)
-    assert metrics.measure(image.pixels, image.pixels, 65535, ["enl_ratio"], radar=source.radar) == {"enl_ratio": 1.0}
+    assert table.measure(image.pixels, image.pixels, 65535, ["enl_ratio"], radar=source.radar) == {"enl_ratio": 1.0}
 
 
 def test_training_scenes_and_test_scenes_have_no_seed_in_common() -> None:
@@ -265,7 +265,7 @@ def test_enl_ratio_of_decibels_agrees_with_plain_loops(bits: int) -> None:
     before = scene(SMALL.model_copy(update={"bits": bits}), DECIBELS, 0)
     rng = np.random.default_rng(0)
     after = rounded(np.clip(before + rng.normal(0, peak / 20, before.shape), 0, peak), bits)
-    found = metrics.METRICS["enl_ratio"](before, after, peak, DECIBELS)
+    found = table.METRICS["enl_ratio"](before, after, peak, DECIBELS)
     assert found == pytest.approx(looped_enl_ratio(before, after, DECIBELS, peak), rel=1e-9)
 
 
@@ -275,7 +275,7 @@ def test_enl_ratio_of_a_board_in_decibels_is_that_worked_by_hand() -> None:
     board = np.indices((60, 60)).sum(0)[..., None] % 2
     before, after = (np.where(board, 204, level).astype(np.uint8) for level in (213, 255))
     scale = RadarScale(scale="decibels", low=-30, high=5)
-    ratio = metrics.METRICS["enl_ratio"](before, after, 255, scale)
+    ratio = table.METRICS["enl_ratio"](before, after, 255, scale)
     first, second = (((10 ** (gap / 10) - 1) / (10 ** (gap / 10) + 1)) ** 2 for gap in (9 * 35 / 255, 7.0))
     assert ratio == pytest.approx(first / second, rel=0.01)
 
@@ -283,19 +283,19 @@ def test_enl_ratio_of_a_board_in_decibels_is_that_worked_by_hand() -> None:
 def test_enl_counts_the_speckle_of_declared_looks_as_homogeneous() -> None:
     ground = DECIBELS.samples(0.1 * speckle(np.random.default_rng(5), 128, 4, 0.0), 16)[..., None]
     smooth = DECIBELS.samples(0.1 * speckle(np.random.default_rng(6), 128, 12, 0.0), 16)[..., None]
-    found = metrics.measure(ground, smooth, 65535, ["enl_ratio"], radar=DECIBELS)["enl_ratio"]
+    found = table.measure(ground, smooth, 65535, ["enl_ratio"], radar=DECIBELS)["enl_ratio"]
     assert found == pytest.approx(3, rel=0.1)
     undeclared = DECIBELS.model_copy(update={"looks": None})
-    assert metrics.measure(ground, smooth, 65535, ["enl_ratio"], radar=undeclared) == {"enl_ratio": None}
+    assert table.measure(ground, smooth, 65535, ["enl_ratio"], radar=undeclared) == {"enl_ratio": None}
 
 
 def test_enl_and_epi_apply_to_gray_alone_and_enl_to_a_declared_scale() -> None:
     gray, colour = packaged_photograph()[:64, :64, :1].copy(), packaged_photograph()[:64, :64].copy()
-    assert metrics.measure(colour, colour, 255, ["enl_ratio", "epi"], radar=DECIBELS) == {
+    assert table.measure(colour, colour, 255, ["enl_ratio", "epi"], radar=DECIBELS) == {
         "enl_ratio": None,
         "epi": None,
     }
-    assert metrics.measure(gray, gray, 255, ["enl_ratio", "epi"]) == {"enl_ratio": None, "epi": pytest.approx(1)}
+    assert table.measure(gray, gray, 255, ["enl_ratio", "epi"]) == {"enl_ratio": None, "epi": pytest.approx(1)}
 
 
 def test_epi_agrees_with_scikit_image_s_sobel_filters() -> None:
@@ -311,7 +311,7 @@ def test_epi_agrees_with_scikit_image_s_sobel_filters() -> None:
         for image in (before, after)
     )
     expected = first @ second / np.sqrt((first @ first) * (second @ second))
-    assert metrics.METRICS["epi"](before, after, 255) == pytest.approx(float(expected), rel=1e-12)
+    assert table.METRICS["epi"](before, after, 255) == pytest.approx(float(expected), rel=1e-12)
 
 
 def test_a_file_says_which_samples_of_16_bits_became_0_and_1(tmp_path: Path) -> None:

@@ -103,7 +103,7 @@ def complete_data(ctx: click.Context, param: click.Parameter, incomplete: str) -
 
 def complete_metrics(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     """Complete a metric's name."""
-    from harness.metrics import METRICS
+    from harness.metrics.table import METRICS
 
     return [name for name in METRICS if name.startswith(incomplete)]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from harness.metrics import METRICS
+from harness.metrics.table import METRICS
 
 TEXT = ("image", "codec", "protocol", "status", "reason", "file_sha256", "pixels_sha256")
 NUMBERS = (

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
-from harness.metrics import METRICS
+from harness.metrics.table import METRICS
 from harness.report.run import MEASURED, PROBLEMS, Run
 
 SHOWN_IMAGES = 3

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from harness.metrics import Metric
-from harness.metrics_pair import Pair
+from harness.metrics.pair import Pair
+from harness.metrics.table import Metric
 
 
 def raise_error(pair: Pair) -> float:

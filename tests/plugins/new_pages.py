@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from harness.interface import Codec, Image, Setting
-from harness.metrics import Metric
+from harness.metrics.table import Metric
 
 HEADER = struct.Struct("<II")
 _PLANE = 40 << 20

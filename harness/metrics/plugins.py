@@ -10,15 +10,15 @@ from functools import lru_cache
 from harness.config import registry
 from harness.config.code_digest import source_of
 from harness.errors import UsageError
-from harness.metrics import METRICS, Metric
-from harness.metrics_pair import Pair
+from harness.metrics.pair import Pair
+from harness.metrics.table import METRICS, Metric
 
 Targets = tuple[tuple[str, str], ...]
 """(name, where it is) of each metric of others."""
 
 
 @lru_cache(maxsize=16)
-def table(targets: Targets) -> Mapping[str, Metric]:
+def known_metrics(targets: Targets) -> Mapping[str, Metric]:
     """Return the metrics of harness and these of others, by name.
 
     Raises:
@@ -30,7 +30,9 @@ def table(targets: Targets) -> Mapping[str, Metric]:
 def _loaded(name: str, target: str) -> Metric:
     metric = registry.load(target)
     if not isinstance(metric, Metric) or metric.name != name:
-        raise UsageError(f"{target} is not the metric {name!r}: it must be a harness.metrics.Metric of that name.")
+        raise UsageError(
+            f"{target} is not the metric {name!r}: it must be a harness.metrics.table.Metric of that name."
+        )
     if name in METRICS:
         raise UsageError(f"the metric {target} is called {name!r}, as is one of harness. Rename it.")
     source = source_of(target, registry.METRIC_ENTRY_POINT_GROUP)

