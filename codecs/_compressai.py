@@ -12,21 +12,21 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from harness.checkpoint import load, shipped_folder
 from harness.codecs._compressai_stream import MULTIPLE, payload_of, strings_of
 from harness.codecs._compressai_weights import DATA_SET, ROOT, Published, folders, published_sha256, read_weights
 from harness.errors import BadStreamError, ConfigError, DataError
 from harness.interface import FORMATS, Image, Setting, image_format
-from harness.shape import AnyShape, Widths
-from harness.stream import STEPS_PER_OCTAVE, VERSION, SizeLimit, Stream, check_size
+from harness.learned.bitstream import STEPS_PER_OCTAVE, VERSION, SizeLimit, Stream, check_size
+from harness.learned.checkpoint import load, shipped_folder
+from harness.learned.shape import AnyShape, Widths
+from harness.learned.tensors import normalised, one_thread, restored
+from harness.learned.weights import Choices, Shelf, TrainableCodec
+from harness.learned.weights import Weights as Trained
 from harness.system.paths import weights_folder
-from harness.tensors import normalised, one_thread, restored
-from harness.trained import Choices, Shelf, TrainableCodec
-from harness.trained import Weights as Trained
 
 if TYPE_CHECKING:
     from harness.codecs._compressai_network import SteppedNetwork
-    from harness.trainable import Trainable
+    from harness.learned.trainable import Trainable
 
 MOST_PIXELS = 2**22
 """Pixels (height x width) of the greatest image: one layer of 192 channels at half its size is then 0.8 GB."""

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from harness.codecs._compressai_stream import MULTIPLE
 from harness.errors import BadStreamError, DataError
 from harness.interface import Image
-from harness.tensors import filled, normalised
+from harness.learned.tensors import filled, normalised
 
 NETWORK, GAIN = "network.", "gain"
 """Names of the arrays in weights that were trained here: what CompressAI's begin with, and the gain."""

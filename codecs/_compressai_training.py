@@ -27,10 +27,10 @@ from harness.codecs._compressai_network import (
 )
 from harness.codecs._compressai_stream import MULTIPLE, payload_of
 from harness.interface import Image
-from harness.shape import Widths
-from harness.stream import HEADER_BYTES
-from harness.tensors import one_thread
-from harness.trainable import Coded, Frozen, Groups, Trainable
+from harness.learned.bitstream import HEADER_BYTES
+from harness.learned.shape import Widths
+from harness.learned.tensors import one_thread
+from harness.learned.trainable import Coded, Frozen, Groups, Trainable
 
 _MOST_STEPS = 1024.0
 """Latents up to this size are in an entropy bottleneck's tables, at most; what lies beyond is coded, too."""

@@ -2,19 +2,51 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from harness.api import bench, load_codec, read_records
+    from harness.interface import MAX_PIXELS, BudgetCodec, Codec, Encoded, Image, LearnedCodec, Setting
+    from harness.learned.shape import Networks, Shape
+    from harness.metrics.pair import Pair
+    from harness.metrics.table import Metric
+    from harness.models._codec import NetworkCodec
 
-__all__ = ["bench", "load_codec", "read_records"]
+__all__ = [
+    "MAX_PIXELS",
+    "BudgetCodec",
+    "Codec",
+    "Encoded",
+    "Image",
+    "LearnedCodec",
+    "Metric",
+    "NetworkCodec",
+    "Networks",
+    "Pair",
+    "Setting",
+    "Shape",
+    "bench",
+    "load_codec",
+    "read_records",
+]
 __version__ = "0.1.0"
+
+_PLACES = {
+    **dict.fromkeys(("bench", "load_codec", "read_records"), "harness.api"),
+    **dict.fromkeys(
+        ("MAX_PIXELS", "BudgetCodec", "Codec", "Encoded", "Image", "LearnedCodec", "Setting"), "harness.interface"
+    ),
+    **dict.fromkeys(("Networks", "Shape"), "harness.learned.shape"),
+    "Metric": "harness.metrics.table",
+    "Pair": "harness.metrics.pair",
+    "NetworkCodec": "harness.models._codec",
+}
+"""Public name -> the module that defines it, which is imported when the name is first used."""
 
 
 def __getattr__(name: str) -> Any:
-    """Import the Python API when it is first used."""
-    if name not in __all__:
+    """Import a public name when it is first used."""
+    if name not in _PLACES:
         raise AttributeError(f"module 'harness' has no attribute {name!r}")
-    from harness import api
-
-    return getattr(api, name)
+    return getattr(import_module(_PLACES[name]), name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from harness.errors import UsageError
-from harness.stream import MAGICS
+from harness.learned.bitstream import MAGICS
 
 SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
     (0, b"HRAW", "raw"),

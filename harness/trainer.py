@@ -13,8 +13,8 @@ from harness.config.schema import Config
 from harness.data.datasets import MIRROR_VARIABLE
 from harness.data.images import find_images, is_image
 from harness.errors import DataError
+from harness.learned.weights import LEAST_TARGET, is_target
 from harness.system.paths import weights_folder
-from harness.trained import LEAST_TARGET, is_target
 
 if TYPE_CHECKING:
     from harness.models._learn import Order
@@ -36,7 +36,7 @@ def is_trained_here(spec: CodecSpec) -> bool:
 
 def is_trainable(spec: CodecSpec) -> bool:
     """Tell whether a codec is trained here, or a plugin that is built like those; that is loaded for it."""
-    from harness.trained import TrainableCodec
+    from harness.learned.weights import TrainableCodec
 
     return is_trained_here(spec) or (spec.origin != "built-in" and issubclass(load_class(spec.target), TrainableCodec))
 

@@ -18,9 +18,9 @@ from harness.data import contamination
 from harness.data.datasets import ImageSource, from_folder, from_set
 from harness.data.images import read_image
 from harness.errors import ConfigError, DataError, HarnessError, UsageError
+from harness.learned.weights import LEAST_TARGET, MOST_TARGET, TrainableCodec, is_target
 from harness.models._data import TrainingImage, halved, split
 from harness.models._recipe import Recipe
-from harness.trained import LEAST_TARGET, MOST_TARGET, TrainableCodec, is_target
 
 if TYPE_CHECKING:
     from harness.models._learn import Order

@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.checkpoint import shipped_folder
 from harness.errors import BadStreamError, ConfigError
 from harness.interface import FORMATS, Image, Setting, image_format
+from harness.learned.bitstream import STEPS_PER_OCTAVE, VERSION, Stream, check_size, latents_crc
+from harness.learned.checkpoint import shipped_folder
+from harness.learned.shape import AnyShape, Networks, Shape
+from harness.learned.tensors import normalised
+from harness.learned.weights import Choices, Shelf, TrainableCodec, Weights
 from harness.models._model import Model, analysed, built, planes_of, synthesised
 from harness.models._sizes import predicted_bytes
-from harness.shape import AnyShape, Networks, Shape
-from harness.stream import STEPS_PER_OCTAVE, VERSION, Stream, check_size, latents_crc
 from harness.system.paths import weights_folder
-from harness.tensors import normalised
-from harness.trained import Choices, Shelf, TrainableCodec, Weights
 
 if TYPE_CHECKING:
-    from harness.trainable import Trainable
+    from harness.learned.trainable import Trainable
 
 _COARSEST, _FINEST = 256, -160
 

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from harness.errors import ConfigError
+from harness.learned.shape import Networks, Shape
+from harness.learned.tensors import mirrored
 from harness.models._blocks import start_kaiming
 from harness.models._lapped import kernels, mirror_signs
-from harness.shape import Networks, Shape
-from harness.tensors import mirrored
 
 
 class Coder(nn.Module):

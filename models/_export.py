@@ -14,9 +14,9 @@ import torch
 from numpy.typing import NDArray
 
 from harness.errors import DataError
+from harness.learned.tensors import normalised
+from harness.learned.trainable import Frozen, Trainable
 from harness.models._data import TrainingImage
-from harness.tensors import normalised
-from harness.trainable import Frozen, Trainable
 
 TOLERANCE = 0.03
 """How far, as a share, the files of all validation images together may be from the target's bytes."""

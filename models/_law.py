@@ -18,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import BadStreamError
+from harness.learned.bitstream import STEPS_PER_OCTAVE
 from harness.models._lattice import MOST_LEVELS, margin, neighbours, passes, weighted_sum
 from harness.models._laws import FAMILIES, FIXED_BITS, LARGEST, LatentDecoder, LatentEncoder, bank
 from harness.models._scale_net import ScaleNet, log_magnitudes, multiplied
-from harness.stream import STEPS_PER_OCTAVE
 
 Integers = NDArray[np.int64]
 

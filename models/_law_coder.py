@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from harness.interface import Image
+from harness.learned.bitstream import HEADER_BYTES
+from harness.learned.shape import Shape
+from harness.learned.trainable import Coded, Frozen, Groups, Trainable
+from harness.learned.weights import Choices
 from harness.models._coder import Coder
 from harness.models._context import ContextModel
 from harness.models._law import Law
 from harness.models._model import analysed, packed, parts_of
-from harness.shape import Shape
-from harness.stream import HEADER_BYTES
-from harness.trainable import Coded, Frozen, Groups, Trainable
-from harness.trained import Choices
 
 
 class LawCoder(Trainable):

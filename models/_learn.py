@@ -13,9 +13,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from harness.checkpoint import Card, cards, fingerprints, load, save, shipped_folder
 from harness.data.contamination import joined
 from harness.errors import DataError
+from harness.learned.checkpoint import Card, cards, fingerprints, load, save, shipped_folder
+from harness.learned.shape import AnyShape
+from harness.learned.trainable import Trainable
+from harness.learned.weights import Choices
 from harness.models._claim import claim, images_digest
 from harness.models._curve import PANELS, draw
 from harness.models._data import Crops, Split, TrainingImage, split
@@ -24,9 +27,6 @@ from harness.models._law import DECISION_WEIGHT
 from harness.models._module import TrainingModule
 from harness.models._recipe import Recipe
 from harness.models._train import BEST, CURVE, LAST, Job, Machines, read_curve, run
-from harness.shape import AnyShape
-from harness.trainable import Trainable
-from harness.trained import Choices
 
 Start = tuple[Card, Path] | None
 """Card and path of the weights that a training starts from; None: of none."""

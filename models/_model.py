@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.checkpoint import Card, load
 from harness.errors import DataError
 from harness.interface import Image
+from harness.learned.bitstream import Stream
+from harness.learned.checkpoint import Card, load
+from harness.learned.shape import Networks, Shape
+from harness.learned.tensors import filled, normalised, one_thread, restored
 from harness.models._law import Law
-from harness.shape import Networks, Shape
-from harness.stream import Stream
-from harness.tensors import filled, normalised, one_thread, restored
 
 if TYPE_CHECKING:
     from harness.models._coder import Coder

@@ -14,9 +14,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
 from harness.errors import DataError
+from harness.learned.trainable import Trainable
 from harness.models._data import Crops
 from harness.models._recipe import Recipe
-from harness.trainable import Trainable
 
 Phase = Literal["first law", "all", "last law"]
 

@@ -8,10 +8,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
 
 from harness.errors import ConfigError
+from harness.learned.shape import AnyShape, Shape, Widths
+from harness.learned.weights import Choices
 from harness.models._lattice import LEVELS, MOST_LEVELS
 from harness.models._scale_net import MOST_WIDTH
-from harness.shape import AnyShape, Shape, Widths
-from harness.trained import Choices
 
 
 class Recipe(BaseModel):

@@ -15,8 +15,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.learned.bitstream import STEPS_PER_OCTAVE
 from harness.models._laws import bank
-from harness.stream import STEPS_PER_OCTAVE
 
 Integers = NDArray[np.int64]
 

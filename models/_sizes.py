@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.stream import HEADER_BYTES, STEPS_PER_OCTAVE
+from harness.learned.bitstream import HEADER_BYTES, STEPS_PER_OCTAVE
 
 _LEAST_OCTAVE, _OCTAVES = -30, 60
 """Of mean magnitudes, in trained steps: what is counted apart."""

@@ -18,12 +18,12 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint, Timer
 from torch import Tensor
 
 from harness.errors import DataError
+from harness.learned.tensors import filled
 from harness.models._bar import bars
 from harness.models._data import TrainingImage
 from harness.models._module import TrainingModule
 from harness.models._validate import tensor_of, validate
 from harness.system.memory import keep_freed_memory
-from harness.tensors import filled
 
 LAST, BEST, CURVE = "last.ckpt", "best.ckpt", "curve.csv"
 VALIDATION_CROP = 1024

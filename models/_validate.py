@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from harness.learned.tensors import filled, normalised
+from harness.learned.trainable import Trainable
 from harness.models._data import TrainingImage
-from harness.tensors import filled, normalised
-from harness.trainable import Trainable
 
 CLOSE = 0.01
 """A search ends when bytes are this near the target, in octaves."""

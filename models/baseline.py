@@ -9,8 +9,8 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING, ClassVar
 
+from harness.learned.shape import Networks, Shape
 from harness.models._codec import NetworkCodec
-from harness.shape import Networks, Shape
 
 if TYPE_CHECKING:
     from torch import nn

@@ -5,8 +5,8 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import ClassVar
 
+from harness.learned.shape import Networks, Shape
 from harness.models._codec import NetworkCodec
-from harness.shape import Networks, Shape
 
 
 class Residual(NetworkCodec):

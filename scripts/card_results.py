@@ -15,9 +15,9 @@ from typing import Any
 
 import pandas as pd
 
-from harness.checkpoint import Card, cards, write_card
 from harness.config.schema import load
 from harness.errors import DataError
+from harness.learned.checkpoint import Card, cards, write_card
 from harness.published import read_curve
 from harness.recipes import recipe
 

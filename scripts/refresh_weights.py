@@ -14,8 +14,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from harness.checkpoint import Card, cards, write_card, write_fingerprints
 from harness.config.schema import DataConfig, load
+from harness.learned.checkpoint import Card, cards, write_card, write_fingerprints
 from harness.models._curve import draw
 from harness.training import read_training_set, training_set_of
 

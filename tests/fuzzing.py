@@ -15,16 +15,17 @@ from pathlib import Path
 
 import numpy as np
 
-from harness import checkpoint, manifest
+from harness import manifest
 from harness.config import schema
 from harness.config.registry import CodecSpec, build, find, known_targets, load_class
 from harness.config.schema import Limits
 from harness.errors import BadStreamError, HarnessError, LimitError, MissingDependencyError
 from harness.interface import MAX_PIXELS, Codec, Image
 from harness.isolation import CodecProcess
+from harness.learned import checkpoint
+from harness.learned.bitstream import HEADER_BYTES, MAGICS, Stream
 from harness.records import CSV_COLUMNS, Encode, Record, read_frame
 from harness.store import Store
-from harness.stream import HEADER_BYTES, MAGICS, Stream
 from tests.images import make_image
 from tests.tiny_model import ARCHITECTURES, tiny_shape, tiny_weights
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.checkpoint import Card, cards
+from harness.learned.checkpoint import Card, cards
 from scripts.card_results import main
 from tests.bench_runs import BenchRun, crops
 from tests.command import Ended, run

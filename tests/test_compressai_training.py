@@ -19,10 +19,10 @@ from harness import training
 from harness.config.registry import BUILT_IN, CodecSpec, build, find, get_codec
 from harness.config.schema import load
 from harness.errors import BadStreamError, ConfigError, DataError
+from harness.learned.shape import Widths
+from harness.learned.trainable import Trainable
+from harness.learned.weights import Choices, TrainableCodec
 from harness.models._recipe import Recipe
-from harness.shape import Widths
-from harness.trainable import Trainable
-from harness.trained import Choices, TrainableCodec
 from harness.trainer import is_trainable, is_trained_here
 from tests.bench_runs import bench, write
 from tests.images import make_image, packaged_photograph

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.checkpoint import cards, load, save, shipped_folder
+from harness.learned.checkpoint import cards, load, save, shipped_folder
 from harness.models._data import TrainingImage
 from tests.images import make_image
 from tests.tiny_model import ARCHITECTURES, tiny_shape, tiny_weights
@@ -66,8 +66,8 @@ def test_what_16_bits_hold_exactly_is_kept_in_16_bits(tmp_path: Path) -> None:
 def test_kernels_are_rounded_to_16_bits_where_those_hold_them(scale: float) -> None:
     import torch
 
+    from harness.learned.weights import Choices
     from harness.models._export import halve, psnr_at_one
-    from harness.trained import Choices
 
     trainable = ARCHITECTURES["baseline"].trainable(tiny_shape(3, lapped=True), Choices("rate", "noise", 2))
     image = make_image("photograph", (64, 80), "rgb8")

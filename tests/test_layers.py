@@ -49,7 +49,7 @@ CLOCKS = {
 """Module -> why it reads a clock. Training, too, says how long it took (harness.training, harness.models._*)."""
 MAY_LOAD_TORCH = (
     "harness.models.",
-    "harness.trainable",
+    "harness.learned.trainable",
     "harness.codecs.compressai",
     "harness.codecs._compressai",
     "harness.metrics.",

@@ -14,10 +14,10 @@ import PIL.Image
 import pytest
 from numpy.typing import NDArray
 
-from harness.checkpoint import cards, shipped_folder
 from harness.data.contamination import MATCHES_NEEDED, checked, fingerprint, joined, leaked, overlap, verdict
 from harness.errors import LawError
 from harness.interface import LUMA, Image
+from harness.learned.checkpoint import cards, shipped_folder
 from harness.models._data import TrainingImage, halved
 from harness.training import TrainingSet
 from tests.images import packaged_photograph

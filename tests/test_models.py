@@ -18,10 +18,10 @@ from harness.config.registry import CodecSpec, build, find
 from harness.data import contamination
 from harness.errors import BadStreamError, ConfigError, DataError, UnsupportedImageError
 from harness.interface import Image, LearnedCodec
+from harness.learned.bitstream import MOST_PIXELS, Stream
+from harness.learned.shape import Shape
 from harness.models._codec import NetworkCodec
 from harness.models._law import Law
-from harness.shape import Shape
-from harness.stream import MOST_PIXELS, Stream
 from tests import other_process as child
 from tests.images import make_image, packaged_photograph, psnr
 from tests.tiny_model import ARCHITECTURES, tiny_shape, tiny_weights

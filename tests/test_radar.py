@@ -315,8 +315,8 @@ def test_epi_agrees_with_scikit_image_s_sobel_filters() -> None:
 
 
 def test_a_file_says_which_samples_of_16_bits_became_0_and_1(tmp_path: Path) -> None:
+    from harness.learned.bitstream import Stream
     from harness.models.baseline import Baseline
-    from harness.stream import Stream
 
     tiny_weights(tmp_path, "baseline", tiny_shape(1, lapped=True), ratio=4)
     image = np.random.default_rng(0).integers(1000, 3001, (24, 40, 1)).astype(np.uint16)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.checkpoint import Card, cards, fingerprints, write_card
 from harness.data.contamination import leaked
+from harness.learned.checkpoint import Card, cards, fingerprints, write_card
 from scripts.refresh_weights import refresh
 from tests.bench_runs import write
 from tests.images import packaged_photograph

@@ -23,9 +23,9 @@ from harness.config.registry import build, find
 from harness.data import contamination
 from harness.data.images import read_image
 from harness.errors import ConfigError, DataError
+from harness.learned.weights import TrainableCodec
 from harness.models._data import Crops, TrainingImage, split
 from harness.models._recipe import Recipe
-from harness.trained import TrainableCodec
 from harness.trainer import School
 from tests.images import packaged_photograph
 

@@ -17,10 +17,10 @@ import pytest
 from harness.config.registry import find
 from harness.config.schema import load
 from harness.errors import DataError, UsageError
+from harness.learned.shape import Shape, Widths
 from harness.models._curve import draw
 from harness.models._learn import Order
 from harness.models._recipe import Recipe
-from harness.shape import Shape, Widths
 from harness.trainer import School, is_trained_here
 from harness.training import order_for
 from scripts.make_training_set import crop_of, crops, cut, fetch_blob, git_hash

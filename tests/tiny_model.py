@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from harness.checkpoint import save
+from harness.learned.checkpoint import save
+from harness.learned.shape import Shape
 from harness.models._codec import NetworkCodec
 from harness.models.attention import Attention
 from harness.models.baseline import Baseline
 from harness.models.residual import Residual
 from harness.models.resnet import ResNet
-from harness.shape import Shape
 
 ARCHITECTURES: dict[str, type[NetworkCodec]] = {
     "baseline": Baseline,

@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from harness import MAX_PIXELS, Codec, Image, Setting
 from harness.errors import BadStreamError
-from harness.interface import MAX_PIXELS, Codec, Image, Setting
 
 _HEADER = struct.Struct("<4sIIB")
 _MAGIC = b"NEW1"

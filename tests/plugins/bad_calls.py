@@ -16,8 +16,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from harness import BudgetCodec, Codec, Encoded, Image, Setting
 from harness.errors import UsageError
-from harness.interface import BudgetCodec, Codec, Encoded, Image, Setting
 
 _where = spec_from_file_location("sound_for_bad_calls", Path(__file__).with_name("sound.py"))
 assert _where is not None and _where.loader is not None

@@ -9,8 +9,8 @@ from typing import Any, ClassVar, cast
 
 import numpy as np
 
+from harness import Codec, Image, Setting
 from harness.errors import MissingDependencyError
-from harness.interface import Codec, Image, Setting
 
 
 class _Described(Codec):

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
+from harness import Image, LearnedCodec, Setting
 from harness.config.registry import CodecSpec, build
-from harness.interface import Image, LearnedCodec, Setting
 
 _STRANGER = CodecSpec("stranger", f"{Path(__file__).with_name('of_unknown_training.py')}:Stranger", {}, "plugin")
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 
-from harness.metrics.pair import Pair
-from harness.metrics.table import Metric
+from harness import Metric, Pair
 
 
 def raise_error(pair: Pair) -> float:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from harness.interface import Codec, Image, Setting
+from harness import Codec, Image, Setting
 
 
 class Dips(Codec):

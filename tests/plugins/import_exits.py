@@ -2,7 +2,7 @@
 
 import os
 
-from harness.interface import Codec
+from harness import Codec
 
 if not isinstance(os.getpid(), str):
     os._exit(7)

@@ -2,7 +2,7 @@
 
 import a_module_that_nobody_has  # type: ignore[import-not-found]
 
-from harness.interface import Codec
+from harness import Codec
 
 
 class ImportFails(Codec):

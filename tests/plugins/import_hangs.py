@@ -2,7 +2,7 @@
 
 import time
 
-from harness.interface import Codec
+from harness import Codec
 
 time.sleep(1000)
 

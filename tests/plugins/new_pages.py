@@ -9,8 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from harness.interface import Codec, Image, Setting
-from harness.metrics.table import Metric
+from harness import Codec, Image, Metric, Setting
 
 HEADER = struct.Struct("<II")
 _PLANE = 40 << 20

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, cast
 
 import numpy as np
 
-from harness.interface import BudgetCodec, Codec, Encoded, Image, LearnedCodec, Setting
+from harness import BudgetCodec, Codec, Encoded, Image, LearnedCodec, Setting
 
 SURROGATE = "caf\udce9"
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
+from harness import Image, LearnedCodec, Setting
 from harness.config.registry import CodecSpec, build
-from harness.interface import Image, LearnedCodec, Setting
 
 _SOUND = CodecSpec("bits", f"{Path(__file__).with_name('sound.py')}:Bits", {}, "plugin")
 

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from harness.interface import Image, LearnedCodec, Setting
+from harness import Image, LearnedCodec, Setting
 
 
 class PredictsHalf(LearnedCodec):

@@ -8,7 +8,7 @@ from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any, ClassVar
 
-from harness.interface import Codec, Image, Setting
+from harness import Codec, Image, Setting
 
 _where = spec_from_file_location("sound_for_slow", Path(__file__).with_name("sound.py"))
 assert _where is not None and _where.loader is not None

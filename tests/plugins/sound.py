@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from harness import Codec, Image, Setting
 from harness.errors import BadStreamError
-from harness.interface import Codec, Image, Setting
 
 HEADER = struct.Struct("<IIBB")
 

@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from harness import checkpoint
-from harness.checkpoint import Card
 from harness.errors import BadStreamError, DataError
 from harness.interface import LearnedCodec
-from harness.shape import AnyShape
+from harness.learned import checkpoint
+from harness.learned.checkpoint import Card
+from harness.learned.shape import AnyShape
 
 if TYPE_CHECKING:
-    from harness.trainable import Trainable
+    from harness.learned.trainable import Trainable
 
 LEAST_TARGET, MOST_TARGET = 2.0, 64.0
 """The target ratios, ends included, that training is for: half the least and four times the greatest for which the

@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from harness.data import contamination
 from harness.errors import DataError
-from harness.shape import Shape, Widths
+from harness.learned.shape import Shape, Widths
 
 ID_DIGITS = 16
 """Hexadecimal digits of a weights id: 64 bits."""

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.interface import Image
-from harness.stream import Stream
+from harness.learned.bitstream import Stream
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -1,0 +1,1 @@
+"""What every learned codec shares: bitstream header, weights and their cards, shapes, tensors."""
