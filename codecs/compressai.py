@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from harness.codecs._compressai import CompressAiCodec
-from harness.codecs._compressai_weights import Published, networks
+from harness.codecs._compressai.codec import CompressAiCodec
+from harness.codecs._compressai.weights import Published, networks
 
 PLACE_BY_PLACE = 36.0
 """Seconds a megapixel of the autoregressive ones: about 14 s for a Kodak image (768 x 512), encoded or decoded."""

@@ -13,8 +13,8 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from harness.codecs._compressai import MOST_PIXELS, CompressAiCodec
-from harness.codecs._compressai_weights import DATA_SET, ROOT, Published, networks, published_sha256, read_weights
+from harness.codecs._compressai.codec import MOST_PIXELS, CompressAiCodec
+from harness.codecs._compressai.weights import DATA_SET, ROOT, Published, networks, published_sha256, read_weights
 from harness.codecs.compressai import Factorized
 from harness.config.registry import BUILT_IN, build, get_codec
 from harness.config.schema import load

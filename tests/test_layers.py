@@ -51,7 +51,7 @@ MAY_LOAD_TORCH = (
     "harness.models.",
     "harness.learned.trainable",
     "harness.codecs.compressai",
-    "harness.codecs._compressai",
+    "harness.codecs._compressai.",
     "harness.metrics.",
 )
 FILE_LINES = 300

@@ -16,16 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from harness.codecs._compressai_network import (
-    GAIN,
-    NETWORK,
-    SteppedNetwork,
-    information,
-    input_of,
-    rescale,
-    slopes_of,
-)
-from harness.codecs._compressai_stream import MULTIPLE, payload_of
+from harness.codecs._compressai.network import GAIN, NETWORK, SteppedNetwork, information, input_of, rescale, slopes_of
+from harness.codecs._compressai.stream import MULTIPLE, payload_of
 from harness.interface import Image
 from harness.learned.bitstream import HEADER_BYTES
 from harness.learned.shape import Widths

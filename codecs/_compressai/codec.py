@@ -12,8 +12,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from harness.codecs._compressai_stream import MULTIPLE, payload_of, strings_of
-from harness.codecs._compressai_weights import DATA_SET, ROOT, Published, folders, published_sha256, read_weights
+from harness.codecs._compressai.stream import MULTIPLE, payload_of, strings_of
+from harness.codecs._compressai.weights import DATA_SET, ROOT, Published, folders, published_sha256, read_weights
 from harness.errors import BadStreamError, ConfigError, DataError
 from harness.interface import FORMATS, Image, Setting, image_format
 from harness.learned.bitstream import STEPS_PER_OCTAVE, VERSION, SizeLimit, Stream, check_size
@@ -25,7 +25,7 @@ from harness.learned.weights import Weights as Trained
 from harness.system.paths import weights_folder
 
 if TYPE_CHECKING:
-    from harness.codecs._compressai_network import SteppedNetwork
+    from harness.codecs._compressai.network import SteppedNetwork
     from harness.learned.trainable import Trainable
 
 MOST_PIXELS = 2**22
@@ -85,7 +85,7 @@ class CompressAiCodec(TrainableCodec):
     @classmethod
     def trainable(cls, shape: AnyShape, choices: Choices) -> Trainable:
         """Return a fresh network to be trained."""
-        from harness.codecs._compressai_training import TrainableNetwork
+        from harness.codecs._compressai.training import TrainableNetwork
 
         asked = len(cls.published[0].widths)
         if not isinstance(shape, Widths) or len(shape.given) != asked:
@@ -230,7 +230,7 @@ class CompressAiCodec(TrainableCodec):
         """Return the network with weights that were trained here, read once an instance."""
         card, path = weights
         if card.id not in self._loaded:
-            from harness.codecs._compressai_network import trained_network
+            from harness.codecs._compressai.network import trained_network
 
             if not isinstance(card.shape, Widths) or len(card.shape.given) != len(self.published[0].widths):
                 raise DataError(f"the card of {path} is not that of a network of {self.name}.")
@@ -241,7 +241,7 @@ class CompressAiCodec(TrainableCodec):
     def _published_network(self, wanted: Published) -> SteppedNetwork:
         """Return the network with its weights, read once an instance."""
         if wanted.file not in self._loaded:
-            from harness.codecs._compressai_network import SteppedNetwork
+            from harness.codecs._compressai.network import SteppedNetwork
 
             weights = read_weights(self._path(wanted), wanted, weights_folder())
             network = self.network(*wanted.widths)
@@ -251,7 +251,7 @@ class CompressAiCodec(TrainableCodec):
 
     def _at(self, k: int, image: Image) -> tuple[SteppedNetwork, Any]:
         """Return the network at a step, and the image as it takes it."""
-        from harness.codecs._compressai_network import input_of
+        from harness.codecs._compressai.network import input_of
 
         height, width, _ = image.shape
         check_size(height, width, _LIMIT)

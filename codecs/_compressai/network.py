@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from harness.codecs._compressai_stream import MULTIPLE
+from harness.codecs._compressai.stream import MULTIPLE
 from harness.errors import BadStreamError, DataError
 from harness.interface import Image
 from harness.learned.tensors import filled, normalised

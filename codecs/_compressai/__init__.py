@@ -1,0 +1,1 @@
+"""CompressAI's networks behind the codec interface."""
