@@ -24,10 +24,10 @@ from harness.config import schema
 from harness.config.registry import CodecSpec
 from harness.data.datasets import ImageSource
 from harness.export import export
-from harness.isolation import Description
 from harness.plan import PlannedCodec, PlannedImage, Request, digest
 from harness.planner import plan_of
 from harness.records import Encode, Record
+from harness.sandbox.process import Description
 from harness.store import Store
 from harness.work import unfinished
 

@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from harness.api import bench, load_codec, read_records
+    from harness.api import bench, check_codec, load_codec, read_records
     from harness.interface import MAX_PIXELS, BudgetCodec, Codec, Encoded, Image, LearnedCodec, Setting
     from harness.learned.shape import Networks, Shape
     from harness.metrics.pair import Pair
@@ -27,13 +27,14 @@ __all__ = [
     "Setting",
     "Shape",
     "bench",
+    "check_codec",
     "load_codec",
     "read_records",
 ]
 __version__ = "0.1.0"
 
 _PLACES = {
-    **dict.fromkeys(("bench", "load_codec", "read_records"), "harness.api"),
+    **dict.fromkeys(("bench", "check_codec", "load_codec", "read_records"), "harness.api"),
     **dict.fromkeys(
         ("MAX_PIXELS", "BudgetCodec", "Codec", "Encoded", "Image", "LearnedCodec", "Setting"), "harness.interface"
     ),

@@ -13,6 +13,8 @@ from harness.interface import Codec
 if TYPE_CHECKING:
     import pandas as pd
 
+    from harness.sandbox.conformance import Verdict
+
 
 def bench(
     suite: str = "",
@@ -64,6 +66,22 @@ def load_codec(name: str) -> Codec:
         UnknownNameError: no codec has that id.
     """
     return registry.build(configuration.load().codec_spec(name))
+
+
+def check_codec(name: str, *, plugins: Sequence[str | Path] = ()) -> list[Verdict]:
+    """Run the conformance tests on a codec and return their verdicts.
+
+    Args:
+        name: the codec's id.
+        plugins: plugin files that define it.
+
+    Raises:
+        UnknownNameError: no codec has that id.
+    """
+    from harness.sandbox import conformance
+
+    loaded = configuration.load(plugins=[Path(plugin) for plugin in plugins])
+    return list(conformance.check(loaded.codec_spec(name)))
 
 
 def read_records(run: str | Path) -> pd.DataFrame:

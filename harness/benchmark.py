@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 from harness import engine, manifest, pictures
 from harness.config.registry import CodecSpec
 from harness.errors import StoreError, UsageError
-from harness.isolation import CodecProcess
 from harness.manifest import Tally
 from harness.plan import Plan, Request
 from harness.planner import make_plan
 from harness.records import read_frame, to_frame
+from harness.sandbox.process import CodecProcess
 from harness.store import Store
 from harness.system import provenance
 from harness.system.container import in_container

@@ -26,12 +26,12 @@ from harness.errors import (
     UnsupportedImageError,
 )
 from harness.interface import Setting, raw_bytes
-from harness.isolation import CodecProcess, CodecProcesses, codec_processes
 from harness.kept import keep_file, read_kept
 from harness.metrics import table
 from harness.metrics.plugins import known_metrics
 from harness.rate import Search, budget_bytes, psnr_at
 from harness.records import CSV_COLUMNS, Encode, Record
+from harness.sandbox.process import CodecProcess, CodecProcesses, codec_processes
 from harness.tasks import Goal, Outcome, Shares, Task, answers, blank_record, scores_key, why_unspent
 
 _FILLED = 0.99

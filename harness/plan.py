@@ -10,9 +10,9 @@ from pathlib import Path
 from harness.config.registry import CodecSpec
 from harness.config.schema import Config, SuiteConfig
 from harness.data.datasets import ImageSource
-from harness.isolation import Description
 from harness.metrics.plugins import Targets
 from harness.records import Record
+from harness.sandbox.process import Description
 from harness.tasks import Task
 
 DIGITS = 32

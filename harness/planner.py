@@ -20,12 +20,12 @@ from harness.data.images import read_image
 from harness.errors import ConfigError, HarnessError, ImageError, MissingDependencyError, UnknownNameError, UsageError
 from harness.goals import Asker, questions
 from harness.interface import image_format
-from harness.isolation import CodecProcesses, Description
 from harness.leak_verdicts import LeakVerdicts
 from harness.metrics import table
 from harness.metrics.plugins import Targets, known_metrics
 from harness.plan import Plan, PlannedCodec, PlannedImage, Request, digest
 from harness.records import Record
+from harness.sandbox.process import CodecProcesses, Description
 from harness.tasks import Goal, Task, blank_record, metrics_key
 
 _REASONS = 10

@@ -14,10 +14,10 @@ from harness.config.registry import CodecSpec
 from harness.config.schema import Limits
 from harness.data.datasets import ImageSource
 from harness.interface import Image, Setting
-from harness.isolation import Description
 from harness.metrics.plugins import Targets, known_metrics
 from harness.rate import Hint
 from harness.records import Encode, Record
+from harness.sandbox.process import Description
 
 DEFAULT_LIMITS = Limits()
 ENOUGH = 0.97

@@ -21,10 +21,10 @@ from harness.benchmark import STORE_NAME, Run, bench, device_for, report_order, 
 from harness.config.registry import CodecSpec
 from harness.data.images import TestImage, read_image
 from harness.errors import HarnessError, UsageError
-from harness.isolation import CodecProcess, Timed
 from harness.plan import Plan, Request
 from harness.planner import make_plan
 from harness.records import Record, to_frame
+from harness.sandbox.process import CodecProcess, Timed
 from harness.store import Store
 from harness.system.perf import can_count, count
 from harness.system.provenance import describe_machine

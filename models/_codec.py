@@ -18,8 +18,8 @@ from harness.learned.checkpoint import shipped_folder
 from harness.learned.shape import AnyShape, Networks, Shape
 from harness.learned.tensors import normalised
 from harness.learned.weights import Choices, Shelf, TrainableCodec, Weights
-from harness.models._model import Model, analysed, built, planes_of, synthesised
-from harness.models._sizes import predicted_bytes
+from harness.models._inference import Model, analysed, built, planes_of, synthesised
+from harness.models.entropy.size_estimate import predicted_bytes
 from harness.system.paths import weights_folder
 
 if TYPE_CHECKING:
@@ -76,9 +76,9 @@ class NetworkCodec(TrainableCodec):
     @classmethod
     def trainable(cls, shape: AnyShape, choices: Choices) -> Trainable:
         """Return fresh networks, and the law of their latents."""
-        from harness.models._coder import Coder
-        from harness.models._context import ContextModel
-        from harness.models._law_coder import LawCoder
+        from harness.models._autoencoder import Coder
+        from harness.models._trainable import LawCoder
+        from harness.models.entropy.training import ContextModel
 
         if not isinstance(shape, Shape):
             raise ConfigError(f"the recipe's shape of {cls.name} has the keys of a network of CompressAI.")

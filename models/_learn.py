@@ -23,10 +23,10 @@ from harness.models._claim import claim, images_digest
 from harness.models._curve import PANELS, draw
 from harness.models._data import Crops, Split, TrainingImage, split
 from harness.models._export import fit_to_ratio, halve, psnr_at_one
-from harness.models._law import DECISION_WEIGHT
 from harness.models._module import TrainingModule
 from harness.models._recipe import Recipe
 from harness.models._train import BEST, CURVE, LAST, Job, Machines, read_curve, run
+from harness.models.entropy.model import DECISION_WEIGHT
 
 Start = tuple[Card, Path] | None
 """Card and path of the weights that a training starts from; None: of none."""

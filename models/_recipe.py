@@ -10,8 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, V
 from harness.errors import ConfigError
 from harness.learned.shape import AnyShape, Shape, Widths
 from harness.learned.weights import Choices
-from harness.models._lattice import LEVELS, MOST_LEVELS
-from harness.models._scale_net import MOST_WIDTH
+from harness.models.entropy.coding_order import LEVELS, MOST_LEVELS
+from harness.models.entropy.scale_network import MOST_WIDTH
 
 
 class Recipe(BaseModel):

@@ -26,8 +26,8 @@ class Baseline(NetworkCodec):
         """Return fresh networks."""
         from torch import nn
 
+        from harness.models._autoencoder import start_lapped
         from harness.models._blocks import start_kaiming
-        from harness.models._coder import start_lapped
 
         widths = [shape.image_channels, *shape.widths[:-1], shape.latent_channels]
         plain = shape.activation == "study"

@@ -22,8 +22,8 @@ class ResNet(NetworkCodec):
         """Return fresh networks."""
         from torch import nn
 
+        from harness.models._autoencoder import begun
         from harness.models._blocks import stem
-        from harness.models._coder import begun
 
         widths = [*shape.widths, shape.latent_channels]
         down: list[nn.Module] = [stem(shape.image_channels, widths[0])]

@@ -12,7 +12,7 @@ from typing import Any
 from tabulate import tabulate
 
 from harness.errors import MissingDependencyError
-from harness.isolation import CodecProcess
+from harness.sandbox.process import CodecProcess
 from tests.codec_cases import specs
 from tests.fuzzing import LIMITS, Totals, fuzz_codec, unready
 

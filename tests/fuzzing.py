@@ -21,10 +21,10 @@ from harness.config.registry import CodecSpec, build, find, known_targets, load_
 from harness.config.schema import Limits
 from harness.errors import BadStreamError, HarnessError, LimitError, MissingDependencyError
 from harness.interface import MAX_PIXELS, Codec, Image
-from harness.isolation import CodecProcess
 from harness.learned import checkpoint
 from harness.learned.bitstream import HEADER_BYTES, MAGICS, Stream
 from harness.records import CSV_COLUMNS, Encode, Record, read_frame
+from harness.sandbox.process import CodecProcess
 from harness.store import Store
 from tests.images import make_image
 from tests.tiny_model import ARCHITECTURES, tiny_shape, tiny_weights
@@ -239,7 +239,7 @@ def _card(path: Path) -> None:
 
 def _weights(path: Path) -> None:
     """Weights whose card says that they are what they should be: no hash protects the networks from them."""
-    from harness.models._model import built
+    from harness.models._inference import built
 
     card = next(card for card, _ in checkpoint.cards([Path(weights_of("baseline"))]))
     digest = hashlib.sha256(path.read_bytes()).hexdigest()

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from harness.config.registry import CodecSpec
 from harness.errors import BadStreamError, LimitError, MissingDependencyError
-from harness.isolation import CodecProcess
+from harness.sandbox.process import CodecProcess
 from tests.codec_cases import codec_ids, specs
 from tests.command import environment
 from tests.fuzzing import LIMITS, TARGETS, Totals, fuzz_codec, mutated, sound_files, unready, with_weights

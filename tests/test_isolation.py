@@ -20,7 +20,7 @@ from harness.config.registry import CodecSpec, find
 from harness.config.schema import Limits
 from harness.errors import CodecError, HarnessError, LawError, LimitError, UsageError
 from harness.interface import Image
-from harness.isolation import CodecProcess, CodecProcesses
+from harness.sandbox.process import CodecProcess, CodecProcesses
 from tests.bench_runs import bench, crops
 from tests.command import environment
 from tests.images import make_image

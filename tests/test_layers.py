@@ -27,8 +27,8 @@ BELOW: Mapping[str, set[str]] = {
     "learned": {"system", "data"},
     "codecs": {"system", "data", "learned"},
     "models": {"system", "data", "learned"},
-    "sandbox": {"system", "config"},
-    "records": {"system", "config"},
+    "sandbox": {"system", "config", "data"},
+    "records": {"system", "config", "data"},
     "analysis": {"system", "config", "metrics", "records"},
     "plan": {"system", "config", "data", "metrics", "sandbox", "records"},
     "report": {"system", "config", "metrics", "records", "analysis"},
@@ -41,10 +41,10 @@ BELOW: Mapping[str, set[str]] = {
 """Package -> the packages that it may import besides `BASE`. The command line may import all."""
 CLOCKS = {
     "harness.benchmark": "wall time of a run, and the name of its folder",
-    "harness.child": "time in the codec",
+    "harness.sandbox.child": "time in the codec",
     "harness.measure": "time in codecs and metrics",
     "harness.timing": "the day on which times were taken",
-    "harness.watch": "limits of time",
+    "harness.sandbox.limits": "limits of time",
 }
 """Module -> why it reads a clock. Training, too, says how long it took (harness.training, harness.models._*)."""
 MAY_LOAD_TORCH = (

@@ -21,7 +21,7 @@ from harness.interface import Image, LearnedCodec
 from harness.learned.bitstream import MOST_PIXELS, Stream
 from harness.learned.shape import Shape
 from harness.models._codec import NetworkCodec
-from harness.models._law import Law
+from harness.models.entropy.model import Law
 from tests import other_process as child
 from tests.images import make_image, packaged_photograph, psnr
 from tests.tiny_model import ARCHITECTURES, tiny_shape, tiny_weights
@@ -87,7 +87,7 @@ def test_a_lapped_start_is_exact_before_any_training(
 ) -> None:
     import torch
 
-    from harness.models._coder import Coder
+    from harness.models._autoencoder import Coder
 
     shape = tiny_shape(colours, lapped=True)
     coder = Coder(shape, ARCHITECTURES[architecture].networks(shape)).eval()
@@ -107,7 +107,7 @@ def test_a_lapped_start_says_which_channels_it_needs(architecture: str) -> None:
 def test_beside_a_lapped_start_the_network_learns_from_the_first_step(architecture: str) -> None:
     import torch
 
-    from harness.models._coder import Coder
+    from harness.models._autoencoder import Coder
 
     shape = tiny_shape(3, lapped=True)
     coder = Coder(shape, ARCHITECTURES[architecture].networks(shape))

@@ -9,10 +9,10 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from harness.models._context import ContextModel
-from harness.models._law import Law
-from harness.models._scale_net import LARGEST_WEIGHT, MOST_OCTAVES, ScaleNet, log_magnitudes, multiplied
-from harness.models._scale_net_trained import TrainedScaleNet
+from harness.models.entropy.model import Law
+from harness.models.entropy.scale_network import LARGEST_WEIGHT, MOST_OCTAVES, ScaleNet, log_magnitudes, multiplied
+from harness.models.entropy.scale_network_training import TrainedScaleNet
+from harness.models.entropy.training import ContextModel
 
 EDGES = (0, 2, 5, 9)
 

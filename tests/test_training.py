@@ -264,8 +264,8 @@ def test_lambda_starts_where_the_weights_to_start_from_are(ratio: float, trained
     """A step of theirs is measured: coarser than what the recipe began with, or finer, after the fit to the ratio."""
     import torch
 
-    from harness.models._law import DECISION_WEIGHT
     from harness.models._learn import start_of, started, step_in_gray_levels
+    from harness.models.entropy.model import DECISION_WEIGHT
 
     images = training.read_training_set(pictures).images
     fresh = order(ratio=16)
@@ -364,7 +364,7 @@ def test_noise_for_rounding_changes_gradients_and_no_loss(tmp_path: Path, pictur
 def test_a_latent_that_is_rounded_to_0_learns_what_it_nearly_costs() -> None:
     import torch
 
-    from harness.models._context import ContextModel
+    from harness.models.entropy.training import ContextModel
 
     latents = torch.full((1, 3, 8, 8), 0.3, requires_grad=True)
     context = ContextModel(3, levels=2)

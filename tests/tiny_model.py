@@ -86,9 +86,9 @@ def tiny_weights(
 
     import torch
 
-    from harness.models._coder import Coder
-    from harness.models._context import ContextModel
-    from harness.models._model import packed
+    from harness.models._autoencoder import Coder
+    from harness.models._inference import packed
+    from harness.models.entropy.training import ContextModel
 
     torch.manual_seed(seed)
     coder = Coder(shape, ARCHITECTURES[architecture].networks(shape))

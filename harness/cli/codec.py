@@ -78,13 +78,13 @@ def check(settings: Settings, /, name: str, plugins: tuple[str, ...]) -> None:
     Example:
       harness codec check my-codec --plugin my_codec.py
     """
-    from harness import laws
+    from harness.sandbox import conformance
 
     broken = 0
-    for verdict in laws.check(settings.load(plugins).codec_spec(name)):
+    for verdict in conformance.check(settings.load(plugins).codec_spec(name)):
         click.echo(f"{verdict.outcome:<9}  {verdict.law}\n           {verdict.evidence}")
         broken += verdict.outcome == "broken"
-    click.echo(f"{name}: {broken} of {len(laws.LAWS)} laws broken" if broken else f"{name} keeps every law")
+    click.echo(f"{name}: {broken} of {len(conformance.LAWS)} laws broken" if broken else f"{name} keeps every law")
     click.get_current_context().exit(1 if broken else 0)
 
 

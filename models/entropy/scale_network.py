@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.learned.bitstream import STEPS_PER_OCTAVE
-from harness.models._laws import bank
+from harness.models.entropy.range_coder import bank
 
 Integers = NDArray[np.int64]
 

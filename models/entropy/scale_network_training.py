@@ -12,7 +12,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from harness.models._scale_net import LARGEST_WEIGHT, LOG_BITS, MOST_OCTAVES, WEIGHT_BITS, Integers, Layer, ScaleNet
+from harness.models.entropy.scale_network import (
+    LARGEST_WEIGHT,
+    LOG_BITS,
+    MOST_OCTAVES,
+    WEIGHT_BITS,
+    Integers,
+    Layer,
+    ScaleNet,
+)
 
 
 class TrainedScaleNet(nn.Module):

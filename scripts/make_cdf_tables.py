@@ -1,4 +1,4 @@
-"""Make models/tables/laws.npz: the bank of integer probability tables that the learned codecs' files are coded with.
+"""Make models/tables/cdf_tables.npz: the integer CDF tables that files of learned codecs are coded with.
 
 Run once, from the repository's root; a changed bank makes every older file unreadable, so it is never made again
 under the same stream version. Arithmetic is exact to 50 digits (decimal), so any machine makes the same bank.
@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-TARGET = Path(__file__).resolve().parent.parent / "models" / "tables" / "laws.npz"
+TARGET = Path(__file__).resolve().parent.parent / "models" / "tables" / "cdf_tables.npz"
 
 PRECISION = 24
 """Probabilities are integers out of 2^24."""

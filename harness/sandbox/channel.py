@@ -20,8 +20,8 @@ from typing import Any
 from harness import errors
 from harness.config.schema import Limits
 from harness.errors import CodecError, HarnessError, LawError, LimitError
+from harness.sandbox.limits import Watch, kill_strays, kill_tree
 from harness.system.memory import KEEP_MEMORY
-from harness.watch import Watch, kill_strays, kill_tree
 
 _MAX_HEADER_BYTES = 8 << 20
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -29,7 +29,7 @@ _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 @dataclass
 class Channel:
-    """A child that runs harness/child.py; started at the first call, and anew after one that had to be killed."""
+    """A child that runs harness/sandbox/child.py: started at the first call, and again after it had to be killed."""
 
     limits: Limits
     threads: int = 1
@@ -86,7 +86,7 @@ class Channel:
         }
         with theirs:
             self._child = subprocess.Popen(
-                [sys.executable, "-P", "-m", "harness.child", str(theirs.fileno()), json.dumps(settings)],
+                [sys.executable, "-P", "-m", "harness.sandbox.child", str(theirs.fileno()), json.dumps(settings)],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from harness.models._lattice import Pass, margin, neighbours, passes, weighted_sum
-from harness.models._law import BASE_BITS, DECISION_WEIGHT, LEAST_SCALE, Integers, Law
-from harness.models._laws import FIXED_BITS
-from harness.models._scale_net_trained import TrainedScaleNet
+from harness.models.entropy.coding_order import Pass, margin, neighbours, passes, weighted_sum
+from harness.models.entropy.model import BASE_BITS, DECISION_WEIGHT, LEAST_SCALE, Integers, Law
+from harness.models.entropy.range_coder import FIXED_BITS
+from harness.models.entropy.scale_network_training import TrainedScaleNet
 
 GROUPS = 8
 """Groups of channels; each sees the earlier ones."""

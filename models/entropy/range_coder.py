@@ -35,7 +35,7 @@ Integers = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Bank:
-    """The tables of models/tables/laws.npz (made by scripts/make_laws.py)."""
+    """The tables of models/tables/cdf_tables.npz (made by scripts/make_cdf_tables.py)."""
 
     counts: tuple[NDArray[np.int32], ...]
     """Each table's frequencies of -n..n and of "beyond", out of 2^24; all scales of a family, then the next."""
@@ -69,7 +69,7 @@ class Bank:
 @functools.cache
 def bank() -> Bank:
     """Return the shipped bank."""
-    with (files("harness.models") / "tables" / "laws.npz").open("rb") as file, np.load(file) as stored:
+    with (files("harness.models") / "tables" / "cdf_tables.npz").open("rb") as file, np.load(file) as stored:
         counts = np.split(stored["counts"], stored["ends"][:-1])
         return Bank(tuple(counts), stored["thresholds"], stored["powers"])
 

@@ -15,10 +15,10 @@ from harness.learned.bitstream import Stream
 from harness.learned.checkpoint import Card, load
 from harness.learned.shape import Networks, Shape
 from harness.learned.tensors import filled, normalised, one_thread, restored
-from harness.models._law import Law
+from harness.models.entropy.model import Law
 
 if TYPE_CHECKING:
-    from harness.models._coder import Coder
+    from harness.models._autoencoder import Coder
 
 NETWORK, LAW = "network.", "law."
 """What the names of a checkpoint's arrays begin with."""
@@ -44,7 +44,7 @@ def built(networks: Callable[[Shape], Networks], card: Card, path: Path, device:
     """
     import torch
 
-    from harness.models._coder import Coder
+    from harness.models._autoencoder import Coder
 
     arrays = load(card, path)
     if not isinstance(card.shape, Shape):

@@ -1,4 +1,4 @@
-"""The program that calls codecs, run by isolation.py as a process of its own: `python -m harness.child FD`.
+"""The program that calls codecs, run by isolation.py as a process of its own: `python -m harness.sandbox.child FD`.
 
 It answers requests on one socket until that closes. A message is a JSON header and a payload of plain bytes, so
 nothing that a codec sends back is ever unpickled. Standard output and error lead nowhere.
@@ -22,10 +22,10 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from harness.answers import kind_of, ladder_of, number, plain, sizes_of, text_of
 from harness.config.registry import CodecSpec, build
 from harness.errors import HarnessError, LawError, UsageError
 from harness.interface import BudgetCodec, Codec, Image, LearnedCodec
+from harness.sandbox.replies import kind_of, ladder_of, number, plain, sizes_of, text_of
 
 _Result = TypeVar("_Result")
 

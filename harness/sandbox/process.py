@@ -17,14 +17,14 @@ from typing import Any
 import numpy as np
 from pydantic import TypeAdapter
 
-from harness.answers import ladder_of, number, sizes_of
-from harness.channel import Channel
-from harness.child import image_of
 from harness.config.registry import CodecSpec
 from harness.config.schema import Limits
 from harness.data import contamination
 from harness.errors import LawError
 from harness.interface import Encoded, Image, Setting, image_format, raw_bytes
+from harness.sandbox.channel import Channel
+from harness.sandbox.child import image_of
+from harness.sandbox.replies import ladder_of, number, sizes_of
 
 _MAX_FINGERPRINT_BYTES = 256 << 20
 

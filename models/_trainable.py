@@ -19,10 +19,10 @@ from harness.learned.bitstream import HEADER_BYTES
 from harness.learned.shape import Shape
 from harness.learned.trainable import Coded, Frozen, Groups, Trainable
 from harness.learned.weights import Choices
-from harness.models._coder import Coder
-from harness.models._context import ContextModel
-from harness.models._law import Law
-from harness.models._model import analysed, packed, parts_of
+from harness.models._autoencoder import Coder
+from harness.models._inference import analysed, packed, parts_of
+from harness.models.entropy.model import Law
+from harness.models.entropy.training import ContextModel
 
 
 class LawCoder(Trainable):

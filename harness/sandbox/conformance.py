@@ -17,7 +17,7 @@ from harness.config.registry import CodecSpec
 from harness.config.schema import Limits
 from harness.errors import BadStreamError, BudgetError, HarnessError, LawError, UnsupportedImageError
 from harness.interface import Image
-from harness.isolation import CodecProcess, Description
+from harness.sandbox.process import CodecProcess, Description
 
 CHECK_LIMITS = Limits(seconds=60, memory_mb=4096, disk_mb=1024)
 _SEED = 0

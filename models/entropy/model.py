@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 
 from harness.errors import BadStreamError
 from harness.learned.bitstream import STEPS_PER_OCTAVE
-from harness.models._lattice import MOST_LEVELS, margin, neighbours, passes, weighted_sum
-from harness.models._laws import FAMILIES, FIXED_BITS, LARGEST, LatentDecoder, LatentEncoder, bank
-from harness.models._scale_net import ScaleNet, log_magnitudes, multiplied
+from harness.models.entropy.coding_order import MOST_LEVELS, margin, neighbours, passes, weighted_sum
+from harness.models.entropy.range_coder import FAMILIES, FIXED_BITS, LARGEST, LatentDecoder, LatentEncoder, bank
+from harness.models.entropy.scale_network import ScaleNet, log_magnitudes, multiplied
 
 Integers = NDArray[np.int64]
 

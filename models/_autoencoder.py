@@ -12,7 +12,7 @@ from harness.errors import ConfigError
 from harness.learned.shape import Networks, Shape
 from harness.learned.tensors import mirrored
 from harness.models._blocks import start_kaiming
-from harness.models._lapped import kernels, mirror_signs
+from harness.models._lapped_transform import kernels, mirror_signs
 
 
 class Coder(nn.Module):

@@ -1,0 +1,1 @@
+"""Codec processes: killable children, their limits, and conformance tests."""

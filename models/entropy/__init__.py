@@ -1,0 +1,1 @@
+"""The entropy model of latents: coding order, scales, range coder."""
