@@ -26,9 +26,10 @@ from PIL import Image, ImageFilter
 from skimage import data
 from tabulate import tabulate
 
-from harness import benchmark, manifest, pictures, reports
-from harness.records import CSV_COLUMNS, Record, read_frame, to_frame
-from harness.store import Store
+from harness import benchmark, reports
+from harness.records import artifacts, manifest
+from harness.records.record import CSV_COLUMNS, Record, read_frame, to_frame
+from harness.records.store import STORE_NAME, Store
 
 REFERENCE = Path(__file__).parents[1] / "results" / "reference-kodak"
 CODECS, RATIOS, IMAGES = 20, 4, 24
@@ -77,7 +78,7 @@ def finish_run(results: Path) -> None:
     """Do what the bench does once all is measured."""
     about = manifest.read(results / "manifest.json")
     keys = (results / "keys.txt").read_text(encoding="utf-8").split()
-    with Store(results / benchmark.STORE_NAME) as store:
+    with Store(results / STORE_NAME) as store:
         frame = to_frame(store.records(keys))
     (results / "run").mkdir()
     benchmark.write_run(results / "run", frame, about)
@@ -115,15 +116,15 @@ def prepare_run(run: Path) -> None:
     frame = scaled(IMAGES)
     described = about(frame)
     run.mkdir(parents=True)
-    (run / pictures.FOLDER).mkdir()
+    (run / artifacts.PICTURES_FOLDER).mkdir()
     picture = Image.fromarray(data.astronaut()).resize((768, 512))
-    for image in described["images"][: pictures.PICTURED]:
-        picture.save(run / pictures.FOLDER / f"{image['sha256']}.png", compress_level=1)
+    for image in described["images"][: artifacts.PICTURED]:
+        picture.save(run / artifacts.PICTURES_FOLDER / f"{image['sha256']}.png", compress_level=1)
         for at, row in frame[frame["image"] == image["name"]].iterrows():
             digest = f"{image['sha256'][-2:]}{at:062x}"
             frame.loc[at, "pixels_sha256"] = digest
             blurred = picture.filter(ImageFilter.GaussianBlur(row["target_ratio"] / 16))
-            blurred.save(run / pictures.FOLDER / f"{digest}.png", compress_level=1)
+            blurred.save(run / artifacts.PICTURES_FOLDER / f"{digest}.png", compress_level=1)
     frame.to_csv(run / "records.csv", index=False)
     manifest.write(run / "manifest.json", described)
 
@@ -131,7 +132,7 @@ def prepare_run(run: Path) -> None:
 def prepare_store(results: Path, count: int) -> None:
     """Fill a store with so many records."""
     frame = scaled(-(-count // (CODECS * RATIOS))).iloc[:count]
-    with Store(results / benchmark.STORE_NAME) as store:
+    with Store(results / STORE_NAME) as store:
         store.save("", "", list(records_of(frame)), ())
     (results / "keys.txt").write_text("\n".join(f"{at:032x}" for at in range(len(frame))), encoding="utf-8")
     manifest.write(results / "manifest.json", about(frame))

@@ -23,8 +23,8 @@ from harness import engine
 from harness.config import schema
 from harness.plan import Request
 from harness.planner import make_plan
-from harness.records import Encode
-from harness.store import Store
+from harness.records.record import Encode
+from harness.records.store import Store
 from harness.tasks import Task, blank_record
 
 SLEEPER = """

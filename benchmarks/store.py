@@ -23,12 +23,12 @@ from tabulate import tabulate
 from harness.config import schema
 from harness.config.registry import CodecSpec
 from harness.data.datasets import ImageSource
-from harness.export import export
 from harness.plan import PlannedCodec, PlannedImage, Request, digest
 from harness.planner import plan_of
-from harness.records import Encode, Record
+from harness.records.export import export
+from harness.records.record import Encode, Record
+from harness.records.store import Store
 from harness.sandbox.process import Description
-from harness.store import Store
 from harness.work import unfinished
 
 CODECS = 10

@@ -90,6 +90,6 @@ def read_records(run: str | Path) -> pd.DataFrame:
     Raises:
         StoreError: the folder holds no records.
     """
-    from harness.records import read_frame
+    from harness.records.record import read_frame
 
     return read_frame(Path(run))

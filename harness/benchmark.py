@@ -11,15 +11,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness import engine, manifest, pictures
+from harness import engine
 from harness.config.registry import CodecSpec
 from harness.errors import StoreError, UsageError
-from harness.manifest import Tally
 from harness.plan import Plan, Request
 from harness.planner import make_plan
-from harness.records import read_frame, to_frame
+from harness.records import artifacts, manifest
+from harness.records.record import read_frame, to_frame
+from harness.records.store import STORE_NAME, Store
+from harness.run import summary
+from harness.run.summary import Tally
 from harness.sandbox.process import CodecProcess
-from harness.store import Store
 from harness.system import provenance
 from harness.system.container import in_container
 from harness.tasks import Outcome, Task
@@ -29,7 +31,6 @@ from harness.work import Work, keeping_in, unfinished
 if TYPE_CHECKING:
     import pandas as pd
 
-STORE_NAME = "store.sqlite"
 CALLS_A_TARGET = 7
 """About how many encodes and decodes the search for one image's file at one ratio takes."""
 
@@ -61,8 +62,8 @@ def bench(request: Request) -> Run:
         about: dict[str, Any] = {
             "state": "running",
             "started": datetime.now(UTC).isoformat(timespec="seconds"),
-            "command": manifest.command_line(),
-            **manifest.describe_plan(plan),
+            "command": summary.command_line(),
+            **summary.describe_plan(plan),
             "jobs": jobs,
             "threads_per_codec": CodecProcess.threads,
             "device": device,
@@ -82,9 +83,9 @@ def bench(request: Request) -> Run:
         frame = to_frame(store.records(report_order(plan)))
     if not tally.measured and previous:
         # Nothing was measured now: what the run says of its measuring stands, with the plan as it is today.
-        about = {**previous, **manifest.describe_plan(plan)}
+        about = {**previous, **summary.describe_plan(plan)}
     else:
-        about |= {"jobs": jobs, **manifest.describe_results(frame, tally, seconds, jobs)}
+        about |= {"jobs": jobs, **summary.describe_results(frame, tally, seconds, jobs)}
     return write_run(folder, frame, {**about, "state": "done"})
 
 
@@ -198,7 +199,7 @@ def write_run(folder: Path, frame: pd.DataFrame, about: dict[str, Any]) -> Run:
     about = {**about, "records": len(frame)}
     manifest.write(folder / "manifest.json", about)
     frame = read_frame(folder)
-    write_report(folder, frame, about, pictures.kept(folder, frame, about))
+    write_report(folder, frame, about, artifacts.kept_pictures(folder, frame, about))
     write_index(folder.parent)
     return Run(folder, frame, about)
 

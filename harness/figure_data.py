@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from harness.analysis.bootstrap import paired_difference
+from harness.analysis.columns import missing
+from harness.analysis.compared import reached
+from harness.analysis.ratio_table import ratio_rows
+from harness.analysis.run import SEED, Run, rows_of
+from harness.analysis.sweep_table import sweep_points
 from harness.published import PublishedCurve
 from harness.recipes import CurveRecipe, FigureRecipe
-from harness.report.compared import reached
-from harness.report.run import SEED, Run, rows_of
-from harness.report.sweeps import sweep_points
-from harness.report.tables import ratio_rows
-from harness.report.words import missing
-from harness.statistics import paired_difference
 
 COLUMNS = ("panel", "metric", "origin", "label", "source", "codec", "x", "value", "low", "high", "n", "setting")
 MEASURED = "measured here"

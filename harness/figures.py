@@ -97,8 +97,8 @@ def measure(name: str, chosen: FigureRecipe, request: Request) -> Measured:
     Raises:
         DataError: none of the published curves is here, or the images are not.
     """
+    from harness.analysis.run import prepare
     from harness.figure_data import figure_table
-    from harness.report.run import prepare
     from harness.verdicts import verdict_table
 
     reads = _read(request.config, chosen)
@@ -196,7 +196,7 @@ def _verdict_text(name: str, chosen: FigureRecipe, verdicts: pd.DataFrame) -> st
 
 
 def _cells(verdicts: pd.DataFrame) -> Iterator[list[object]]:
-    from harness.report.run import rows_of
+    from harness.analysis.run import rows_of
     from harness.report.words import number
 
     for row in rows_of(verdicts):

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 
-from harness import pictures
 from harness.data.datasets import ImageSource
 from harness.data.images import TestImage, pixels_sha256, read_image
 from harness.errors import (
@@ -26,11 +25,12 @@ from harness.errors import (
     UnsupportedImageError,
 )
 from harness.interface import Setting, raw_bytes
-from harness.kept import keep_file, read_kept
 from harness.metrics import table
 from harness.metrics.plugins import known_metrics
 from harness.rate import Search, budget_bytes, psnr_at
-from harness.records import CSV_COLUMNS, Encode, Record
+from harness.records import artifacts
+from harness.records.artifacts import keep_file, read_kept
+from harness.records.record import CSV_COLUMNS, Encode, Record
 from harness.sandbox.process import CodecProcess, CodecProcesses, codec_processes
 from harness.tasks import Goal, Outcome, Shares, Task, answers, blank_record, scores_key, why_unspent
 
@@ -230,7 +230,7 @@ class TaskRun:
         scores = self._scores(image, replace(image, pixels=pixels), names)
         if self.task.keep_pictures and names == self.task.metric_names:
             for picture in (image.pixels, pixels):
-                pictures.keep(picture, Path(self.task.keep_pictures))
+                artifacts.keep_picture(picture, Path(self.task.keep_pictures))
         found = replace(self.encodes[setting], pixels_sha256=pixels_sha256(pixels), metrics_key=key, metrics=scores)
         self.encodes[setting] = found
         return found

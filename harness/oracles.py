@@ -15,7 +15,7 @@ from typing import Literal
 
 import numpy as np
 
-from harness.bd_rate import Curve, bd_rate
+from harness.analysis.bd_rate import Curve, bd_rate
 from harness.config.schema import Config
 from harness.errors import DataError, HarnessError
 from harness.interface import Image

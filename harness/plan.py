@@ -11,7 +11,7 @@ from harness.config.registry import CodecSpec
 from harness.config.schema import Config, SuiteConfig
 from harness.data.datasets import ImageSource
 from harness.metrics.plugins import Targets
-from harness.records import Record
+from harness.records.record import Record
 from harness.sandbox.process import Description
 from harness.tasks import Task
 

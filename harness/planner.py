@@ -24,7 +24,7 @@ from harness.leak_verdicts import LeakVerdicts
 from harness.metrics import table
 from harness.metrics.plugins import Targets, known_metrics
 from harness.plan import Plan, PlannedCodec, PlannedImage, Request, digest
-from harness.records import Record
+from harness.records.record import Record
 from harness.sandbox.process import CodecProcesses, Description
 from harness.tasks import Goal, Task, blank_record, metrics_key
 

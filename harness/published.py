@@ -19,11 +19,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.analysis.bootstrap import similarity_db
 from harness.config.schema import Config
 from harness.data import datasets
 from harness.errors import DataError
 from harness.recipes import CurveRecipe
-from harness.statistics import similarity_db
 
 _JSON_NAMES = {"psnr": ("psnr-rgb", "psnr"), "ms_ssim": ("ms-ssim-rgb", "ms-ssim")}
 

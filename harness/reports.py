@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness import manifest, pictures
 from harness.errors import StoreError, UsageError
-from harness.records import read_frame
+from harness.records import artifacts, manifest
+from harness.records.record import read_frame
 from harness.report import write_report
 from harness.report.index import write_index
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from harness.report.merge import NamedRun
+    from harness.analysis.merge import NamedRun
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Compared:
     """What run B is against run A."""
 
     table: pd.DataFrame
-    """Columns as `harness.report.compare.COLUMNS`."""
+    """Columns as `harness.analysis.compare.COLUMNS`."""
     absent: list[str]
     """Which codecs and images only one of the two runs has, in words."""
     differences: list[str]
@@ -43,13 +43,13 @@ def report(runs: Sequence[Path], output: Path | None = None) -> Path:
         StoreError: a run's records or manifest cannot be read.
         UsageError: the runs are of different pixels under one name, or `output` is another run's folder.
     """
-    from harness.report.merge import merge
+    from harness.analysis.merge import merge
 
     folders = [_folder(run) for run in runs]
     named = _named(folders)
     if len(named) == 1 and (output is None or output.resolve() == folders[0]):
         folder, run = folders[0], named[0]
-        write_report(folder, run.records, run.manifest, pictures.kept(folder, run.records, run.manifest))
+        write_report(folder, run.records, run.manifest, artifacts.kept_pictures(folder, run.records, run.manifest))
     else:
         names = "\n".join(run.name for run in named)
         digest = hashlib.sha256(names.encode()).hexdigest()[:8]
@@ -72,9 +72,9 @@ def compare(first: Path, second: Path) -> Compared:
         StoreError: a run's records or manifest cannot be read.
         UsageError: the runs are of different pixels under one name.
     """
-    from harness.report.compare import absent
-    from harness.report.compare import compare as table_of
-    from harness.report.merge import merge
+    from harness.analysis.compare import absent
+    from harness.analysis.compare import compare as table_of
+    from harness.analysis.merge import merge
 
     runs = _named([_folder(first), _folder(second)])
     records = runs[0].records, runs[1].records
@@ -104,7 +104,7 @@ def _folder(run: Path) -> Path:
 
 def _named(folders: Sequence[Path]) -> list[NamedRun]:
     """Read runs; each is named by its folder and as many of the folders above it as tell all of them apart."""
-    from harness.report.merge import NamedRun
+    from harness.analysis.merge import NamedRun
 
     for depth in range(1, 1 + max(len(folder.parts) for folder in folders)):
         names = {folder: "/".join(folder.parts[-depth:]) for folder in folders}

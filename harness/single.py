@@ -14,7 +14,7 @@ from harness.data.images import read_image, to_file
 from harness.errors import CodecError, UsageError
 from harness.interface import MAX_PIXELS, Image, image_format
 from harness.measure import TaskRun
-from harness.records import Record
+from harness.records.record import Record
 from harness.sandbox.process import CodecProcesses, Description
 from harness.signatures import codec_of
 from harness.tasks import DEFAULT_LIMITS, Goal, Task

@@ -16,7 +16,7 @@ from harness.data.datasets import ImageSource
 from harness.interface import Image, Setting
 from harness.metrics.plugins import Targets, known_metrics
 from harness.rate import Hint
-from harness.records import Encode, Record
+from harness.records.record import Encode, Record
 from harness.sandbox.process import Description
 
 DEFAULT_LIMITS = Limits()

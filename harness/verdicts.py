@@ -10,10 +10,10 @@ from typing import Any
 
 import pandas as pd
 
+from harness.analysis.run import PROBLEMS, Run, rows_of
 from harness.figure_data import MEASURED, PUBLISHED, Read
 from harness.published import PublishedCurve, read_off
 from harness.recipes import CurveRecipe, FigureRecipe
-from harness.report.run import PROBLEMS, Run, rows_of
 
 COLUMNS = (
     "curve",

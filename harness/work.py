@@ -10,13 +10,11 @@ from itertools import groupby, islice
 from pathlib import Path
 from statistics import median
 
-from harness import pictures
 from harness.interface import Setting
-from harness.kept import FOLDER as FILES
-from harness.kept import kept_file
 from harness.plan import Plan
-from harness.records import Record
-from harness.store import Store
+from harness.records.artifacts import FILES_FOLDER, PICTURED, PICTURES_FOLDER, kept_file
+from harness.records.record import Record
+from harness.records.store import Store
 from harness.tasks import Needed, Outcome, Task
 
 
@@ -49,9 +47,9 @@ class Keeping:
 
 def keeping_in(plan: Plan, folder: Path, files: bool) -> Keeping:
     """Return what a run keeps in its folder: pictures of the first images and, where that was asked for, bitstreams."""
-    kept = tuple(sorted(folder.parent.glob(f"*/{FILES}")))
-    pictured = frozenset(image.pixels for image in plan.images[: pictures.PICTURED])
-    return Keeping(folder / FILES if files else None, kept, folder / pictures.FOLDER, pictured)
+    kept = tuple(sorted(folder.parent.glob(f"*/{FILES_FOLDER}")))
+    pictured = frozenset(image.pixels for image in plan.images[:PICTURED])
+    return Keeping(folder / FILES_FOLDER if files else None, kept, folder / PICTURES_FOLDER, pictured)
 
 
 _BATCHES = (1, 1, 2, 2, 4, 4, 8)

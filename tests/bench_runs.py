@@ -12,7 +12,7 @@ import pandas as pd
 from PIL import Image as Pillow
 
 from harness.interface import Image
-from harness.records import CSV_COLUMNS, read_frame
+from harness.records.record import CSV_COLUMNS, read_frame
 from tests.command import Ended, run
 from tests.images import packaged_photograph
 

@@ -15,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 
-from harness import manifest
 from harness.config import schema
 from harness.config.registry import CodecSpec, build, find, known_targets, load_class
 from harness.config.schema import Limits
@@ -23,9 +22,10 @@ from harness.errors import BadStreamError, HarnessError, LimitError, MissingDepe
 from harness.interface import MAX_PIXELS, Codec, Image
 from harness.learned import checkpoint
 from harness.learned.bitstream import HEADER_BYTES, MAGICS, Stream
-from harness.records import CSV_COLUMNS, Encode, Record, read_frame
+from harness.records import manifest
+from harness.records.record import CSV_COLUMNS, Encode, Record, read_frame
+from harness.records.store import Store
 from harness.sandbox.process import CodecProcess
-from harness.store import Store
 from tests.images import make_image
 from tests.tiny_model import ARCHITECTURES, tiny_shape, tiny_weights
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from harness.export import export
-from harness.records import Encode, Record
-from harness.store import Store
+from harness.records.export import export
+from harness.records.record import Encode, Record
+from harness.records.store import Store
 
 
 def save_many(path: str, name: str, count: int) -> int:

@@ -25,7 +25,7 @@ from harness.data.images import pixels_sha256, read_image
 from harness.measure import run_task
 from harness.plan import Request
 from harness.planner import make_plan
-from harness.records import CSV_COLUMNS
+from harness.records.record import CSV_COLUMNS
 from harness.tasks import answers, scores_key
 from tests.bench_runs import PLUGINS, BenchRun, assert_same, bench, crops, facts, tiny_config, write
 from tests.command import PROGRAM, call, complaint, environment, run

@@ -19,7 +19,7 @@ from harness.data.contamination import fingerprint
 from harness.measure import run_task
 from harness.plan import Plan, Request
 from harness.planner import make_plan, plan_of
-from harness.records import Record
+from harness.records.record import Record
 from harness.tasks import why_unspent
 from tests.bench_runs import PLUGINS, BenchRun, crops, tiny_config, write
 from tests.command import PROGRAM, Ended, call, environment, run

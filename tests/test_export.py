@@ -11,12 +11,12 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from harness import export as exporting
-from harness import records, store
 from harness.errors import StoreError, UsageError
-from harness.export import export
-from harness.records import CSV_COLUMNS, Record
-from harness.store import Store
+from harness.records import export as exporting
+from harness.records import record, store
+from harness.records.export import export
+from harness.records.record import CSV_COLUMNS, Record
+from harness.records.store import Store
 from tests import store_process
 from tests.command import call, complaint
 
@@ -98,7 +98,7 @@ def test_a_run_stores_on_while_a_table_is_written_under_a_rollback_journal(
             further = replace(BASE, fingerprint=f"g{stored}", extra={"later": 1})
             run.save("pixels", "codec", [further, *(replace(record, psnr=0.0) for record in KEPT)], ())
             stored += 1
-            return records.to_frame(part)
+            return record.to_frame(part)
 
         monkeypatch.setattr(exporting, "to_frame", to_frame)
         assert export(tmp_path, tmp_path / "all.csv") == 3

@@ -16,14 +16,14 @@ import pandas as pd
 import PIL.Image
 import pytest
 
+from harness.analysis.run import rows_of
 from harness.config.schema import Config, load
 from harness.data.images import TestImage
 from harness.errors import ConfigError, DataError, UnknownNameError
 from harness.figures import gray8
 from harness.published import read_curve
 from harness.recipes import CurveRecipe, PointRecipe, recipe
-from harness.records import read_frame
-from harness.report.run import rows_of
+from harness.records.record import read_frame
 from tests.bench_runs import crops
 from tests.command import Ended, call, complaint, run
 from tests.images import packaged_photograph, psnr

@@ -21,7 +21,7 @@ from harness.data.radar_scenes import scene, speckle
 from harness.errors import ConfigError, DataError
 from harness.interface import Image
 from harness.metrics import table
-from harness.records import read_frame
+from harness.records.record import read_frame
 from harness.trainer import School
 from tests.command import complaint, run
 from tests.images import packaged_photograph

@@ -19,8 +19,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.errors import StoreError
-from harness.records import CSV_COLUMNS, STATUSES, Encode, Record, read_frame, to_frame
-from harness.store import Store
+from harness.records.record import CSV_COLUMNS, STATUSES, Encode, Record, read_frame, to_frame
+from harness.records.store import Store
 from tests import store_process
 
 DESIGNED_COLUMNS = (
@@ -361,5 +361,5 @@ def test_what_is_no_table_of_records_is_refused(tmp_path: Path, text: str | None
 def test_a_table_made_in_parts_is_the_table_made_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     kept = [replace(full(), fingerprint=str(at), psnr_y=None if at < 4 else 40.5) for at in range(7)]
     whole = to_frame(kept)
-    monkeypatch.setattr("harness.records._FRAME_ROWS", 2)
+    monkeypatch.setattr("harness.records.record._FRAME_ROWS", 2)
     pd.testing.assert_frame_equal(to_frame(kept), whole)

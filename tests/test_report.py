@@ -11,21 +11,21 @@ import pandas as pd
 import pytest
 
 from harness import load_codec
+from harness.analysis.bd_table import bd_matrix, bd_rows
+from harness.analysis.problems import lossless_count, problem_rows, rider_rows
+from harness.analysis.ratio_table import ratio_rows
+from harness.analysis.run import Run, prepare, rows_of
+from harness.analysis.speed_table import speed_rows
+from harness.analysis.sweep_table import set_budget_rows, sweep_points
+from harness.analysis.tables import tabulate
 from harness.config import schema
 from harness.errors import UsageError
-from harness.manifest import Tally, describe_results
-from harness.report.bd import bd_matrix, bd_rows
 from harness.report.figures import draw_figures
-from harness.report.listings import lossless_count, problem_rows, rider_rows
 from harness.report.markdown import report_text
-from harness.report.run import Run, prepare, rows_of
-from harness.report.speed import speed_rows
 from harness.report.styles import styles_of
-from harness.report.sweeps import set_budget_rows, sweep_points
-from harness.report.tables import ratio_rows
-from harness.report.tabulated import tabulate
 from harness.report.words import bd_rate as bd_rate_in_words
 from harness.report.words import codec_name, null_verdict, ordinal, rank_change
+from harness.run.summary import Tally, describe_results
 from tests.synthetic import CODECS_20, RAW_BYTES, image_names, manifest, problem, record, rider, sweep
 
 FOUR = image_names(4)

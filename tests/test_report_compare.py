@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from harness.analysis.compare import Limit, compare, parse_limit, regressions, unchecked
 from harness.errors import UsageError
-from harness.report.compare import Limit, compare, parse_limit, regressions, unchecked
 from tests.synthetic import RATIOS, image_names, problem, realistic, record, sweep
 
 

@@ -18,12 +18,12 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
+from harness.analysis.ratio_table import ratio_rows
+from harness.analysis.run import prepare
 from harness.report import write_report
 from harness.report.freshness import fingerprint, is_fresh, mark
 from harness.report.markdown import escape
 from harness.report.page_data import script_json
-from harness.report.run import prepare
-from harness.report.tables import ratio_rows
 from harness.report.terminal import print_table
 from tests.synthetic import CODECS_20, RATIOS, image_names, manifest, problem, realistic, record, rider
 

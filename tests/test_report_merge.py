@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from harness.analysis.merge import NamedRun, merge
+from harness.analysis.ratio_table import ratio_rows
+from harness.analysis.run import prepare
+from harness.analysis.tables import tabulate
 from harness.errors import UsageError
 from harness.report.index import index_text, write_index
 from harness.report.markdown import report_text
-from harness.report.merge import NamedRun, merge
-from harness.report.run import prepare
-from harness.report.tables import ratio_rows
-from harness.report.tabulated import tabulate
 from harness.report.words import null_verdict
 from tests.synthetic import image_names, manifest, realistic
 

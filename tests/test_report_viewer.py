@@ -13,9 +13,10 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from harness.analysis.run import Run, prepare
+from harness.records.artifacts import Pictures
 from harness.report import write_report
-from harness.report.run import Run, prepare
-from harness.report.viewer import Pictures, viewer_data
+from harness.report.viewer import viewer_data
 from tests.browser import Browser, find_browser
 from tests.synthetic import record
 

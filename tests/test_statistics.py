@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from harness.bd_rate import (
+from harness.analysis.bd_rate import (
     METHODS,
     MIN_OVERLAP,
     MIN_POINTS,
@@ -27,14 +27,14 @@ from harness.bd_rate import (
     bd_rate,
     bd_rate_over_images,
 )
-from harness.errors import UsageError
-from harness.statistics import (
+from harness.analysis.bootstrap import (
     MIN_IMAGES_FOR_INTERVAL,
     bootstrap_mean,
     paired_difference,
     rank_stability,
     similarity_db,
 )
+from harness.errors import UsageError
 
 # The example of the bjontegaard package's README (HEVC test sequence; kbit/s and dB).
 EXAMPLE_ANCHOR = Curve((9487.76, 4593.60, 2486.44, 1358.24), (40.037, 38.615, 36.845, 34.851))
@@ -433,5 +433,5 @@ def test_nothing_but_refusals_gives_no_mean() -> None:
 
 
 def test_importing_loads_neither_scipy_nor_pandas() -> None:
-    code = "import sys, harness.bd_rate; sys.exit(bool({'scipy', 'pandas', 'torch'} & set(sys.modules)))"
+    code = "import sys, harness.analysis.bd_rate; sys.exit(bool({'scipy', 'pandas', 'torch'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

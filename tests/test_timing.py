@@ -20,7 +20,7 @@ from harness.errors import UsageError
 from harness.measure import run_task
 from harness.plan import Request
 from harness.planner import make_plan
-from harness.store import Store
+from harness.records.store import Store
 from harness.system import perf
 from harness.system.perf import can_count, count
 from harness.system.provenance import describe_machine

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from harness import oracles
-from harness.bd_rate import Curve
+from harness.analysis.bd_rate import Curve
 from harness.config.schema import load
 from harness.oracles import Check, run_oracles
 from harness.verify import Extent, _zoo, run_checks

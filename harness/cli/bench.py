@@ -174,6 +174,6 @@ def export(table: Path, results: Path) -> None:
     Example:
       harness export records.parquet
     """
-    from harness.export import export as write
+    from harness.records.export import export as write
 
     click.echo(f"{table}: {write(results, table)} records")

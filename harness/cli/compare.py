@@ -12,7 +12,7 @@ from harness.errors import UsageError
 if TYPE_CHECKING:
     import pandas as pd
 
-    from harness.report.compare import Limit
+    from harness.analysis.compare import Limit
 
 _RUN = click.Path(exists=True, path_type=Path)
 _WIDTH = 120
@@ -25,7 +25,7 @@ class _LimitText(click.ParamType["Limit"]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Limit:
         """Return the limit."""
-        from harness.report.compare import parse_limit
+        from harness.analysis.compare import parse_limit
 
         try:
             return parse_limit(str(value))
@@ -50,7 +50,7 @@ def compare(run_a: Path, run_b: Path, fail_above: Limit | None, csv_file: Path |
     from rich.console import Console
 
     from harness import reports
-    from harness.report.compare import regressions, unchecked
+    from harness.analysis.compare import regressions, unchecked
 
     found = reports.compare(run_a, run_b)
     console = Console(width=None if Console().is_terminal else _WIDTH)
@@ -82,8 +82,9 @@ def _table(table: pd.DataFrame) -> Any:
     from rich.table import Table
     from rich.text import Text
 
-    from harness.report.run import rows_of
-    from harness.report.words import interval, missing, signed, swept
+    from harness.analysis.columns import missing, swept
+    from harness.analysis.run import rows_of
+    from harness.report.words import interval, signed
 
     shown = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     shown.add_column("codec", overflow="fold")

@@ -100,7 +100,7 @@ def _run(checking: Checking, results: Path, command: tuple[str, ...], write: Cal
 
 
 def _records(results: Path) -> pd.DataFrame:
-    from harness.records import read_frame
+    from harness.records.record import read_frame
 
     return read_frame(next(results.glob("*/records.csv")).parent)
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
-    from harness.report.run import Run
-    from harness.report.viewer import Pictures
+    from harness.analysis.run import Run
+    from harness.records.artifacts import Pictures
 
 FIGURES = "figures"
 """The folder of figures, beside report.md."""
@@ -30,8 +30,8 @@ def write_report(
     Raises:
         UsageError: the records lack a column, or hold one record twice.
     """
+    from harness.analysis.run import prepare
     from harness.report.freshness import fingerprint, is_fresh
-    from harness.report.run import prepare
 
     key = fingerprint(records, manifest, pictures)
     if not is_fresh(folder, key):
@@ -39,11 +39,11 @@ def write_report(
 
 
 def _write(folder: Path, run: Run, key: str, pictures: Pictures | None) -> None:
+    from harness.analysis.tables import tabulate
     from harness.report.figures import draw_figures
     from harness.report.freshness import mark
     from harness.report.html import page_text
     from harness.report.markdown import report_text
-    from harness.report.tabulated import tabulate
     from harness.report.viewer import viewer_data
 
     tables = tabulate(run)

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from harness.report.columns import Metric
-from harness.report.run import Run, rows_of
+from harness.analysis.columns import Metric
+from harness.analysis.run import Run, rows_of
 from harness.report.styles import Style, styles_of
 
 if TYPE_CHECKING:

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from harness.report.columns import Metric
+from harness.analysis.columns import Metric
+from harness.analysis.run import Run
+from harness.analysis.tables import Tables
 from harness.report.drawing import (
     COLUMN_WIDTH,
     LEGEND_ROW,
@@ -26,9 +28,7 @@ from harness.report.drawing import (
     slug,
     style,
 )
-from harness.report.run import Run
 from harness.report.styles import styles_of
-from harness.report.tabulated import Tables
 
 MAX_BARS = 8
 """With more codecs than this, intervals hide one another: they stand in the table and in the figure of differences."""

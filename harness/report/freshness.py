@@ -15,7 +15,7 @@ from typing import Any
 
 import pandas as pd
 
-from harness.report.viewer import Pictures
+from harness.records.artifacts import Pictures
 
 LIBRARIES = ("jinja2", "matplotlib", "numpy", "pandas", "pillow", "plotly", "scipy", "seaborn")
 SOURCES = ("statistics.py", "bd_rate.py", "metrics.py")

@@ -13,13 +13,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from harness.analysis.compared import RULE
+from harness.analysis.problems import absent_means, status_counts
+from harness.analysis.run import Run
+from harness.analysis.tables import Tables
 from harness.report import words
-from harness.report.compared import RULE
-from harness.report.listings import absent_means, status_counts
 from harness.report.page_data import opening_ratio, page_data, script_json
 from harness.report.page_tables import page_tables
-from harness.report.run import Run
-from harness.report.tabulated import Tables
 
 SECTIONS = {
     "ratio": "Ratios",

@@ -9,16 +9,16 @@ from typing import Any
 
 import pandas as pd
 
+from harness.analysis.columns import Metric, missing
+from harness.analysis.compared import RULE
+from harness.analysis.problems import absent_means, lossless_count, status_counts
+from harness.analysis.ratio_table import PAIRED
+from harness.analysis.run import Run, rows_of
+from harness.analysis.tables import Tables
 from harness.report import words
-from harness.report.columns import Metric
-from harness.report.compared import RULE
 from harness.report.figures import Drawn
-from harness.report.listings import absent_means, lossless_count, status_counts
 from harness.report.markdown_grid import escape, grid
 from harness.report.markdown_sweep import sweep_part
-from harness.report.run import Run, rows_of
-from harness.report.tables import PAIRED
-from harness.report.tabulated import Tables
 
 
 def report_text(run: Run, tables: Tables, figures: Sequence[Drawn], figure_folder: str) -> str:
@@ -129,7 +129,7 @@ def _apart(rows: Sequence[Mapping[str, Any]]) -> str:
         [
             words.codec_name(row),
             row["status"],
-            f"{words.number(row['ratio'], 2)}x" if not words.missing(row["ratio"]) else words.ABSENT,
+            f"{words.number(row['ratio'], 2)}x" if not missing(row["ratio"]) else words.ABSENT,
             words.percent(row["budget_used"]),
             words.difference(row),
             int(row.get("psnr_difference_n", 0)),

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pandas as pd
 
+from harness.analysis.columns import missing, swept
+from harness.analysis.run import Run, rows_of
+from harness.analysis.tables import Tables
 from harness.report import words
 from harness.report.markdown_grid import escape, grid
-from harness.report.run import Run, rows_of
-from harness.report.tabulated import Tables
 
 
 def sweep_part(run: Run, tables: Tables) -> str:
@@ -15,7 +16,7 @@ def sweep_part(run: Run, tables: Tables) -> str:
     if not len(tables.sweep):
         return ""
     rows = [
-        [row["codec"], words.swept(row), words.number(row["bpp"], 4)]
+        [row["codec"], swept(row), words.number(row["bpp"], 4)]
         + [words.number(row.get(metric.column), metric.digits) for metric in run.metrics]
         + [words.number(row.get("ms_ssim_db_of_mean"), 2), f"{row['n']}{'' if row['complete'] else ' (incomplete)'}"]
         for row in rows_of(tables.sweep)
@@ -33,11 +34,11 @@ def _set_budget(table: pd.DataFrame) -> str:
         return ""
     rows = [
         [f"{row['target_ratio']:g}x", row["codec"], "nothing fits"]
-        if words.missing(row.get("setting"))
+        if missing(row.get("setting"))
         else [
             f"{row['target_ratio']:g}x",
             row["codec"],
-            words.swept(row),
+            swept(row),
             words.number(row["ratio"], 2),
             words.number(row["psnr"], 2),
             words.number(row.get("ms_ssim_db"), 2),

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pandas as pd
 
+from harness.analysis.columns import missing, swept
+from harness.analysis.run import rows_of
 from harness.report import words
 from harness.report.page_cells import Cell, Grid, Row, number_cell, share_cell
-from harness.report.run import rows_of
 
 NOT_SIGNIFICANT = "n.s."
 
@@ -66,7 +67,7 @@ def bd_grid(table: pd.DataFrame) -> Grid:
 def _rate_cell(row: dict[str, object]) -> Cell:
     value, _, detail = words.bd_rate(row).partition(" % ")
     known = row.get("bd_rate")
-    return Cell(value.removesuffix(" %"), detail, None if words.missing(known) else float(str(known)))
+    return Cell(value.removesuffix(" %"), detail, None if missing(known) else float(str(known)))
 
 
 def set_budget_grid(table: pd.DataFrame) -> Grid:
@@ -77,9 +78,7 @@ def set_budget_grid(table: pd.DataFrame) -> Grid:
             [
                 Cell(row["codec"]),
                 Cell(f"{row['target_ratio']:g}x", value=row["target_ratio"]),
-                Cell("nothing fits")
-                if words.missing(row.get("setting"))
-                else Cell(words.swept(row), value=row["setting"]),
+                Cell("nothing fits") if missing(row.get("setting")) else Cell(swept(row), value=row["setting"]),
                 number_cell(row.get("ratio"), 2),
                 number_cell(row.get("bpp"), 4),
                 number_cell(row.get("psnr"), 2),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
+from harness.analysis.columns import missing
 from harness.report import words
 
 
@@ -57,10 +58,10 @@ class Grid:
 
 def number_cell(value: Any, digits: int, detail: str = "", shade: float | None = None) -> Cell:
     """Return a cell of a number that sorts by it; a dash where there is none."""
-    known = not words.missing(value) and math.isfinite(float(value))
+    known = not missing(value) and math.isfinite(float(value))
     return Cell(words.number(value, digits), detail, float(value) if known else None, shade)
 
 
 def share_cell(value: Any) -> Cell:
     """Return a cell of a share of 1, in percent."""
-    return Cell(words.percent(value), value=None if words.missing(value) else float(value))
+    return Cell(words.percent(value), value=None if missing(value) else float(value))

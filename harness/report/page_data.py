@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from harness.report.run import MEASURED, Run
+from harness.analysis.run import MEASURED, Run
+from harness.analysis.tables import Tables
 from harness.report.styles import styles_of
-from harness.report.tabulated import Tables
 
 MAX_RECORDS = 40_000
 """Records that the page holds; of more, every k-th image is kept, and the page says so."""

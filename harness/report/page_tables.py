@@ -7,12 +7,12 @@ from typing import Any
 
 import pandas as pd
 
+from harness.analysis.columns import Metric, missing
+from harness.analysis.run import Run, rows_of
+from harness.analysis.tables import Tables
 from harness.report import words
-from harness.report.columns import Metric
 from harness.report.page_bd import bd_grid, bd_matrix_grid, set_budget_grid
 from harness.report.page_cells import Cell, Grid, Row, number_cell, share_cell
-from harness.report.run import Run, rows_of
-from harness.report.tabulated import Tables
 
 
 def page_tables(run: Run, tables: Tables) -> dict[str, Grid]:
@@ -62,7 +62,7 @@ def _ratio_row(metrics: Sequence[Metric], row: Mapping[str, Any], rows: Sequence
 def _apart_row(metrics: Sequence[Metric], row: Mapping[str, Any]) -> Row:
     """Return the row of a codec without means: its status stands in their place, and fills the row without a file."""
     status, note = str(row["status"]), words.leak_note(row)
-    if words.missing(row["ratio"]):
+    if missing(row["ratio"]):
         told = "; ".join(text for text in (status, note) if text)
         cells = [Cell(row["codec"]), _target_cell(row), Cell(told, span=7 + len(metrics))]
     else:
@@ -88,15 +88,15 @@ def _size_cells(row: Mapping[str, Any]) -> list[Cell]:
 def _difference_cell(row: Mapping[str, Any]) -> Cell:
     value = row.get("psnr_difference")
     text = "anchor" if row["codec"] == row["anchor"] else words.signed(value)
-    return Cell(text, words.difference_detail(row), None if value is None or words.missing(value) else float(value))
+    return Cell(text, words.difference_detail(row), None if value is None or missing(value) else float(value))
 
 
 def _metric_cell(metric: Metric, row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> Cell:
     value = row.get(metric.column)
     values = [other.get(metric.column) for other in rows]
-    scores = [metric.score(float(other)) for other in values if other is not None and not words.missing(other)]
+    scores = [metric.score(float(other)) for other in values if other is not None and not missing(other)]
     shade = None
-    if value is not None and not words.missing(value) and max(scores) > min(scores):
+    if value is not None and not missing(value) and max(scores) > min(scores):
         shade = round((metric.score(float(value)) - min(scores)) / (max(scores) - min(scores)), 3)
     return number_cell(value, metric.digits, words.interval(row, metric.column, metric.digits), shade)
 

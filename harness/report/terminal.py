@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from harness.analysis.columns import Metric
+from harness.analysis.problems import problem_rows, rider_rows
+from harness.analysis.ratio_table import ratio_rows
+from harness.analysis.run import Run, prepare, rows_of
+from harness.analysis.sweep_table import sweep_points
 from harness.report import words
-from harness.report.columns import Metric
-from harness.report.listings import problem_rows, rider_rows
-from harness.report.run import Run, prepare, rows_of
-from harness.report.sweeps import sweep_points
-from harness.report.tables import ratio_rows
 
 if TYPE_CHECKING:
     from rich.console import Console

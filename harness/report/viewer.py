@@ -11,19 +11,16 @@ import io
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.report.run import Run, rows_of
+from harness.analysis.run import Run, rows_of
+from harness.records.artifacts import Pictures, Source
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
-
-MAX_BYTES = 25_000_000
-"""Bytes of picture data, as written into the page, unless told otherwise."""
 
 CROP_SIDE = 128
 CROPS = 3
@@ -33,20 +30,6 @@ STRIDE = 16
 OVERVIEW_SIDE = 240
 WHOLE_PIXELS = 2_000_000
 """Larger pictures are shown by crops only."""
-
-Source = Path | bytes
-"""An image file, losslessly stored: its path, or its bytes."""
-
-
-@dataclass(frozen=True)
-class Pictures:
-    """What the caller has decoded for the viewer."""
-
-    originals: Mapping[str, Source]
-    """Image -> the picture that was encoded."""
-    decoded: Mapping[tuple[str, str, float], Source]
-    """(image, codec, target ratio) -> the picture that the codec's decoder returned."""
-    max_bytes: int = MAX_BYTES
 
 
 @dataclass

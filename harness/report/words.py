@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import pandas as pd
-
-from harness.report.columns import Metric
+from harness.analysis.columns import Metric, missing
 
 ABSENT = "–"
 
@@ -32,17 +30,6 @@ FAIRNESS = (
     "has too little structure to tell, it is unknown; unknown is not clean.",
 )
 """The rules of a comparison, one sentence or two each."""
-
-
-def missing(value: Any) -> bool:
-    """Tell whether a cell is empty: None or NaN."""
-    return value is None or bool(pd.isna(value))
-
-
-def swept(row: Mapping[str, Any]) -> str:
-    """Print the setting of a sweep's point and, for a learned codec, which ratio its weights were trained for."""
-    weights = "" if missing(row.get("weights")) else f" (weights for {row['weights']:g}x)"
-    return f"{row['setting']:g}{weights}"
 
 
 def number(value: Any, digits: int) -> str:

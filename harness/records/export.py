@@ -6,10 +6,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.benchmark import STORE_NAME
 from harness.errors import UsageError
-from harness.records import CSV_COLUMNS, TEXT_COLUMNS, to_frame
-from harness.store import Store
+from harness.records.record import CSV_COLUMNS, TEXT_COLUMNS, to_frame
+from harness.records.store import STORE_NAME, Store
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -1,7 +1,7 @@
 """How sure a mean is: intervals over images, paired differences and ranks under resampling.
 
 Everything is per image first, then averaged over the images. Every interval is a bootstrap over images, seeded.
-BD-rate and BD-PSNR are in `harness.bd_rate`.
+BD-rate and BD-PSNR are in `harness.analysis.bd_rate`.
 """
 
 from __future__ import annotations

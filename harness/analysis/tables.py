@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from harness.report.bd import bd_matrix, bd_rows
-from harness.report.compared import anchor_of, comparison
-from harness.report.listings import problem_rows, rider_rows
-from harness.report.run import Run
-from harness.report.speed import speed_rows
-from harness.report.sweeps import set_budget_rows, sweep_points
-from harness.report.tables import ratio_rows
+from harness.analysis.bd_table import bd_matrix, bd_rows
+from harness.analysis.compared import anchor_of, comparison
+from harness.analysis.problems import problem_rows, rider_rows
+from harness.analysis.ratio_table import ratio_rows
+from harness.analysis.run import Run
+from harness.analysis.speed_table import speed_rows
+from harness.analysis.sweep_table import set_budget_rows, sweep_points
 
 
 @dataclass(frozen=True)

@@ -1,16 +1,13 @@
-"""The manifest of a run: what was asked, with which software, on which machine, and what came of it."""
+"""What a manifest says of a run: what was asked, and what came of it."""
 
 from __future__ import annotations
 
-import json
 import sys
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import StoreError
 from harness.metrics.plugins import known_metrics
 from harness.plan import Plan
 from harness.tasks import Outcome
@@ -134,28 +131,6 @@ def _shares(tally: Tally, seconds: float, jobs: int) -> dict[str, Any]:
         return {}
     codec, measuring = tally.codec_seconds / capacity, tally.metric_seconds / capacity
     return {"codec": round(codec, 4), "metrics": round(measuring, 4), "other": round(1 - codec - measuring, 4)}
-
-
-def write(path: Path, manifest: Mapping[str, Any]) -> None:
-    """Write a manifest so that a reader never sees half of it."""
-    partial = path.with_suffix(".part")
-    partial.write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
-    partial.rename(path)
-
-
-def read(path: Path) -> dict[str, Any]:
-    """Return the manifest in a file.
-
-    Raises:
-        StoreError: there is none, or it is damaged.
-    """
-    try:
-        loaded = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise StoreError(f"{path} cannot be read as a manifest: {error}.") from error
-    if not isinstance(loaded, dict):
-        raise StoreError(f"{path} is no manifest: it holds a {type(loaded).__name__}.")
-    return loaded
 
 
 def command_line() -> str:

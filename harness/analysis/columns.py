@@ -72,6 +72,17 @@ class Metric:
         return {"higher": value, "lower": -value}.get(self.direction, -abs(value - 1))
 
 
+def missing(value: Any) -> bool:
+    """Tell whether a cell is empty: None or NaN."""
+    return value is None or bool(pd.isna(value))
+
+
+def swept(row: Mapping[str, Any]) -> str:
+    """Print the setting of a sweep's point and, for a learned codec, which ratio its weights were trained for."""
+    weights = "" if missing(row.get("weights")) else f" (weights for {row['weights']:g}x)"
+    return f"{row['setting']:g}{weights}"
+
+
 def describe(column: str, manifest: Mapping[str, Any] | None = None) -> Metric:
     """Return how a metric is printed: one of METRICS, of the manifest, or `ms_ssim_db`; any other is a plain number."""
     if column == "ms_ssim_db":

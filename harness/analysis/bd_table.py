@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from harness.bd_rate import (
+from harness.analysis.bd_rate import (
     METHODS,
     Curve,
     DeltaOverImages,
@@ -17,8 +17,8 @@ from harness.bd_rate import (
     bd_rate_over_images,
     mean_percent,
 )
-from harness.report.columns import describe
-from harness.report.run import SEED, Run
+from harness.analysis.columns import describe
+from harness.analysis.run import SEED, Run
 
 METRICS = ("psnr", "ms_ssim_db")
 """The qualities, in dB, that deltas are taken of."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from harness.report.run import Run, rows_of
+from harness.analysis.run import Run, rows_of
 
 SPEEDS = {
     "encode": "encode_seconds",

@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from harness.bd_rate import bd_rate_over_images, mean_percent
+from harness.analysis.bd_rate import bd_rate_over_images, mean_percent
+from harness.analysis.bd_table import curves_of
+from harness.analysis.bootstrap import paired_difference
+from harness.analysis.columns import swept
+from harness.analysis.problems import some
+from harness.analysis.ratio_table import verdict
+from harness.analysis.run import MEASURED, SEED, Run, prepare, rows_of
 from harness.errors import UsageError
-from harness.report.bd import curves_of
-from harness.report.listings import some
-from harness.report.run import MEASURED, SEED, Run, prepare, rows_of
-from harness.report.tables import verdict
-from harness.report.words import swept
-from harness.statistics import paired_difference
 
 KEY = ["codec", "protocol", "weights", "target", "image"]
 COLUMNS = (

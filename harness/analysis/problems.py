@@ -7,8 +7,8 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
+from harness.analysis.run import MEASURED, PROBLEMS, Run
 from harness.metrics.table import METRICS
-from harness.report.run import MEASURED, PROBLEMS, Run
 
 SHOWN_IMAGES = 3
 

@@ -15,8 +15,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from harness.analysis.bootstrap import Interval, bootstrap_mean
 from harness.errors import UsageError
-from harness.statistics import Interval, bootstrap_mean
 
 METHODS = ("pchip", "akima", "cubic")
 MIN_POINTS = 4

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import StoreError
-from harness.records import ENCODE_COLUMNS, RECORD_COLUMNS, Encode, Record, chunks
+from harness.records.record import ENCODE_COLUMNS, RECORD_COLUMNS, Encode, Record, chunks
 from harness.system.paths import on_network
 
+STORE_NAME = "store.sqlite"
+"""The store of all runs, in the results folder."""
 STORE_VERSION = 3
 _OLDER = (1, 2)
 """Versions that are brought up to date: they lack the index, or have another."""

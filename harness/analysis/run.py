@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from harness.analysis.columns import NUMBERS, TEXT, Metric, metrics_in
 from harness.errors import UsageError
-from harness.report.columns import NUMBERS, TEXT, Metric, metrics_in
 
 SEED = 20240601
 """Seed of every bootstrap in a report: the same records give the same report."""

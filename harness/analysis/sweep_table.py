@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from harness.report.run import Run, decibels, rows_of
+from harness.analysis.run import Run, decibels, rows_of
 
 
 def sweep_points(run: Run) -> pd.DataFrame:

@@ -8,9 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from harness.report.compared import Comparison, anchor_of, comparison, reached
-from harness.report.run import MEASURED, PROBLEMS, SEED, Run
-from harness.statistics import (
+from harness.analysis.bootstrap import (
     DECIMALS_OF_RANK,
     MIN_IMAGES_FOR_INTERVAL,
     PairedDifference,
@@ -18,6 +16,8 @@ from harness.statistics import (
     paired_difference,
     rank_stability,
 )
+from harness.analysis.compared import Comparison, anchor_of, comparison, reached
+from harness.analysis.run import MEASURED, PROBLEMS, SEED, Run
 
 STATUSES = ("reached", "capped", "unreachable", "lossless", *PROBLEMS)
 

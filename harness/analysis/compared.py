@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from harness.report.run import Run
+from harness.analysis.run import Run
 
 RULE = (
     "Means at a ratio are over one set of images, the same for every codec: those on which at least half of "

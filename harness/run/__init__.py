@@ -1,0 +1,1 @@
+"""Run what was planned: bench, engine, measuring, timing, one file."""
