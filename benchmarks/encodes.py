@@ -21,7 +21,7 @@ from harness.config import schema
 from harness.data import datasets
 from harness.data.images import read_image
 from harness.interface import Codec, Image
-from harness.plan import Request
+from harness.plan.plan import Request
 from harness.rate import Search, budget_bytes
 
 RATIOS = (4.0, 8.0, 12.0, 16.0)

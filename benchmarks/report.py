@@ -26,10 +26,11 @@ from PIL import Image, ImageFilter
 from skimage import data
 from tabulate import tabulate
 
-from harness import benchmark, reports
+from harness import benchmark
 from harness.records import artifacts, manifest
 from harness.records.record import CSV_COLUMNS, Record, read_frame, to_frame
 from harness.records.store import STORE_NAME, Store
+from harness.report import rebuild
 
 REFERENCE = Path(__file__).parents[1] / "results" / "reference-kodak"
 CODECS, RATIOS, IMAGES = 20, 4, 24
@@ -71,7 +72,7 @@ def _measure(work: Callable[[Path], object], folder: Path, send: Any) -> None:
 
 
 def make_report(run: Path) -> None:
-    reports.report([run])
+    rebuild.report([run])
 
 
 def finish_run(results: Path) -> None:

@@ -21,11 +21,11 @@ from tabulate import tabulate
 
 from harness import engine
 from harness.config import schema
-from harness.plan import Request
-from harness.planner import make_plan
+from harness.plan.plan import Request
+from harness.plan.planner import make_plan
+from harness.plan.tasks import Task, blank_record
 from harness.records.record import Encode
 from harness.records.store import Store
-from harness.tasks import Task, blank_record
 
 SLEEPER = """
 import time
@@ -103,7 +103,7 @@ def a_million(task_seconds: float) -> None:
 
 def outcomes(count: int) -> Iterator[tuple[str, list, list]]:
     blank = blank_record  # the records of four ratios and the files of six encodes, as a task has them
-    from harness.tasks import Goal
+    from harness.plan.tasks import Goal
 
     for number in range(count):
         goals = [Goal(f"{number:08}-{ratio}", "ratio", float(ratio)) for ratio in (4, 8, 12, 16)]

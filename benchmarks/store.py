@@ -23,8 +23,8 @@ from tabulate import tabulate
 from harness.config import schema
 from harness.config.registry import CodecSpec
 from harness.data.datasets import ImageSource
-from harness.plan import PlannedCodec, PlannedImage, Request, digest
-from harness.planner import plan_of
+from harness.plan.plan import PlannedCodec, PlannedImage, Request, digest
+from harness.plan.planner import plan_of
 from harness.records.export import export
 from harness.records.record import Encode, Record
 from harness.records.store import Store

@@ -40,7 +40,7 @@ def bench(
         UsageError: the request is wrong; nothing was measured.
     """
     from harness import benchmark
-    from harness.plan import Request
+    from harness.plan.plan import Request
 
     loaded = configuration.load(Path(config) if config else None, [Path(plugin) for plugin in plugins])
     request = Request(

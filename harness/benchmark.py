@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 from harness import engine
 from harness.config.registry import CodecSpec
 from harness.errors import StoreError, UsageError
-from harness.plan import Plan, Request
-from harness.planner import make_plan
+from harness.plan.plan import Plan, Request
+from harness.plan.planner import make_plan
+from harness.plan.tasks import Outcome, Task
 from harness.records import artifacts, manifest
 from harness.records.record import read_frame, to_frame
 from harness.records.store import STORE_NAME, Store
@@ -24,7 +25,6 @@ from harness.run.summary import Tally
 from harness.sandbox.process import CodecProcess
 from harness.system import provenance
 from harness.system.container import in_container
-from harness.tasks import Outcome, Task
 from harness.trainer import School, is_trained_here
 from harness.work import Work, keeping_in, unfinished
 

@@ -14,8 +14,8 @@ from harness.config.registry import CodecSpec
 from harness.config.schema import Limits
 from harness.errors import HarnessError, LawError, UsageError
 from harness.measure import run_task
+from harness.plan.tasks import Outcome, Task, failed_outcome, metrics_key
 from harness.sandbox.process import codec_processes
-from harness.tasks import Outcome, Task, failed_outcome, metrics_key
 
 if TYPE_CHECKING:
     from distributed import Client

@@ -23,9 +23,9 @@ import psutil
 from harness import cluster as existing
 from harness.errors import UsageError
 from harness.measure import run_task
+from harness.plan.tasks import Outcome, Task, failed_outcome, metrics_key
 from harness.sandbox.limits import kill_strays, kill_tree
 from harness.system.memory import KEEP_MEMORY
-from harness.tasks import Outcome, Task, failed_outcome, metrics_key
 
 if TYPE_CHECKING:
     from distributed import Client, Future, LocalCluster

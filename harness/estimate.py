@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from harness import engine
 from harness.benchmark import device_for, to_train
 from harness.measure import run_task
-from harness.plan import Plan, Request
-from harness.planner import make_plan
+from harness.plan.plan import Plan, Request
+from harness.plan.planner import make_plan
 from harness.records.store import STORE_NAME, Store
 from harness.trainer import School
 from harness.work import unfinished

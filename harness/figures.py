@@ -20,7 +20,7 @@ from harness.data.datasets import ImageSource
 from harness.data.images import TestImage, read_image, to_file
 from harness.errors import DataError
 from harness.interface import LUMA, Image
-from harness.plan import Request, digest
+from harness.plan.plan import Request, digest
 from harness.published import read_curve
 from harness.recipes import FigureRecipe, recipe
 from harness.system.hashing import file_sha256

@@ -27,12 +27,12 @@ from harness.errors import (
 from harness.interface import Setting, raw_bytes
 from harness.metrics import table
 from harness.metrics.plugins import known_metrics
+from harness.plan.tasks import Goal, Outcome, Shares, Task, answers, blank_record, scores_key, why_unspent
 from harness.rate import Search, budget_bytes, psnr_at
 from harness.records import artifacts
 from harness.records.artifacts import keep_file, read_kept
 from harness.records.record import CSV_COLUMNS, Encode, Record
 from harness.sandbox.process import CodecProcess, CodecProcesses, codec_processes
-from harness.tasks import Goal, Outcome, Shares, Task, answers, blank_record, scores_key, why_unspent
 
 _FILLED = 0.99
 """Where a codec's own rate control uses less of a budget, its top setting is tried too."""

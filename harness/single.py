@@ -14,10 +14,10 @@ from harness.data.images import read_image, to_file
 from harness.errors import CodecError, UsageError
 from harness.interface import MAX_PIXELS, Image, image_format
 from harness.measure import TaskRun
+from harness.plan.tasks import DEFAULT_LIMITS, Goal, Task
 from harness.records.record import Record
 from harness.sandbox.process import CodecProcesses, Description
 from harness.signatures import codec_of
-from harness.tasks import DEFAULT_LIMITS, Goal, Task
 
 _MAX_RAW_BYTES = 3 * MAX_PIXELS
 

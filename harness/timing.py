@@ -21,14 +21,14 @@ from harness.benchmark import Run, bench, device_for, report_order, write_run
 from harness.config.registry import CodecSpec
 from harness.data.images import TestImage, read_image
 from harness.errors import HarnessError, UsageError
-from harness.plan import Plan, Request
-from harness.planner import make_plan
+from harness.plan.plan import Plan, Request
+from harness.plan.planner import make_plan
+from harness.plan.tasks import Task
 from harness.records.record import Record, to_frame
 from harness.records.store import STORE_NAME, Store
 from harness.sandbox.process import CodecProcess, Timed
 from harness.system.perf import can_count, count
 from harness.system.provenance import describe_machine
-from harness.tasks import Task
 
 REPEATS = 5
 CORNER = 16

@@ -16,7 +16,7 @@ from harness.config.schema import CodecConfig, Config, DataConfig, SuiteConfig
 from harness.data import datasets
 from harness.errors import DataError, HarnessError, UsageError
 from harness.oracles import Check, judged, run_oracles
-from harness.plan import Request
+from harness.plan.plan import Request
 from harness.recipes import CurveRecipe, FigureRecipe, recipe
 
 if TYPE_CHECKING:

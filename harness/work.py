@@ -11,11 +11,11 @@ from pathlib import Path
 from statistics import median
 
 from harness.interface import Setting
-from harness.plan import Plan
+from harness.plan.plan import Plan
+from harness.plan.tasks import Needed, Outcome, Task
 from harness.records.artifacts import FILES_FOLDER, PICTURED, PICTURES_FOLDER, kept_file
 from harness.records.record import Record
 from harness.records.store import Store
-from harness.tasks import Needed, Outcome, Task
 
 
 def unfinished(plan: Plan, store: Store, files: Path | None = None) -> Iterator[Task]:

@@ -17,10 +17,10 @@ import pytest
 from harness.config.schema import load
 from harness.data.contamination import fingerprint
 from harness.measure import run_task
-from harness.plan import Plan, Request
-from harness.planner import make_plan, plan_of
+from harness.plan.plan import Plan, Request
+from harness.plan.planner import make_plan, plan_of
+from harness.plan.tasks import why_unspent
 from harness.records.record import Record
-from harness.tasks import why_unspent
 from tests.bench_runs import PLUGINS, BenchRun, crops, tiny_config, write
 from tests.command import PROGRAM, Ended, call, environment, run
 from tests.images import packaged_photograph

@@ -16,9 +16,9 @@ from harness.benchmark import device_for
 from harness.config.schema import load
 from harness.errors import UsageError
 from harness.measure import run_task
-from harness.plan import Request
-from harness.planner import make_plan
-from harness.tasks import Task, metrics_key
+from harness.plan.plan import Request
+from harness.plan.planner import make_plan
+from harness.plan.tasks import Task, metrics_key
 from tests.bench_runs import PLUGINS, BenchRun, assert_same, bench, crops, facts, tiny_config
 from tests.clusters import PATIENCE_SECONDS, Cluster
 from tests.command import call

@@ -20,8 +20,8 @@ from harness.config.registry import BUILT_IN, build, get_codec
 from harness.config.schema import load
 from harness.errors import BadStreamError, DataError, UnsupportedImageError
 from harness.learned.bitstream import HEADER_BYTES, Stream
-from harness.plan import Request
-from harness.planner import make_plan
+from harness.plan.plan import Request
+from harness.plan.planner import make_plan
 from harness.system.paths import weights_folder
 from tests.bench_runs import write
 from tests.images import make_image, packaged_photograph

@@ -35,7 +35,7 @@ BELOW: Mapping[str, set[str]] = {
     "training": {"system", "config", "data", "learned", "models"},
     "run": {"system", "config", "data", "metrics", "sandbox", "records", "analysis", "plan", "report", "training"},
     "reproduce": {"system", "config", "data", "metrics", "records", "analysis", "report", "run"},
-    "container": {"system", "config", "data", "records"},
+    "container": {"system", "config", "data", "metrics", "sandbox", "records", "plan", "run"},
     "cli": set(),
 }
 """Package -> the packages that it may import besides `BASE`. The command line may import all."""

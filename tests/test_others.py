@@ -164,8 +164,8 @@ def test_a_metric_with_a_name_of_harness_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_unknown_metric_of_a_suite_is_answered_with_the_known(tmp_path: Path, metric: Path) -> None:
-    from harness.plan import Request
-    from harness.planner import make_plan
+    from harness.plan.plan import Request
+    from harness.plan.planner import make_plan
 
     config = tiny_config(tmp_path)
     config.write_text(config.read_text().replace('["psnr"]', '["maee"]'))

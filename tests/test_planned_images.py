@@ -11,8 +11,8 @@ import pytest
 
 from harness.config.schema import load
 from harness.errors import ImageError
-from harness.plan import Request
-from harness.planner import make_plan
+from harness.plan.plan import Request
+from harness.plan.planner import make_plan
 from tests.bench_runs import crops
 
 

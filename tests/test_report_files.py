@@ -23,7 +23,7 @@ from harness.analysis.run import prepare
 from harness.report import write_report
 from harness.report.freshness import fingerprint, is_fresh, mark
 from harness.report.markdown import escape
-from harness.report.page_data import script_json
+from harness.report.page.charts import script_json
 from harness.report.terminal import print_table
 from tests.synthetic import CODECS_20, RATIOS, image_names, manifest, problem, realistic, record, rider
 

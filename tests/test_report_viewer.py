@@ -16,7 +16,7 @@ from PIL import Image
 from harness.analysis.run import Run, prepare
 from harness.records.artifacts import Pictures
 from harness.report import write_report
-from harness.report.viewer import viewer_data
+from harness.report.page.viewer import viewer_data
 from tests.browser import Browser, find_browser
 from tests.synthetic import record
 

@@ -18,8 +18,8 @@ from harness.config.schema import load
 from harness.data.images import read_image
 from harness.errors import UsageError
 from harness.measure import run_task
-from harness.plan import Request
-from harness.planner import make_plan
+from harness.plan.plan import Request
+from harness.plan.planner import make_plan
 from harness.records.store import Store
 from harness.system import perf
 from harness.system.perf import can_count, count

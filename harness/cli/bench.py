@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from harness.benchmark import Run
     from harness.estimate import Estimate
-    from harness.plan import Request
+    from harness.plan.plan import Request
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -49,7 +49,7 @@ def _selection(command: _Command) -> _Command:
 
 
 def _request(settings: Settings, plugins: tuple[str, ...], asked: dict[str, Any]) -> Request:
-    from harness.plan import Request
+    from harness.plan.plan import Request
 
     no_train = asked.pop("no_train")
     chosen = {key: value for key, value in asked.items() if value is not None}
@@ -159,9 +159,9 @@ def report(runs: tuple[Path, ...], output: Path | None) -> None:
     Example:
       harness report results/20260101T120000Z-kodak
     """
-    from harness import reports
+    from harness.report import rebuild
 
-    _print_report(reports.report(runs, output))
+    _print_report(rebuild.report(runs, output))
 
 
 @click.command(short_help="Write all records of a results folder into one table.")

@@ -49,10 +49,10 @@ def compare(run_a: Path, run_b: Path, fail_above: Limit | None, csv_file: Path |
     """
     from rich.console import Console
 
-    from harness import reports
     from harness.analysis.compare import regressions, unchecked
+    from harness.report import rebuild
 
-    found = reports.compare(run_a, run_b)
+    found = rebuild.compare(run_a, run_b)
     console = Console(width=None if Console().is_terminal else _WIDTH)
     console.print(_table(found.table))
     for text in found.absent:

@@ -46,7 +46,7 @@ def reproduce(
         raise UsageError("reproduce needs the name of a figure. See `harness reproduce --list`.")
     from harness.engine import stop_on_sigterm
     from harness.figures import reproduce as run
-    from harness.plan import Request
+    from harness.plan.plan import Request
     from harness.verdicts import counts
 
     stop_on_sigterm()

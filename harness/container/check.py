@@ -64,7 +64,7 @@ def check(checking: Checking, say: Callable[[str], None], write: Callable[[bytes
         ContainerError: there is no engine or image, or a run ended early.
     """
     from harness.benchmark import bench
-    from harness.plan import Request
+    from harness.plan.plan import Request
 
     with connected() as client:
         client.images.get(checking.image)

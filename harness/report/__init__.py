@@ -42,9 +42,9 @@ def _write(folder: Path, run: Run, key: str, pictures: Pictures | None) -> None:
     from harness.analysis.tables import tabulate
     from harness.report.figures import draw_figures
     from harness.report.freshness import mark
-    from harness.report.html import page_text
     from harness.report.markdown import report_text
-    from harness.report.viewer import viewer_data
+    from harness.report.page.page import page_text
+    from harness.report.page.viewer import viewer_data
 
     tables = tabulate(run)
     figures = draw_figures(folder / FIGURES, run, tables)

@@ -18,16 +18,17 @@ import pandas as pd
 from harness.records.artifacts import Pictures
 
 LIBRARIES = ("jinja2", "matplotlib", "numpy", "pandas", "pillow", "plotly", "scipy", "seaborn")
-SOURCES = ("statistics.py", "bd_rate.py", "metrics.py")
-"""Files of harness/, beside those of harness/report/, that decide what a report says."""
+SOURCES = ("analysis", "metrics", "report")
+"""The packages of harness/ that decide what a report says."""
 
 MARK = "<!-- made from {} -->\n"
 
 
 def fingerprint(records: pd.DataFrame, manifest: Mapping[str, Any], pictures: Pictures | None = None) -> str:
     """Return a sha256 of all that decides the bytes of a report."""
-    here = Path(__file__).parent
-    sources = [here.parent / name for name in SOURCES] + sorted(path for path in here.iterdir() if path.is_file())
+    house = Path(__file__).parents[1]
+    files = (path for name in SOURCES for path in (house / name).rglob("*") if "__pycache__" not in path.parts)
+    sources = sorted(path for path in files if path.is_file())
     digest = hashlib.sha256()
     for part in (
         pd.util.hash_pandas_object(records, index=False).to_numpy().tobytes(),

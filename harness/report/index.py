@@ -22,7 +22,7 @@ def index_text(runs: Mapping[str, Mapping[str, Any]]) -> str:
         loader=FileSystemLoader(here), autoescape=True, undefined=StrictUndefined, keep_trailing_newline=True
     )
     rows = [_row(name, runs[name]) for name in sorted(runs, reverse=True)]
-    style = Markup((here / "page.css").read_text(encoding="utf-8"))  # noqa: S704 - our own file
+    style = Markup((here / "page" / "page.css").read_text(encoding="utf-8"))  # noqa: S704 - our own file
     return environment.get_template("index.html.j2").render(head=COLUMNS, rows=rows, style=style)
 
 

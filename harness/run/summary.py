@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.metrics.plugins import known_metrics
-from harness.plan import Plan
-from harness.tasks import Outcome
+from harness.plan.plan import Plan
+from harness.plan.tasks import Outcome
 
 if TYPE_CHECKING:
     import pandas as pd

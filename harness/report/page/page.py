@@ -18,8 +18,8 @@ from harness.analysis.problems import absent_means, status_counts
 from harness.analysis.run import Run
 from harness.analysis.tables import Tables
 from harness.report import words
-from harness.report.page_data import opening_ratio, page_data, script_json
-from harness.report.page_tables import page_tables
+from harness.report.page.charts import opening_ratio, page_data, script_json
+from harness.report.page.tables import page_tables
 
 SECTIONS = {
     "ratio": "Ratios",

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from harness.data import contamination
 from harness.data.images import read_image
-from harness.plan import PlannedImage
+from harness.plan.plan import PlannedImage
 from harness.system.paths import cache_folder
 
 VERDICTS = ("clean", "leaked", "unknown")

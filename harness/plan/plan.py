@@ -11,9 +11,9 @@ from harness.config.registry import CodecSpec
 from harness.config.schema import Config, SuiteConfig
 from harness.data.datasets import ImageSource
 from harness.metrics.plugins import Targets
+from harness.plan.tasks import Task
 from harness.records.record import Record
 from harness.sandbox.process import Description
-from harness.tasks import Task
 
 DIGITS = 32
 """How many digits of a sha256 a fingerprint has."""

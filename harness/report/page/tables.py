@@ -11,8 +11,8 @@ from harness.analysis.columns import Metric, missing
 from harness.analysis.run import Run, rows_of
 from harness.analysis.tables import Tables
 from harness.report import words
-from harness.report.page_bd import bd_grid, bd_matrix_grid, set_budget_grid
-from harness.report.page_cells import Cell, Grid, Row, number_cell, share_cell
+from harness.report.page.bd import bd_grid, bd_matrix_grid, set_budget_grid
+from harness.report.page.cells import Cell, Grid, Row, number_cell, share_cell
 
 
 def page_tables(run: Run, tables: Tables) -> dict[str, Grid]:

@@ -18,15 +18,15 @@ from harness.data.activity import activity
 from harness.data.datasets import ImageSource
 from harness.data.images import read_image
 from harness.errors import ConfigError, HarnessError, ImageError, MissingDependencyError, UnknownNameError, UsageError
-from harness.goals import Asker, questions
 from harness.interface import image_format
-from harness.leak_verdicts import LeakVerdicts
 from harness.metrics import table
 from harness.metrics.plugins import Targets, known_metrics
-from harness.plan import Plan, PlannedCodec, PlannedImage, Request, digest
+from harness.plan.contamination import LeakVerdicts
+from harness.plan.plan import Plan, PlannedCodec, PlannedImage, Request, digest
+from harness.plan.targets import Asker, questions
+from harness.plan.tasks import Goal, Task, blank_record, metrics_key
 from harness.records.record import Record
 from harness.sandbox.process import CodecProcesses, Description
-from harness.tasks import Goal, Task, blank_record, metrics_key
 
 _REASONS = 10
 """Of so many images that cannot be taken the reason is told."""

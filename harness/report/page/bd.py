@@ -7,7 +7,7 @@ import pandas as pd
 from harness.analysis.columns import missing, swept
 from harness.analysis.run import rows_of
 from harness.report import words
-from harness.report.page_cells import Cell, Grid, Row, number_cell, share_cell
+from harness.report.page.cells import Cell, Grid, Row, number_cell, share_cell
 
 NOT_SIGNIFICANT = "n.s."
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 from harness.config.schema import CodecConfig
 from harness.interface import Setting
-from harness.plan import DIGITS, PlannedCodec, PlannedImage
-from harness.tasks import Goal
+from harness.plan.plan import DIGITS, PlannedCodec, PlannedImage
+from harness.plan.tasks import Goal
 
 SWEEP_POINTS = 16
 """How many settings a sweep uses where benchmarks.toml does not list them."""
