@@ -22,7 +22,7 @@ from harness.data import datasets
 from harness.data.contamination import MATCHES_NEEDED, NUMBER, fingerprint, overlap
 from harness.data.images import read_image
 from harness.interface import Image
-from harness.training import TrainingSet, read_training_set
+from harness.training.images import TrainingSet, read_training_set
 
 
 def main() -> None:

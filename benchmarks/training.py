@@ -24,12 +24,13 @@ from harness.config import schema
 from harness.config.registry import build, find
 from harness.data import datasets
 from harness.data.images import read_image
-from harness.models._data import split
-from harness.models._learn import Order, started
-from harness.models._module import TrainingModule
-from harness.models._train import Job, Machines, quiet, run
-from harness.trainer import School
-from harness.training import TrainingSet, order_for
+from harness.training.crops import split
+from harness.training.images import TrainingSet
+from harness.training.job import Order, started
+from harness.training.loop import Job, Machines, quiet, run
+from harness.training.module import TrainingModule
+from harness.training.orders import order_for
+from harness.training.session import School
 
 RATIO = 16.0
 

@@ -25,7 +25,7 @@ from harness.run.summary import Tally
 from harness.sandbox.process import CodecProcess
 from harness.system import provenance
 from harness.system.container import in_container
-from harness.trainer import School, is_trained_here
+from harness.training.session import School, is_trained_here
 from harness.work import Work, keeping_in, unfinished
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from harness.measure import run_task
 from harness.plan.plan import Plan, Request
 from harness.plan.planner import make_plan
 from harness.records.store import STORE_NAME, Store
-from harness.trainer import School
+from harness.training.session import School
 from harness.work import unfinished
 
 

@@ -16,8 +16,8 @@ from typing import Any
 
 from harness.config.schema import DataConfig, load
 from harness.learned.checkpoint import Card, cards, write_card, write_fingerprints
-from harness.models._curve import draw
-from harness.training import read_training_set, training_set_of
+from harness.training.curve import draw
+from harness.training.images import read_training_set, training_set_of
 
 
 def refresh(weights: Path, data: str) -> None:

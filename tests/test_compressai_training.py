@@ -15,15 +15,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness import training
 from harness.config.registry import BUILT_IN, CodecSpec, build, find, get_codec
 from harness.config.schema import load
 from harness.errors import BadStreamError, ConfigError, DataError
 from harness.learned.shape import Widths
 from harness.learned.trainable import Trainable
 from harness.learned.weights import Choices, TrainableCodec
-from harness.models._recipe import Recipe
-from harness.trainer import is_trainable, is_trained_here
+from harness.training import orders
+from harness.training.images import read_training_set
+from harness.training.orders import WORK, order_for, quick_fault
+from harness.training.recipe import Recipe
+from harness.training.session import is_trainable, is_trained_here
 from tests.bench_runs import bench, write
 from tests.images import make_image, packaged_photograph
 from tests.other_process import decode
@@ -63,10 +65,10 @@ def spec_of(name: str, folder: Path, ratio: float = 16) -> CodecSpec:
 
 
 def train(folder: Path, pictures: Path, name: str, ratio: float = 16) -> Path:
-    from harness.models._train import Machines
+    from harness.training.loop import Machines
 
-    order = training.order_for(spec_of(name, folder, ratio), {"tiny": RECIPE})
-    return training.train(order, training.read_training_set(pictures), folder, Machines("cpu"), bar=False)
+    order = order_for(spec_of(name, folder, ratio), {"tiny": RECIPE})
+    return orders.train(order, read_training_set(pictures), folder, Machines("cpu"), bar=False)
 
 
 PROGRAM = """
@@ -171,13 +173,13 @@ def test_its_training_images_are_known(trained: Path, name: str) -> None:
     assert codec.out_of_reach() == {}
     assert codec.missing() is None
     assert codec.provenance()["weights"] == card_of(trained)["sha256"]
-    assert training.quick_fault(spec_of(name, trained)) is None
+    assert quick_fault(spec_of(name, trained)) is None
 
 
 def test_a_killed_training_goes_on_as_if_it_had_not_been_interrupted(
     trained: Path, name: str, pictures: Path, tmp_path: Path
 ) -> None:
-    path = tmp_path / training.WORK / f"{name}-tiny-16x" / "curve.csv"
+    path = tmp_path / WORK / f"{name}-tiny-16x" / "curve.csv"
     with start(tmp_path, pictures, name) as process:
         deadline = time.monotonic() + 200
         while not (path.is_file() and len(path.read_text().splitlines()) > 15) and time.monotonic() < deadline:
@@ -322,7 +324,7 @@ def test_the_packaged_variants_are_trained_by_a_recipe_that_fits(name: str) -> N
     assert is_trained_here(spec)
     assert is_trainable(spec)
     assert not is_trainable(config.codec_spec(name))
-    order = training.order_for(spec.at_ratio(16), config.recipes)
+    order = order_for(spec.at_ratio(16), config.recipes)
     codec = build(spec.at_ratio(5))
     assert isinstance(codec, TrainableCodec)
     assert order.trainable(order.recipe.shape(name, 16), order.recipe.choices).factor == 64

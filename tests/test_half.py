@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from harness.learned.checkpoint import cards, load, save, shipped_folder
-from harness.models._data import TrainingImage
+from harness.training.crops import TrainingImage
 from tests.images import make_image
 from tests.tiny_model import ARCHITECTURES, tiny_shape, tiny_weights
 
@@ -67,7 +67,7 @@ def test_kernels_are_rounded_to_16_bits_where_those_hold_them(scale: float) -> N
     import torch
 
     from harness.learned.weights import Choices
-    from harness.models._export import halve, psnr_at_one
+    from harness.training.export import halve, psnr_at_one
 
     trainable = ARCHITECTURES["baseline"].trainable(tiny_shape(3, lapped=True), Choices("rate", "noise", 2))
     image = make_image("photograph", (64, 80), "rgb8")
@@ -85,7 +85,7 @@ def test_kernels_are_rounded_to_16_bits_where_those_hold_them(scale: float) -> N
 
 
 def test_of_many_kernels_those_stay_whole_whose_rounding_costs() -> None:
-    from harness.models._export import round_kernels
+    from harness.training.export import round_kernels
 
     kernels = [np.full((2, 2), 1 + 1e-5, np.float32) for _ in range(9)]
 

@@ -18,8 +18,8 @@ from harness.data.contamination import MATCHES_NEEDED, checked, fingerprint, joi
 from harness.errors import LawError
 from harness.interface import LUMA, Image
 from harness.learned.checkpoint import cards, shipped_folder
-from harness.models._data import TrainingImage, halved
-from harness.training import TrainingSet
+from harness.training.crops import TrainingImage, halved
+from harness.training.images import TrainingSet
 from tests.images import packaged_photograph
 
 PHOTOGRAPHS = ("astronaut.png", "chelsea.png", "coffee.png", "motorcycle_left.png")

@@ -22,7 +22,7 @@ from harness.errors import ConfigError, DataError
 from harness.interface import Image
 from harness.metrics import table
 from harness.records.record import read_frame
-from harness.trainer import School
+from harness.training.session import School
 from tests.command import complaint, run
 from tests.images import packaged_photograph
 from tests.tiny_model import tiny_shape, tiny_weights

@@ -17,16 +17,18 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from harness import training
 from harness.config import schema
 from harness.config.registry import build, find
 from harness.data import contamination
 from harness.data.images import read_image
 from harness.errors import ConfigError, DataError
 from harness.learned.weights import TrainableCodec
-from harness.models._data import Crops, TrainingImage, split
-from harness.models._recipe import Recipe
-from harness.trainer import School
+from harness.training import orders
+from harness.training.crops import Crops, TrainingImage, split
+from harness.training.images import PACK_INDEX, read_training_set
+from harness.training.orders import WORK, estimate_seconds, missing_orders, order_for, quick_fault
+from harness.training.recipe import Recipe
+from harness.training.session import School
 from tests.images import packaged_photograph
 
 PHOTOGRAPHS = ("astronaut.png", "chelsea.png", "coffee.png", "motorcycle_left.png")
@@ -83,14 +85,14 @@ def write_pictures(folder: Path) -> Path:
 
 
 def order(recipe: str = "rate", codec: str = "baseline", ratio: float = 16) -> Any:
-    return training.order_for(find(codec, {"recipe": recipe, "ratio": ratio}), RECIPES)
+    return order_for(find(codec, {"recipe": recipe, "ratio": ratio}), RECIPES)
 
 
 def train(folder: Path, pictures: Path, **what: Any) -> Path:
-    from harness.models._train import Machines
+    from harness.training.loop import Machines
 
-    images = training.read_training_set(pictures)
-    return training.train(order(**what), images, folder, Machines("cpu"), bar=False)
+    images = read_training_set(pictures)
+    return orders.train(order(**what), images, folder, Machines("cpu"), bar=False)
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:
@@ -99,7 +101,7 @@ def rows_of(path: Path) -> list[dict[str, str]]:
 
 
 def curve(folder: Path, name: str = "baseline-rate-16x") -> list[dict[str, str]]:
-    return rows_of(folder / training.WORK / name / "curve.csv")
+    return rows_of(folder / WORK / name / "curve.csv")
 
 
 PROGRAM = """
@@ -158,7 +160,7 @@ def test_the_card_says_how_the_weights_were_made(trained: Path) -> None:
 
 def test_trained_weights_are_a_codec(trained: Path) -> None:
     spec = find("baseline", {"ratio": 16.0, "weights": str(trained)})
-    assert training.quick_fault(spec) is None
+    assert quick_fault(spec) is None
     tiles = build(spec).training_fingerprints()  # type: ignore[attr-defined]
     assert tiles
     image = packaged_photograph()
@@ -169,7 +171,7 @@ def test_trained_weights_are_a_codec(trained: Path) -> None:
 def test_a_killed_training_goes_on_as_if_it_had_not_been_interrupted(
     trained: Path, pictures: Path, tmp_path: Path
 ) -> None:
-    path = tmp_path / training.WORK / "baseline-rate-16x" / "curve.csv"
+    path = tmp_path / WORK / "baseline-rate-16x" / "curve.csv"
     with start_program(tmp_path, pictures, tmp_path / "program.py") as process:
         deadline = time.monotonic() + 200
         while not (path.is_file() and len(path.read_text().splitlines()) > 15) and time.monotonic() < deadline:
@@ -199,7 +201,7 @@ def test_a_training_on_other_images_does_not_go_on_with_these(
 
 
 def test_only_the_study_s_loss_is_trained_in_16_bits(monkeypatch: pytest.MonkeyPatch) -> None:
-    from harness.models._train import Machines
+    from harness.training.loop import Machines
 
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     monkeypatch.setattr("torch.cuda.is_bf16_supported", lambda: True)
@@ -231,9 +233,7 @@ def test_another_recipe_s_weights_are_the_start_and_what_they_saw_stays_known(tr
     assert isinstance(found, TrainableCodec)
     picture = read_image(one, one.name, None).pixels
     assert contamination.leaked(contamination.fingerprint(picture, 255), found.training_fingerprints() or [])
-    assert not contamination.leaked(
-        contamination.fingerprint(picture, 255), training.read_training_set(others).fingerprints()
-    )
+    assert not contamination.leaked(contamination.fingerprint(picture, 255), read_training_set(others).fingerprints())
     assert found.decode(found.encode(picture, 0)).shape == picture.shape
 
 
@@ -241,13 +241,13 @@ def test_another_recipe_s_weights_are_the_start_and_what_they_saw_stays_known(tr
 def test_weights_whose_law_is_of_another_size_are_no_start(
     change: dict[str, int], tmp_path: Path, pictures: Path
 ) -> None:
-    from harness.models._train import Machines
+    from harness.training.loop import Machines
 
-    images = training.read_training_set(pictures)
+    images = read_training_set(pictures)
     recipe = {**RATE, "law_width": 4}
     for ratio, more in ((16.0, {}), (8.0, change)):
-        one = training.order_for(find("baseline", {"ratio": ratio}), {"rate": {**recipe, **more}})
-        training.train(one, images, tmp_path, Machines("cpu"), bar=False)
+        one = order_for(find("baseline", {"ratio": ratio}), {"rate": {**recipe, **more}})
+        orders.train(one, images, tmp_path, Machines("cpu"), bar=False)
     assert len(curve(tmp_path, "baseline-rate-8x")) == 12 + 12 + 12
 
 
@@ -264,10 +264,10 @@ def test_lambda_starts_where_the_weights_to_start_from_are(ratio: float, trained
     """A step of theirs is measured: coarser than what the recipe began with, or finer, after the fit to the ratio."""
     import torch
 
-    from harness.models._learn import start_of, started, step_in_gray_levels
     from harness.models.entropy.model import DECISION_WEIGHT
+    from harness.training.job import start_of, started, step_in_gray_levels
 
-    images = training.read_training_set(pictures).images
+    images = read_training_set(pictures).images
     fresh = order(ratio=16)
     parts = split(images, fresh.recipe, 16, 3)
     module = started(fresh, parts, None)
@@ -286,10 +286,10 @@ def test_lambda_starts_where_the_weights_to_start_from_are(ratio: float, trained
 def test_steps_that_vary_give_each_image_the_same_share(tmp_path: Path, pictures: Path) -> None:
     import torch
 
-    from harness.models._learn import started
+    from harness.training.job import started
 
-    images = training.read_training_set(pictures).images
-    fresh = training.order_for(find("baseline", {"ratio": 16.0}), {"rate": {**RATE, "step_spread": 2}})
+    images = read_training_set(pictures).images
+    fresh = order_for(find("baseline", {"ratio": 16.0}), {"rate": {**RATE, "step_spread": 2}})
     module = started(fresh, split(images, fresh.recipe, 16, 3), None)
     latents = module.trainable.latents(torch.from_numpy(module.crops.batch(2, 0))).detach()
     bits = [module.trainable.law_bits(latents, seed) for seed in (1, 1, 2)]
@@ -308,20 +308,20 @@ def test_the_study_s_recipe_trains_without_rate_and_fits_its_law_afterwards(tmp_
 
 
 def test_a_loss_that_is_never_finite_ends_training_with_what_to_do(tmp_path: Path, pictures: Path) -> None:
-    from harness.models._train import Machines
+    from harness.training.loop import Machines
 
     wild = {**RATE, "law_steps": 0, "steps": 60, "validate_every": 100, "learning_rate": 1e30, "clip": 1e30}
-    one = training.order_for(find("baseline", {"ratio": 16.0}), {"rate": wild})
+    one = order_for(find("baseline", {"ratio": 16.0}), {"rate": wild})
     with pytest.raises(DataError, match=r"diverged: .* 20 steps in a row.*learning_rate"):
-        training.train(one, training.read_training_set(pictures), tmp_path, Machines("cpu"), bar=False)
+        orders.train(one, read_training_set(pictures), tmp_path, Machines("cpu"), bar=False)
 
 
 def test_a_batch_that_does_not_fit_into_memory_is_halved(tmp_path: Path, pictures: Path) -> None:
     import torch
 
-    from harness.models._learn import started
-    from harness.models._module import TrainingModule
-    from harness.models._train import Job, Machines, run
+    from harness.training.job import started
+    from harness.training.loop import Job, Machines, run
+    from harness.training.module import TrainingModule
 
     class Small(TrainingModule):
         """A module whose machine holds two crops at a time."""
@@ -332,8 +332,8 @@ def test_a_batch_that_does_not_fit_into_memory_is_halved(tmp_path: Path, picture
             return super().training_step(images, number)
 
     recipe = Recipe.from_table("rate", {**RATE, "batch": 8, "law_steps": 0, "steps": 2})
-    parts = split(training.read_training_set(pictures).images, recipe, 16, 3)
-    plain = started(training.order_for(find("baseline", {"ratio": 16.0}), {"rate": {**RATE, "batch": 8}}), parts, None)
+    parts = split(read_training_set(pictures).images, recipe, 16, 3)
+    plain = started(order_for(find("baseline", {"ratio": 16.0}), {"rate": {**RATE, "batch": 8}}), parts, None)
     module = Small(plain.trainable, recipe, plain.crops, "baseline")
     run(module, parts.validation, Job(16, tmp_path, Machines("cpu")))
     assert module.micro_batches == 4
@@ -343,13 +343,13 @@ def test_a_batch_that_does_not_fit_into_memory_is_halved(tmp_path: Path, picture
 def test_noise_for_rounding_changes_gradients_and_no_loss(tmp_path: Path, pictures: Path) -> None:
     import torch
 
-    from harness.models._learn import started
+    from harness.training.job import started
 
-    images = training.read_training_set(pictures).images
+    images = read_training_set(pictures).images
     found = []
     for gradient in ("rounded", "noise"):
         recipes = {"rate": {**RATE, "rate_gradient": gradient}}
-        one = training.order_for(find("baseline", {"ratio": 16.0}), recipes)
+        one = order_for(find("baseline", {"ratio": 16.0}), recipes)
         torch.manual_seed(0)
         module = started(one, split(images, one.recipe, 16, 3), None)
         loss = module.rate_loss(torch.from_numpy(module.crops.batch(2, 0)))
@@ -388,10 +388,10 @@ def test_two_processes_train_together(tmp_path: Path, pictures: Path) -> None:
 
 
 def train_distributed(folder: Path, pictures: Path) -> Path:
-    from harness.models._train import Machines
+    from harness.training.loop import Machines
 
-    images = training.read_training_set(pictures)
-    return training.train(order(), images, folder, Machines("cpu", devices=2, strategy="ddp"), bar=False)
+    images = read_training_set(pictures)
+    return orders.train(order(), images, folder, Machines("cpu", devices=2, strategy="ddp"), bar=False)
 
 
 def picture(name: str, source: str, lossless: bool = True) -> TrainingImage:
@@ -433,21 +433,21 @@ def test_crops_are_the_same_for_the_same_step_and_differ_between_steps_and_proce
 
 def test_what_must_be_trained_is_listed_with_the_neighbour_first(trained: Path) -> None:
     specs = [find("baseline", {"weights": str(trained)}), find("jpeg")]
-    names = [one.name for one in training.missing_orders(specs, [3, 10, 16], RECIPES)]  # 4x and 12x are shipped
+    names = [one.name for one in missing_orders(specs, [3, 10, 16], RECIPES)]  # 4x and 12x are shipped
     assert names == ["baseline-rate-10x", "baseline-rate-3x"]
     specs.append(find("baseline", {"weights": str(trained), "recipe": "context"}))
-    names = [one.name for one in training.missing_orders(specs, [3], RECIPES)]
+    names = [one.name for one in missing_orders(specs, [3], RECIPES)]
     assert names == ["baseline-rate-3x", "baseline-context-3x"]
 
 
 def test_an_estimate_of_time_comes_from_real_steps(tmp_path: Path, pictures: Path) -> None:
-    seconds = training.estimate_seconds(order(), training.read_training_set(pictures), tmp_path)
+    seconds = estimate_seconds(order(), read_training_set(pictures), tmp_path)
     assert 0.1 < seconds < 600
 
 
 def test_an_estimate_counts_on_weights_that_are_trained_before(tmp_path: Path, pictures: Path) -> None:
     recipes = {"rate": {**RATE, "steps": 5000, "law_steps_from_neighbour": 1}}
-    orders = [training.order_for(find("baseline", {"ratio": ratio}), recipes) for ratio in (16.0, 8.0)]
+    orders = [order_for(find("baseline", {"ratio": ratio}), recipes) for ratio in (16.0, 8.0)]
     school = School(schema.load(), str(pictures), tmp_path)
     (_, first), (_, second) = school.estimates(orders)
     assert second < first / 100
@@ -459,15 +459,15 @@ def test_a_training_set_takes_source_and_licence_from_its_index(pictures: Path, 
     for name in PHOTOGRAPHS[:2]:
         (tmp_path / name).write_bytes((pictures / name).read_bytes())
     rows = "file,source,licence\nastronaut.png,nasa/astronaut-original.png,public domain\n"
-    (tmp_path / training.PACK_INDEX).write_text(rows)
-    found = training.read_training_set(tmp_path)
+    (tmp_path / PACK_INDEX).write_text(rows)
+    found = read_training_set(tmp_path)
     assert {source["licence"] for source in found.sources} == {"public domain", "not stated"}
     assert {image.source for image in found.images} == {"astronaut-original", "chelsea"}
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"nowhere.*HARNESS_DATA"):
-        training.read_training_set(tmp_path / "nowhere")
+        read_training_set(tmp_path / "nowhere")
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from harness.data.contamination import fingerprint, leaked
 from harness.errors import DataError, ImageError
 from harness.interface import LUMA, Image
 from harness.system.hashing import file_sha256
-from harness.training import PACK_INDEX, read_training_set, training_set_of
+from harness.training.images import PACK_INDEX, read_training_set, training_set_of
 from tests.images import packaged_photograph
 
 

@@ -18,11 +18,11 @@ from harness.config.registry import find
 from harness.config.schema import load
 from harness.errors import DataError, UsageError
 from harness.learned.shape import Shape, Widths
-from harness.models._curve import draw
-from harness.models._learn import Order
-from harness.models._recipe import Recipe
-from harness.trainer import School, is_trained_here
-from harness.training import order_for
+from harness.training.curve import draw
+from harness.training.job import Order
+from harness.training.orders import order_for
+from harness.training.recipe import Recipe
+from harness.training.session import School, is_trained_here
 from scripts.make_training_set import crop_of, crops, cut, fetch_blob, git_hash
 from tests.images import packaged_photograph
 

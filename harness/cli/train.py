@@ -42,17 +42,17 @@ def train(
     Example:
       harness train --models baseline --ratios 16 --dry-run
     """
-    from harness import trainer
     from harness.engine import stop_on_sigterm
+    from harness.training import session
 
     config = settings.load(plugins)
     specs = [config.codec_spec(name) for name in models]
-    if unknown := [spec.id for spec in specs if not trainer.is_trainable(spec)]:
+    if unknown := [spec.id for spec in specs if not session.is_trainable(spec)]:
         raise UsageError(
             f"the codec {unknown[0]!r} has no training here. "
             "Trained are those of models/, codecs with a `recipe`, and plugins like them."
         )
-    school = trainer.School(config, data, weights, machines)
+    school = session.School(config, data, weights, machines)
     school.check_data()
     orders = school.missing(specs, ratios)
     if not orders:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from harness.learned.tensors import filled, normalised
 from harness.learned.trainable import Trainable
-from harness.models._data import TrainingImage
+from harness.training.crops import TrainingImage
 
 CLOSE = 0.01
 """A search ends when bytes are this near the target, in octaves."""

@@ -19,14 +19,14 @@ from harness.learned.checkpoint import Card, cards, fingerprints, load, save, sh
 from harness.learned.shape import AnyShape
 from harness.learned.trainable import Trainable
 from harness.learned.weights import Choices
-from harness.models._claim import claim, images_digest
-from harness.models._curve import PANELS, draw
-from harness.models._data import Crops, Split, TrainingImage, split
-from harness.models._export import fit_to_ratio, halve, psnr_at_one
-from harness.models._module import TrainingModule
-from harness.models._recipe import Recipe
-from harness.models._train import BEST, CURVE, LAST, Job, Machines, read_curve, run
 from harness.models.entropy.model import DECISION_WEIGHT
+from harness.training.crops import Crops, Split, TrainingImage, split
+from harness.training.curve import PANELS, draw
+from harness.training.export import fit_to_ratio, halve, psnr_at_one
+from harness.training.folder import claim, images_digest
+from harness.training.loop import BEST, CURVE, LAST, Job, Machines, read_curve, run
+from harness.training.module import TrainingModule
+from harness.training.recipe import Recipe
 
 Start = tuple[Card, Path] | None
 """Card and path of the weights that a training starts from; None: of none."""

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from harness.errors import DataError
 from harness.learned.tensors import normalised
 from harness.learned.trainable import Frozen, Trainable
-from harness.models._data import TrainingImage
+from harness.training.crops import TrainingImage
 
 TOLERANCE = 0.03
 """How far, as a share, the files of all validation images together may be from the target's bytes."""

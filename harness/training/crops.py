@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from harness.errors import DataError
 from harness.interface import LUMA, Image
 from harness.learned.tensors import normalised
-from harness.models._recipe import Recipe
+from harness.training.recipe import Recipe
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ from harness.learned.weights import LEAST_TARGET, is_target
 from harness.system.paths import weights_folder
 
 if TYPE_CHECKING:
-    from harness.models._learn import Order
-    from harness.training import TrainingSet
+    from harness.training.images import TrainingSet
+    from harness.training.job import Order
 
 TRAINING_FOLDER = "train"
 """The folder below $HARNESS_DATA that holds training images."""
@@ -91,7 +91,7 @@ class School:
         Raises:
             DataError: as `images`, or they are too few.
         """
-        from harness.models._data import usable
+        from harness.training.crops import usable
 
         for order in orders:
             usable(self.images(order).images, order.recipe, order.ratio)
@@ -107,7 +107,7 @@ class School:
             )
 
     def _images_of(self, source: str) -> TrainingSet:
-        from harness.training import read_training_set, training_set_of
+        from harness.training.images import read_training_set, training_set_of
 
         self._check(source)
         if Path(source).is_dir():
@@ -130,14 +130,14 @@ class School:
 
     def missing(self, specs: Iterable[CodecSpec], ratios: Sequence[float]) -> list[Order]:
         """Return the trainings that these codecs lack at these ratios, after a quick check of what is there."""
-        from harness.training import missing_orders
+        from harness.training.orders import missing_orders
 
         here = [self._looking_here(spec) for spec in specs if is_trainable(spec)]
         return missing_orders(here, ratios, self.config.recipes)
 
     def orders(self, specs: Iterable[CodecSpec]) -> list[Order]:
         """Return the trainings that make the weights of codecs at their ratios, neighbours to start from first."""
-        from harness.training import order_for
+        from harness.training.orders import order_for
 
         made = {order.name: order for order in (order_for(spec, self.config.recipes) for spec in specs)}
         return sorted(made.values(), key=lambda order: order.turn)
@@ -149,7 +149,7 @@ class School:
 
     def estimates(self, orders: Iterable[Order]) -> Iterator[tuple[Order, float]]:
         """Yield each training with about how many seconds it takes here, from some real steps."""
-        from harness.training import estimate_seconds
+        from harness.training.orders import estimate_seconds
 
         before: list[Order] = []
         for order in orders:
@@ -159,7 +159,7 @@ class School:
 
     def train(self, order: Order, bar: bool) -> Path:
         """Train, or go on with what was interrupted; return the path of the weights."""
-        from harness.models._train import Machines
-        from harness.training import train
+        from harness.training.loop import Machines
+        from harness.training.orders import train
 
         return train(order, self.images(order), self.weights, Machines(**self.machines), bar)

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from harness.models._data import TrainingImage
+from harness.training.crops import TrainingImage
 
 CLAIM = "training.json"
 """The file that says which training a folder of checkpoints is of."""

@@ -19,11 +19,11 @@ from torch import Tensor
 
 from harness.errors import DataError
 from harness.learned.tensors import filled
-from harness.models._bar import bars
-from harness.models._data import TrainingImage
-from harness.models._module import TrainingModule
-from harness.models._validate import tensor_of, validate
 from harness.system.memory import keep_freed_memory
+from harness.training.bar import bars
+from harness.training.crops import TrainingImage
+from harness.training.module import TrainingModule
+from harness.training.validate import tensor_of, validate
 
 LAST, BEST, CURVE = "last.ckpt", "best.ckpt", "curve.csv"
 VALIDATION_CROP = 1024

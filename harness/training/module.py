@@ -15,8 +15,8 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from harness.errors import DataError
 from harness.learned.trainable import Trainable
-from harness.models._data import Crops
-from harness.models._recipe import Recipe
+from harness.training.crops import Crops
+from harness.training.recipe import Recipe
 
 Phase = Literal["first law", "all", "last law"]
 

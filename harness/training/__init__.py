@@ -1,0 +1,1 @@
+"""Training: recipes, crops, the one loop, sessions, export of weights."""
