@@ -16,13 +16,13 @@ from pathlib import Path
 import numpy as np
 
 from harness import load_codec
-from harness.benchmark import bench
 from harness.config import schema
 from harness.data import datasets
 from harness.data.images import read_image
 from harness.interface import Codec, Image
 from harness.plan.plan import Request
 from harness.rate import Search, budget_bytes
+from harness.run.bench import bench
 
 RATIOS = (4.0, 8.0, 12.0, 16.0)
 

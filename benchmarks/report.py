@@ -26,11 +26,11 @@ from PIL import Image, ImageFilter
 from skimage import data
 from tabulate import tabulate
 
-from harness import benchmark
 from harness.records import artifacts, manifest
 from harness.records.record import CSV_COLUMNS, Record, read_frame, to_frame
 from harness.records.store import STORE_NAME, Store
 from harness.report import rebuild
+from harness.run import bench
 
 REFERENCE = Path(__file__).parents[1] / "results" / "reference-kodak"
 CODECS, RATIOS, IMAGES = 20, 4, 24
@@ -82,7 +82,7 @@ def finish_run(results: Path) -> None:
     with Store(results / STORE_NAME) as store:
         frame = to_frame(store.records(keys))
     (results / "run").mkdir()
-    benchmark.write_run(results / "run", frame, about)
+    bench.write_run(results / "run", frame, about)
 
 
 def scaled(images: int) -> pd.DataFrame:

@@ -19,13 +19,13 @@ from statistics import median
 
 from tabulate import tabulate
 
-from harness import engine
 from harness.config import schema
 from harness.plan.plan import Request
 from harness.plan.planner import make_plan
 from harness.plan.tasks import Task, blank_record
 from harness.records.record import Encode
 from harness.records.store import Store
+from harness.run import engine
 
 SLEEPER = """
 import time

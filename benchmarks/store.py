@@ -28,8 +28,8 @@ from harness.plan.planner import plan_of
 from harness.records.export import export
 from harness.records.record import Encode, Record
 from harness.records.store import Store
+from harness.run.schedule import unfinished
 from harness.sandbox.process import Description
-from harness.work import unfinished
 
 CODECS = 10
 RATIOS = (4.0, 8.0, 12.0, 16.0)

@@ -39,8 +39,8 @@ def bench(
     Raises:
         UsageError: the request is wrong; nothing was measured.
     """
-    from harness import benchmark
     from harness.plan.plan import Request
+    from harness.run.bench import bench as run_bench
 
     loaded = configuration.load(Path(config) if config else None, [Path(plugin) for plugin in plugins])
     request = Request(
@@ -56,7 +56,7 @@ def bench(
         results=Path(results),
         train=train,
     )
-    return benchmark.bench(request).records
+    return run_bench(request).records
 
 
 def load_codec(name: str) -> Codec:

@@ -18,8 +18,8 @@ import pandas as pd
 from harness.config.schema import load
 from harness.errors import DataError
 from harness.learned.checkpoint import Card, cards, write_card
-from harness.published import read_curve
-from harness.recipes import recipe
+from harness.reproduce.published import read_curve
+from harness.reproduce.spec import recipe
 
 FIGURE = "kodak-psnr"
 """The figure whose published curves a sweep on Kodak stands beside."""

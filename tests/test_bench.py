@@ -22,11 +22,11 @@ from harness.config.code_digest import source_of
 from harness.config.registry import BUILT_IN, ENTRY_POINT_GROUP
 from harness.config.schema import load
 from harness.data.images import pixels_sha256, read_image
-from harness.measure import run_task
 from harness.plan.plan import Request
 from harness.plan.planner import make_plan
 from harness.plan.tasks import answers, scores_key
 from harness.records.record import CSV_COLUMNS
+from harness.run.measure import run_task
 from tests.bench_runs import PLUGINS, BenchRun, assert_same, bench, crops, facts, tiny_config, write
 from tests.command import PROGRAM, call, complaint, environment, run
 from tests.images import make_image

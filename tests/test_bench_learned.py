@@ -16,11 +16,11 @@ import pytest
 
 from harness.config.schema import load
 from harness.data.contamination import fingerprint
-from harness.measure import run_task
 from harness.plan.plan import Plan, Request
 from harness.plan.planner import make_plan, plan_of
 from harness.plan.tasks import why_unspent
 from harness.records.record import Record
+from harness.run.measure import run_task
 from tests.bench_runs import PLUGINS, BenchRun, crops, tiny_config, write
 from tests.command import PROGRAM, Ended, call, environment, run
 from tests.images import packaged_photograph

@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
-from harness import cluster as existing
-from harness.benchmark import device_for
 from harness.config.schema import load
 from harness.errors import UsageError
-from harness.measure import run_task
 from harness.plan.plan import Request
 from harness.plan.planner import make_plan
 from harness.plan.tasks import Task, metrics_key
+from harness.run import cluster as existing
+from harness.run.bench import device_for
+from harness.run.measure import run_task
 from tests.bench_runs import PLUGINS, BenchRun, assert_same, bench, crops, facts, tiny_config
 from tests.clusters import PATIENCE_SECONDS, Cluster
 from tests.command import call

@@ -20,10 +20,10 @@ from harness.analysis.run import rows_of
 from harness.config.schema import Config, load
 from harness.data.images import TestImage
 from harness.errors import ConfigError, DataError, UnknownNameError
-from harness.figures import gray8
-from harness.published import read_curve
-from harness.recipes import CurveRecipe, PointRecipe, recipe
 from harness.records.record import read_frame
+from harness.reproduce.figure import gray8
+from harness.reproduce.published import read_curve
+from harness.reproduce.spec import CurveRecipe, PointRecipe, recipe
 from tests.bench_runs import crops
 from tests.command import Ended, call, complaint, run
 from tests.images import packaged_photograph, psnr

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from harness.config.registry import get_codec
-from harness.signatures import codec_of
+from harness.run.signatures import codec_of
 from tests.codec_cases import build_or_skip
 from tests.images import make_image, psnr
 from tests.streams.make import CONTENT, FOLDER, SIDES

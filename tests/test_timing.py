@@ -13,14 +13,14 @@ from typing import Any
 import psutil
 import pytest
 
-from harness import timing
 from harness.config.schema import load
 from harness.data.images import read_image
 from harness.errors import UsageError
-from harness.measure import run_task
 from harness.plan.plan import Request
 from harness.plan.planner import make_plan
 from harness.records.store import Store
+from harness.run import timing
+from harness.run.measure import run_task
 from harness.system import perf
 from harness.system.perf import can_count, count
 from harness.system.provenance import describe_machine

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from harness import oracles
 from harness.analysis.bd_rate import Curve
 from harness.config.schema import load
-from harness.oracles import Check, run_oracles
-from harness.verify import Extent, _zoo, run_checks
+from harness.reproduce import oracles
+from harness.reproduce.oracles import Check, run_oracles
+from harness.reproduce.verify import Extent, _zoo, run_checks
 from tests.command import Ended, run
 from tests.images import packaged_photograph, psnr
 from tests.test_figures import data_table, pillow_means
@@ -205,7 +205,7 @@ def test_over_fewer_images_than_published_nothing_is_compared(monkeypatch: pytes
     config = load()
     published = {name: about for name, about in config.data.items() if name.startswith("published-")}
     config = config.model_copy(update={"data": published})
-    monkeypatch.setattr("harness.verify._null_test", lambda *_: Check("null test", "pass", ""))
+    monkeypatch.setattr("harness.reproduce.verify._null_test", lambda *_: Check("null test", "pass", ""))
     checks = by_name(list(run_checks(config, replace(Extent(), limit=2))))
     found = checks["WebP on kodak, psnr, against CompressAI"]
     assert found.state == "not possible here"

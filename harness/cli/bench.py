@@ -14,9 +14,9 @@ from harness.cli.options import NameList, RatioList, Settings, complete_suites, 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from harness.benchmark import Run
-    from harness.estimate import Estimate
     from harness.plan.plan import Request
+    from harness.run.bench import Run
+    from harness.run.dry_run import Estimate
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -73,15 +73,16 @@ def bench(settings: Settings, /, dry_run: bool, plugins: tuple[str, ...], **aske
     Example:
       harness bench --suite kodak --ratios 4,8,12,16 --codecs jpeg-444,webp
     """
-    from harness import benchmark, estimate
-    from harness.engine import stop_on_sigterm
+    from harness.run.bench import bench as run_bench
+    from harness.run.dry_run import estimate
+    from harness.run.engine import stop_on_sigterm
 
     request = _request(settings, plugins, asked)
     if dry_run:
-        _print_estimate(estimate.estimate(request))
+        _print_estimate(estimate(request))
         return
     stop_on_sigterm()
-    _print_run(benchmark.bench(request), request)
+    _print_run(run_bench(request), request)
 
 
 @click.command(short_help="Time what a bench chose.")
@@ -100,8 +101,8 @@ def time(settings: Settings, /, repeats: int, allow_busy: bool, plugins: tuple[s
     Example:
       harness time --suite demo --codecs jpeg-444,webp --limit 2
     """
-    from harness import timing
-    from harness.engine import stop_on_sigterm
+    from harness.run import timing
+    from harness.run.engine import stop_on_sigterm
 
     stop_on_sigterm()
     request = _request(settings, plugins, asked)

@@ -53,7 +53,7 @@ def show(settings: Settings, /, name: str, plugins: tuple[str, ...]) -> None:
     Example:
       harness codec show webp
     """
-    from harness.single import describe
+    from harness.run.one_file import describe
 
     spec = settings.load(plugins).codec_spec(name)
     about = describe(spec)
@@ -99,7 +99,7 @@ def new(settings: Settings, /, name: str, folder: Path) -> None:
     Example:
       harness codec new my-codec
     """
-    from harness.scaffold import new_codec
+    from harness.cli.scaffold import new_codec
 
     plugin, test = new_codec(name, folder, settings.load())
     click.echo(f"wrote {plugin} and {test}")

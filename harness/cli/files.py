@@ -39,7 +39,7 @@ def encode(
     Example:
       harness encode photo.png photo.webp --codec webp --ratio 12
     """
-    from harness.single import encode_file
+    from harness.run.one_file import encode_file
 
     if ratio is not None and setting is not None:
         raise UsageError("encode takes only one of --ratio and --setting.")
@@ -61,7 +61,7 @@ def decode(settings: Settings, /, file: Path, image: Path, codec: str | None, pl
     Example:
       harness decode photo.webp photo.png
     """
-    from harness.single import decode_file
+    from harness.run.one_file import decode_file
 
     config = settings.load(plugins)
     pixels = decode_file(config, file, image, codec)

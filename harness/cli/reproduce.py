@@ -44,10 +44,10 @@ def reproduce(
         return
     if name is None:
         raise UsageError("reproduce needs the name of a figure. See `harness reproduce --list`.")
-    from harness.engine import stop_on_sigterm
-    from harness.figures import reproduce as run
     from harness.plan.plan import Request
-    from harness.verdicts import counts
+    from harness.reproduce.figure import reproduce as run
+    from harness.reproduce.judge import counts
+    from harness.run.engine import stop_on_sigterm
 
     stop_on_sigterm()
     request = Request(config, limit=limit, images=images, jobs=jobs, results=results)

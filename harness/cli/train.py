@@ -42,7 +42,7 @@ def train(
     Example:
       harness train --models baseline --ratios 16 --dry-run
     """
-    from harness.engine import stop_on_sigterm
+    from harness.run.engine import stop_on_sigterm
     from harness.training import session
 
     config = settings.load(plugins)

@@ -26,8 +26,8 @@ def verify(settings: Settings, /, limit: int | None, quick: bool, jobs: int | No
     """
     from collections import Counter
 
-    from harness.engine import stop_on_sigterm
-    from harness.verify import Extent, run_checks
+    from harness.reproduce.verify import Extent, run_checks
+    from harness.run.engine import stop_on_sigterm
 
     stop_on_sigterm()
     counts: Counter[str] = Counter()

@@ -63,8 +63,8 @@ def check(checking: Checking, say: Callable[[str], None], write: Callable[[bytes
     Raises:
         ContainerError: there is no engine or image, or a run ended early.
     """
-    from harness.benchmark import bench
     from harness.plan.plan import Request
+    from harness.run.bench import bench
 
     with connected() as client:
         client.images.get(checking.image)
@@ -125,7 +125,7 @@ class Pictures:
     def largest_difference(self, codec: str, inside_sha256: str, outside_sha256: str) -> int:
         """Return the largest difference of a sample, in levels."""
         from harness.data.images import read_image
-        from harness.single import decode_file
+        from harness.run.one_file import decode_file
 
         inside, outside = (
             next(folder.glob(f"*/files/{sha256}.bin"))

@@ -1,6 +1,6 @@
 """Known values that nobody here made, and checks of our arithmetic against them: no codec of ours runs.
 
-`harness.verify` runs them with the checks of the whole pipeline.
+`harness.reproduce.verify` runs them with the checks of the whole pipeline.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from harness.config.schema import Config
 from harness.errors import DataError, HarnessError
 from harness.interface import Image
 from harness.metrics import table
-from harness.published import read_curve
-from harness.recipes import CurveRecipe
+from harness.reproduce.published import read_curve
+from harness.reproduce.spec import CurveRecipe
 
 State = Literal["pass", "fail", "not possible here"]
 

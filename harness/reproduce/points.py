@@ -20,8 +20,8 @@ from harness.analysis.compared import reached
 from harness.analysis.ratio_table import ratio_rows
 from harness.analysis.run import SEED, Run, rows_of
 from harness.analysis.sweep_table import sweep_points
-from harness.published import PublishedCurve
-from harness.recipes import CurveRecipe, FigureRecipe
+from harness.reproduce.published import PublishedCurve
+from harness.reproduce.spec import CurveRecipe, FigureRecipe
 
 COLUMNS = ("panel", "metric", "origin", "label", "source", "codec", "x", "value", "low", "high", "n", "setting")
 MEASURED = "measured here"

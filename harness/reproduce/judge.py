@@ -11,9 +11,9 @@ from typing import Any
 import pandas as pd
 
 from harness.analysis.run import PROBLEMS, Run, rows_of
-from harness.figure_data import MEASURED, PUBLISHED, Read
-from harness.published import PublishedCurve, read_off
-from harness.recipes import CurveRecipe, FigureRecipe
+from harness.reproduce.points import MEASURED, PUBLISHED, Read
+from harness.reproduce.published import PublishedCurve, read_off
+from harness.reproduce.spec import CurveRecipe, FigureRecipe
 
 COLUMNS = (
     "curve",
@@ -40,7 +40,7 @@ RAW_BITS = 24
 
 
 def verdict_table(recipe: FigureRecipe, run: Run, table: pd.DataFrame, reads: Sequence[Read]) -> pd.DataFrame:
-    """Return one row a published point, columns as `COLUMNS`; `table` is the figure's (`harness.figure_data`)."""
+    """Return one row a published point, columns as `COLUMNS`; `table` is the figure's (`harness.reproduce.points`)."""
     judge = _Judge(recipe, run, table)
     rows: list[dict[str, Any]] = []
     for read in reads:

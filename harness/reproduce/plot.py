@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from harness.analysis.run import rows_of
-from harness.figure_data import MEASURED, PUBLISHED
-from harness.recipes import FigureRecipe
 from harness.report.drawing import COLUMN_WIDTH, LEGEND_ROW, style
 from harness.report.styles import MARKERS, Style, styles_of
+from harness.reproduce.points import MEASURED, PUBLISHED
+from harness.reproduce.spec import FigureRecipe
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -13,11 +13,11 @@ from harness.data.datasets import ImageSource
 from harness.data.images import read_image, to_file
 from harness.errors import CodecError, UsageError
 from harness.interface import MAX_PIXELS, Image, image_format
-from harness.measure import TaskRun
 from harness.plan.tasks import DEFAULT_LIMITS, Goal, Task
 from harness.records.record import Record
+from harness.run.measure import TaskRun
+from harness.run.signatures import codec_of
 from harness.sandbox.process import CodecProcesses, Description
-from harness.signatures import codec_of
 
 _MAX_RAW_BYTES = 3 * MAX_PIXELS
 

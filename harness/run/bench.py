@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness import engine
 from harness.config.registry import CodecSpec
 from harness.errors import StoreError, UsageError
 from harness.plan.plan import Plan, Request
@@ -20,13 +19,13 @@ from harness.plan.tasks import Outcome, Task
 from harness.records import artifacts, manifest
 from harness.records.record import read_frame, to_frame
 from harness.records.store import STORE_NAME, Store
-from harness.run import summary
+from harness.run import engine, summary
+from harness.run.schedule import Work, keeping_in, unfinished
 from harness.run.summary import Tally
 from harness.sandbox.process import CodecProcess
 from harness.system import provenance
 from harness.system.container import in_container
 from harness.training.session import School, is_trained_here
-from harness.work import Work, keeping_in, unfinished
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -17,7 +17,6 @@ from typing import Any
 
 import psutil
 
-from harness.benchmark import Run, bench, device_for, report_order, write_run
 from harness.config.registry import CodecSpec
 from harness.data.images import TestImage, read_image
 from harness.errors import HarnessError, UsageError
@@ -26,6 +25,7 @@ from harness.plan.planner import make_plan
 from harness.plan.tasks import Task
 from harness.records.record import Record, to_frame
 from harness.records.store import STORE_NAME, Store
+from harness.run.bench import Run, bench, device_for, report_order, write_run
 from harness.sandbox.process import CodecProcess, Timed
 from harness.system.perf import can_count, count
 from harness.system.provenance import describe_machine

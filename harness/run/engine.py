@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from harness import cluster as existing
 from harness.errors import UsageError
-from harness.measure import run_task
 from harness.plan.tasks import Outcome, Task, failed_outcome, metrics_key
+from harness.run import cluster as existing
+from harness.run.measure import run_task
 from harness.sandbox.limits import kill_strays, kill_tree
 from harness.system.memory import KEEP_MEMORY
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from harness.config.registry import CodecSpec
 from harness.config.schema import Limits
 from harness.errors import HarnessError, LawError, UsageError
-from harness.measure import run_task
 from harness.plan.tasks import Outcome, Task, failed_outcome, metrics_key
+from harness.run.measure import run_task
 from harness.sandbox.process import codec_processes
 
 if TYPE_CHECKING:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness import benchmark
 from harness.config.schema import Config, SuiteConfig
 from harness.data import datasets
 from harness.data.datasets import ImageSource
@@ -21,14 +20,15 @@ from harness.data.images import TestImage, read_image, to_file
 from harness.errors import DataError
 from harness.interface import LUMA, Image
 from harness.plan.plan import Request, digest
-from harness.published import read_curve
-from harness.recipes import FigureRecipe, recipe
+from harness.reproduce.published import read_curve
+from harness.reproduce.spec import FigureRecipe, recipe
+from harness.run.bench import Run, bench
 from harness.system.hashing import file_sha256
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from harness.figure_data import Read
+    from harness.reproduce.points import Read
 
 FOLDER = "figure"
 """Beside the report of the run that a figure is made from."""
@@ -40,11 +40,11 @@ MEASURED_METRICS = ("psnr", "ms_ssim")
 class Measured:
     """What a recipe asks for, measured and held against what was published."""
 
-    run: benchmark.Run
+    run: Run
     table: pd.DataFrame
-    """Every point that the figure shows, columns as `harness.figure_data.COLUMNS`."""
+    """Every point that the figure shows, columns as `harness.reproduce.points.COLUMNS`."""
     verdicts: pd.DataFrame
-    """Every published point, columns as `harness.verdicts.COLUMNS`."""
+    """Every published point, columns as `harness.reproduce.judge.COLUMNS`."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def reproduce(name: str, request: Request, data: str = "") -> Reproduced:
         UnknownNameError: there is no such figure or data set.
         DataError: none of the published curves is here, or the images are not.
     """
-    from harness.figure_plots import draw
+    from harness.reproduce.plot import draw
 
     chosen = _on_what_is_asked(recipe(request.config, name), request, data)
     found = measure(name, chosen, request)
@@ -98,11 +98,11 @@ def measure(name: str, chosen: FigureRecipe, request: Request) -> Measured:
         DataError: none of the published curves is here, or the images are not.
     """
     from harness.analysis.run import prepare
-    from harness.figure_data import figure_table
-    from harness.verdicts import verdict_table
+    from harness.reproduce.judge import verdict_table
+    from harness.reproduce.points import figure_table
 
     reads = _read(request.config, chosen)
-    done = benchmark.bench(_request(name, chosen, request))
+    done = bench(_request(name, chosen, request))
     run = prepare(done.records, done.manifest)
     table = figure_table(chosen, run, reads)
     return Measured(done, table, verdict_table(chosen, run, table, reads))
@@ -114,7 +114,7 @@ def _read(config: Config, chosen: FigureRecipe) -> list[Read]:
     Raises:
         DataError: none is here.
     """
-    from harness.figure_data import Read
+    from harness.reproduce.points import Read
 
     reads: list[Read] = []
     for curve in chosen.curves:
@@ -183,7 +183,7 @@ def gray8(image: TestImage) -> Image:
 
 def _verdict_text(name: str, chosen: FigureRecipe, verdicts: pd.DataFrame) -> str:
     from harness.report.markdown_grid import grid
-    from harness.verdicts import counts
+    from harness.reproduce.judge import counts
 
     found = ", ".join(f"{count} {verdict}" for verdict, count in counts(verdicts).items())
     head = [

@@ -11,13 +11,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness import benchmark, figures
 from harness.config.schema import CodecConfig, Config, DataConfig, SuiteConfig
 from harness.data import datasets
 from harness.errors import DataError, HarnessError, UsageError
-from harness.oracles import Check, judged, run_oracles
 from harness.plan.plan import Request
-from harness.recipes import CurveRecipe, FigureRecipe, recipe
+from harness.reproduce import figure
+from harness.reproduce.oracles import Check, judged, run_oracles
+from harness.reproduce.spec import CurveRecipe, FigureRecipe, recipe
+from harness.run.bench import Run, bench
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -99,16 +100,16 @@ def _lossless(config: Config) -> tuple[str, ...]:
     return tuple(name for name, spec in built_in if registry.build(spec).lossless)
 
 
-def _bench(config: Config, name: str, suite: SuiteConfig, request: Request) -> benchmark.Run:
+def _bench(config: Config, name: str, suite: SuiteConfig, request: Request) -> Run:
     with_suite = config.model_copy(update={"suites": {**config.suites, name: suite}})
-    return benchmark.bench(replace(request, config=with_suite, suite=name))
+    return bench(replace(request, config=with_suite, suite=name))
 
 
 def _published(config: Config, extent: Extent, results: Path) -> Iterator[Check]:
     """Check our classical codecs against the published curves of the figures, curve by curve."""
     qualities = QUICK_QUALITIES if extent.quick else QUALITIES
-    for figure in FIGURES:
-        chosen = recipe(config, figure)
+    for name in FIGURES:
+        chosen = recipe(config, name)
         curves = [curve for curve in chosen.curves if curve.settings and curve.codec in chosen.codecs]
         for curve in curves:
             yield _curve(_swept_at(config, curve, qualities), chosen, curve, extent, results)
@@ -129,7 +130,7 @@ def _curve(config: Config, chosen: FigureRecipe, curve: CurveRecipe, extent: Ext
     only = chosen.model_copy(update={"codecs": (curve.codec,), "curves": (curve,)})
     request = Request(config, jobs=extent.jobs, results=results)
     try:
-        found = figures.measure(f"verify-{metric}", only, request)
+        found = figure.measure(f"verify-{metric}", only, request)
     except UsageError as error:
         return Check(title, "not possible here", str(error))
     return _judged(title, curve, found.verdicts, found.run.manifest)
@@ -140,7 +141,7 @@ def _title(chosen: FigureRecipe, curve: CurveRecipe) -> str:
 
 
 def _judged(title: str, curve: CurveRecipe, verdicts: pd.DataFrame, manifest: dict[str, Any]) -> Check:
-    from harness.verdicts import NOT_REPRODUCED, REPRODUCED
+    from harness.reproduce.judge import NOT_REPRODUCED, REPRODUCED
 
     used = verdicts[verdicts["verdict"].isin([REPRODUCED, NOT_REPRODUCED])]
     if not len(used):
@@ -170,7 +171,7 @@ def _versions(manifest: dict[str, Any], codec: str) -> str:
 
 def _zoo(config: Config, name: str, extent: Extent, results: Path) -> Check:
     """Check one of CompressAI's published models, at the quality named above, where its weights are here."""
-    from harness.single import describe
+    from harness.run.one_file import describe
 
     codec = f"{name}-q{ZOO_QUALITY}"
     curve = CurveRecipe(

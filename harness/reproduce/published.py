@@ -23,7 +23,7 @@ from harness.analysis.bootstrap import similarity_db
 from harness.config.schema import Config
 from harness.data import datasets
 from harness.errors import DataError
-from harness.recipes import CurveRecipe
+from harness.reproduce.spec import CurveRecipe
 
 _JSON_NAMES = {"psnr": ("psnr-rgb", "psnr"), "ms_ssim": ("ms-ssim-rgb", "ms-ssim")}
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harness import engine
-from harness.benchmark import device_for, to_train
-from harness.measure import run_task
 from harness.plan.plan import Plan, Request
 from harness.plan.planner import make_plan
 from harness.records.store import STORE_NAME, Store
+from harness.run import engine
+from harness.run.bench import device_for, to_train
+from harness.run.measure import run_task
+from harness.run.schedule import unfinished
 from harness.training.session import School
-from harness.work import unfinished
 
 
 @dataclass(frozen=True)
