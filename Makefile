@@ -42,7 +42,7 @@ image: $(STAMP) ## build the image `harness` with Docker
 	.venv/bin/harness container build
 
 docker-test: $(STAMP) ## run the tests that need a Docker engine
-	$(PYTHON) -m pytest -m docker $(PYTEST_ARGS) tests/test_container_*.py
+	$(PYTHON) -m pytest -m docker $(PYTEST_ARGS) tests/container
 
 lock: $(UV) ## compile the lock files from pyproject.toml
 	$(COMPILE) pyproject.toml --extra dev --custom-compile-command 'make lock' -o requirements.lock

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.browser import Browser, find_browser
-from tests.containers import engine, image, made_from, start
+from tests.support.browser import Browser, find_browser
+from tests.support.containers import engine, image, made_from, start
 
 __all__ = ["engine", "image", "made_from", "start"]
 

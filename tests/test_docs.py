@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.images import packaged_photograph
+from tests.support.images import packaged_photograph
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -89,11 +89,11 @@ def desk(tmp_path: Path) -> Path:
 
 
 _TESTED_ELSEWHERE = {
-    "harness verify": "it takes minutes (tests/test_verify.py)",
-    "harness container": "it needs a Docker engine (tests/test_container_commands.py)",
-    "harness data fetch": "downloading is tested against a server on this machine (tests/test_datasets.py)",
-    "harness train": "it trains (tests/test_training.py)",
-    "python scripts/": "it takes for granted what training needs (tests/test_training_set.py, test_card_results.py)",
+    "harness verify": "it takes minutes (tests/reproduce/test_verify.py)",
+    "harness container": "it needs a Docker engine (tests/container/test_commands.py)",
+    "harness data fetch": "downloading is tested against a server on this machine (tests/data/test_datasets.py)",
+    "harness train": "it trains (tests/training/test_training.py)",
+    "python scripts/": "it needs training data (tests/training/test_packaged_set.py and test_card_results.py)",
 }
 """How a command begins -> why it is not run here, and which tests run it."""
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.command import environment
+from tests.support.command import environment
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = {"harness": ROOT / "harness", "harness.codecs": ROOT / "codecs", "harness.models": ROOT / "models"}

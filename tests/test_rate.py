@@ -19,7 +19,7 @@ from harness.data.activity import activity
 from harness.data.images import read_image
 from harness.interface import Codec, Image
 from harness.rate import Choice, Hint, Search, budget_bytes
-from tests.images import packaged_photograph, psnr
+from tests.support.images import packaged_photograph, psnr
 
 RATIOS = (4, 8, 12, 16)
 DENSE = tuple(float(ratio) for ratio in np.geomspace(3, 60, 60))
