@@ -30,7 +30,7 @@ from harness.training.job import Order, started
 from harness.training.loop import Job, Machines, quiet, run
 from harness.training.module import TrainingModule
 from harness.training.orders import order_for
-from harness.training.session import School
+from harness.training.session import TrainingSession
 
 RATIO = 16.0
 
@@ -44,16 +44,16 @@ def main() -> None:
     asked = parser.parse_args()
     torch.set_num_threads(1)
     loaded = schema.load()
-    school = School(loaded, asked.data)
+    session = TrainingSession(loaded, asked.data)
     for name in asked.models.split(","):
         order = short(order_for(find(name, {"recipe": "rate", "ratio": RATIO}), loaded.recipes), asked.steps)
-        compare(order, school.images(order), asked.rounds)
+        compare(order, session.images(order), asked.rounds)
     coding(RATIO)
 
 
 def short(order: Order, steps: int) -> Order:
     """Return a training of so many steps of the networks' phase, without validation before its end."""
-    changes = {"steps": steps, "law_steps": 0, "validate_every": 10**6}
+    changes = {"steps": steps, "entropy_steps": 0, "validate_every": 10**6}
     return replace(order, recipe=order.recipe.model_copy(update=changes))
 
 

@@ -13,7 +13,7 @@
         +-- UnsupportedImageError the format cannot hold this image
         +-- BadStreamError        the bytes are no intact file of this codec
         +-- BudgetError           no file of this codec fits into the bytes that were allowed
-        +-- LawError              the codec broke a law of the interface
+        +-- ConformanceError              the codec broke a law of the interface
         +-- LimitError            the codec exceeded its time, memory or disk limit, or its process died
 
 A message says what was asked, what was found, and what to do. The command line prints it as one line.
@@ -83,7 +83,7 @@ class BudgetError(CodecError):
     """No file of this codec fits into the bytes that were allowed."""
 
 
-class LawError(CodecError):
+class ConformanceError(CodecError):
     """The codec broke a law of the interface (interface.py)."""
 
 

@@ -76,7 +76,7 @@ class Codec(ABC):
     """Which of `FORMATS` it takes."""
 
     lossless: ClassVar[bool] = False
-    """True for a codec whose every decode is exact: it rides along in the null test."""
+    """True for a codec whose every decode is exact: it rides along in the lossless control."""
 
     seconds_per_megapixel: ClassVar[float] = 0.0
     """About how long one encode, or one decode, takes on one processor, for a codec so slow (over ten seconds a

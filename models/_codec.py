@@ -17,7 +17,7 @@ from harness.learned.bitstream import STEPS_PER_OCTAVE, VERSION, Stream, check_s
 from harness.learned.checkpoint import shipped_folder
 from harness.learned.shape import AnyShape, Networks, Shape
 from harness.learned.tensors import normalised
-from harness.learned.weights import Choices, Shelf, TrainableCodec, Weights
+from harness.learned.weights import Choices, TrainableCodec, Weights, WeightsRepository
 from harness.models._inference import Model, analysed, built, planes_of, synthesised
 from harness.models.entropy.size_estimate import predicted_bytes
 from harness.system.paths import weights_folder
@@ -44,7 +44,7 @@ class _Analysed(NamedTuple):
 
 
 class NetworkCodec(TrainableCodec):
-    """An analysis, a synthesis and a law; abstract only in what the networks are."""
+    """An analysis, a synthesis and an entropy model; abstract only in what the networks are."""
 
     formats: ClassVar[tuple[str, ...]] = FORMATS
 
@@ -57,14 +57,16 @@ class NetworkCodec(TrainableCodec):
             ratio: the target (raw bytes / file bytes) whose weights encode.
             recipe: the name of the recipe that they were trained by.
             weights: a folder that is looked into first.
-            device: where the networks run: "cpu" or "cuda". Range coding and its laws are integers on the CPU.
+            device: where the networks run: "cpu" or "cuda". Range coding and its tables are integers on the CPU.
         """
         if device not in ("cpu", "cuda"):
             raise ValueError(f"device is {device!r}; it must be 'cpu' or 'cuda'")
         self._ratio, self._recipe, self._device = float(ratio), recipe, device
         own = [Path(weights)] if weights else []
         trained_as = self.name if recipe == "rate" else f"{self.name}-{recipe}"
-        self._shelf = Shelf(self.name, recipe, self._ratio, trained_as, [*own, weights_folder(), shipped_folder()])
+        self._repository = WeightsRepository(
+            self.name, recipe, self._ratio, trained_as, [*own, weights_folder(), shipped_folder()]
+        )
         self._models: dict[str, Model] = {}
         self._analysed: _Analysed | None = None
 
@@ -75,15 +77,15 @@ class NetworkCodec(TrainableCodec):
 
     @classmethod
     def trainable(cls, shape: AnyShape, choices: Choices) -> Trainable:
-        """Return fresh networks, and the law of their latents."""
+        """Return fresh networks, and the entropy model of their latents."""
         from harness.models._autoencoder import Coder
-        from harness.models._trainable import LawCoder
+        from harness.models._trainable import TrainableAutoencoder
         from harness.models.entropy.training import ContextModel
 
         if not isinstance(shape, Shape):
             raise ConfigError(f"the recipe's shape of {cls.name} has the keys of a network of CompressAI.")
-        context = ContextModel(shape.latent_channels, choices.levels, choices.law_width)
-        return LawCoder(Coder(shape, cls.networks(shape)), context, choices)
+        context = ContextModel(shape.latent_channels, choices.levels, choices.entropy_width)
+        return TrainableAutoencoder(Coder(shape, cls.networks(shape)), context, choices)
 
     @property
     def ladder(self) -> Sequence[int]:
@@ -105,18 +107,20 @@ class NetworkCodec(TrainableCodec):
 
     def predicted_sizes(self, image: Image) -> list[float]:
         """Return about how many bytes the file has at each setting: the network runs, no latent is coded."""
-        return predicted_bytes(self._analyse(self._model(self._shelf.found()), image, None).latents, self.ladder)
+        return predicted_bytes(self._analyse(self._model(self._repository.found()), image, None).latents, self.ladder)
 
     def decode(self, data: bytes) -> Image:
         """Return the image, by the weights that the file names."""
         stream = Stream.from_bytes(data, self.name)
         if stream.k not in self.ladder:
             raise BadStreamError(f"the file has setting {stream.k}; settings are {_FINEST} to {_COARSEST}.")
-        model = self._model(self._shelf.named(stream.weights_id))
+        model = self._model(self._repository.named(stream.weights_id))
         planes = planes_of(stream.kind, model.coder.shape.image_channels)
         factor = model.coder.shape.factor
         grid = (-(-stream.height // factor), -(-stream.width // factor))
-        latents = model.law.decode(stream.payload, (planes, len(model.law.families), *grid), stream.k)
+        latents = model.entropy_model.decode(
+            stream.payload, (planes, len(model.entropy_model.families), *grid), stream.k
+        )
         if latents_crc(latents) != stream.latents_crc:
             raise BadStreamError("the latents are not those that were encoded: the file, or its weights, are damaged.")
         steps = latents.astype(np.float32) * np.float32(2.0 ** (stream.k / STEPS_PER_OCTAVE))
@@ -124,20 +128,20 @@ class NetworkCodec(TrainableCodec):
 
     def missing(self) -> str | None:
         """Return None when the weights for its ratio are here, else what to do."""
-        return self._shelf.missing()
+        return self._repository.missing()
 
     def training_fingerprints(self) -> Sequence[str] | None:
         """Return the fingerprints that stand beside its weights; None without weights, or of another version."""
-        return self._shelf.fingerprints()
+        return self._repository.fingerprints()
 
     def provenance(self) -> Mapping[str, Any]:
         """Return the weights' sha256 and how they were trained, and what else decides the bytes."""
         made = {"stream": VERSION, "recipe": self._recipe, "ratio": self._ratio, "device": self._device}
         made |= {name: version(name) for name in ("torch", "constriction")}
-        return {**made, **self._shelf.provenance()}
+        return {**made, **self._repository.provenance()}
 
     def _model(self, weights: Weights) -> Model:
-        """Return network and law, read once an instance."""
+        """Return network and entropy model, read once an instance."""
         weights_id = weights.card.id
         if weights_id not in self._models:
             self._models[weights_id] = built(type(self).networks, *weights, self._device)
@@ -147,10 +151,10 @@ class NetworkCodec(TrainableCodec):
         kind = image_format(image)
         height, width, _ = image.shape
         check_size(height, width)
-        model = self._model(self._shelf.found())
+        model = self._model(self._repository.found())
         _, low, high = normalised(image)
         analysis = self._analyse(model, image, k)
-        encoding = model.law.encode(analysis.latents * np.float32(2.0 ** (-k / STEPS_PER_OCTAVE)), k)
+        encoding = model.entropy_model.encode(analysis.latents * np.float32(2.0 ** (-k / STEPS_PER_OCTAVE)), k)
         analysis.bits[k] = encoding.estimated_bits
         crc = latents_crc(encoding.latents)
         return Stream(self.name, kind, model.card.id, height, width, k, low, high, crc, encoding.data)

@@ -15,7 +15,7 @@ from harness.learned.bitstream import Stream
 from harness.learned.checkpoint import Card, load
 from harness.learned.shape import Networks, Shape
 from harness.learned.tensors import filled, normalised, one_thread, restored
-from harness.models.entropy.model import Law
+from harness.models.entropy.model import EntropyModel
 
 if TYPE_CHECKING:
     from harness.models._autoencoder import Coder
@@ -33,7 +33,7 @@ class Model(NamedTuple):
 
     card: Card
     coder: Coder
-    law: Law
+    entropy_model: EntropyModel
 
 
 def built(networks: Callable[[Shape], Networks], card: Card, path: Path, device: str) -> Model:
@@ -52,30 +52,32 @@ def built(networks: Callable[[Shape], Networks], card: Card, path: Path, device:
     with torch.device("meta"):
         coder = Coder(card.shape, networks(card.shape))
     try:
-        tensors, law = parts_of(arrays)
+        tensors, entropy_model = parts_of(arrays)
         coder.load_state_dict(tensors, assign=True)
         coder.place_signs()
     except (LookupError, RuntimeError, TypeError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise DataError(f"the weights {path} are not those of the network that their card names: {reason}") from error
-    return Model(card, coder.eval().to(device), law)
+    return Model(card, coder.eval().to(device), entropy_model)
 
 
-def parts_of(arrays: Mapping[str, NDArray[Any]]) -> tuple[dict[str, Any], Law]:
-    """Return a checkpoint's network, as torch tensors by name, and its law."""
+def parts_of(arrays: Mapping[str, NDArray[Any]]) -> tuple[dict[str, Any], EntropyModel]:
+    """Return a checkpoint's network, as torch tensors by name, and its entropy model."""
     import torch
 
-    law = Law.from_arrays({name[len(LAW) :]: array for name, array in arrays.items() if name.startswith(LAW)})
+    entropy_model = EntropyModel.from_arrays(
+        {name[len(LAW) :]: array for name, array in arrays.items() if name.startswith(LAW)}
+    )
     tensors = {
         name[len(NETWORK) :]: torch.from_numpy(array) for name, array in arrays.items() if name.startswith(NETWORK)
     }
-    return tensors, law
+    return tensors, entropy_model
 
 
-def packed(coder: Coder, law: Law) -> dict[str, NDArray[Any]]:
+def packed(coder: Coder, entropy_model: EntropyModel) -> dict[str, NDArray[Any]]:
     """Return the arrays of a checkpoint, as `built` reads them."""
     arrays = {NETWORK + name: tensor.cpu().numpy() for name, tensor in coder.state_dict().items()}
-    return arrays | {LAW + name: array for name, array in law.arrays().items()}
+    return arrays | {LAW + name: array for name, array in entropy_model.arrays().items()}
 
 
 def planes_of(kind: str, colours: int) -> int:

@@ -1,4 +1,4 @@
-"""A network of this project and the law of its latents, as the training loop takes them.
+"""A network of this project and the entropy model of its latents, as the training loop takes them.
 
 Imports torch: import this only when used.
 """
@@ -21,11 +21,11 @@ from harness.learned.trainable import Coded, Frozen, Groups, Trainable
 from harness.learned.weights import Choices
 from harness.models._autoencoder import Coder
 from harness.models._inference import analysed, packed, parts_of
-from harness.models.entropy.model import Law
+from harness.models.entropy.model import EntropyModel
 from harness.models.entropy.training import ContextModel
 
 
-class LawCoder(Trainable):
+class TrainableAutoencoder(Trainable):
     """A `Coder`, and the `ContextModel` of its latents."""
 
     def __init__(self, coder: Coder, context: ContextModel, choices: Choices) -> None:
@@ -66,11 +66,11 @@ class LawCoder(Trainable):
         """Return the bits of decided latents; their gradient for the latents is that of uniform noise for rounding."""
         random = torch.Generator().manual_seed(seed)
         noise = torch.rand(latents.shape, generator=random).to(latents.device) - 0.5
-        law = self.context.bits(decided).sum()
+        entropy_model = self.context.bits(decided).sum()
         relaxed = self.context.bits_among(latents + noise, decided).sum()
-        return law + relaxed - relaxed.detach()
+        return entropy_model + relaxed - relaxed.detach()
 
-    def law_bits(self, latents: Tensor, seed: int) -> Tensor:
+    def entropy_bits(self, latents: Tensor, seed: int) -> Tensor:
         """Return the bits of quantised latents, those of each image at a step that the seed decides.
 
         Then each image has the same share of the gradient, however many bits its step makes: as files of one ratio.
@@ -86,7 +86,7 @@ class LawCoder(Trainable):
         return (bits * held.mean() / held).sum()
 
     def auxiliary_loss(self) -> None:
-        """Return None: the law has no parameter that its bits do not train."""
+        """Return None: the entropy model has no parameter that its bits do not train."""
         return
 
     @torch.no_grad()
@@ -118,29 +118,29 @@ class LawCoder(Trainable):
 
     def load_arrays(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Take over the weights of another ratio."""
-        tensors, law = parts_of(arrays)
+        tensors, entropy_model = parts_of(arrays)
         self.coder.load_state_dict(tensors)
-        self.context.load_law(law)
+        self.context.load_entropy_model(entropy_model)
 
     def frozen(self) -> Frozen:
-        """Return the network with its law in integers."""
-        return _FrozenCoder(self.coder.eval(), self.context.law())
+        """Return the network with its entropy model in integers."""
+        return _FrozenCoder(self.coder.eval(), self.context.entropy_model())
 
 
 class _FrozenCoder(Frozen):
-    def __init__(self, coder: Coder, law: Law) -> None:
-        self.coder, self.law = coder, law
+    def __init__(self, coder: Coder, entropy_model: EntropyModel) -> None:
+        self.coder, self.entropy_model = coder, entropy_model
 
     def file_bytes(self, image: Image) -> int:
-        return HEADER_BYTES + len(self.law.encode(analysed(self.coder, image, "cpu"), 0).data)
+        return HEADER_BYTES + len(self.entropy_model.encode(analysed(self.coder, image, "cpu"), 0).data)
 
     @torch.inference_mode()
     def decoded(self, image: Image) -> NDArray[np.float32]:
-        latents = self.law.encode(analysed(self.coder, image, "cpu"), 0).latents
+        latents = self.entropy_model.encode(analysed(self.coder, image, "cpu"), 0).latents
         height, width, _ = image.shape
         values = self.coder.images(torch.from_numpy(latents.astype(np.float32)))[..., :height, :width]
         made: NDArray[np.float32] = values.numpy().reshape(-1, height, width).transpose(1, 2, 0)
         return made
 
     def arrays(self) -> Mapping[str, NDArray[Any]]:
-        return packed(self.coder, self.law)
+        return packed(self.coder, self.entropy_model)

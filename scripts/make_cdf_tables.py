@@ -26,13 +26,13 @@ FIXED_BITS = 12
 
 
 def cumulative_laplace(place: Decimal, scale: Decimal) -> Decimal:
-    """Return P(x <= place) of the Laplace law whose mean magnitude is `scale`."""
+    """Return P(x <= place) of the Laplace entropy model whose mean magnitude is `scale`."""
     half = (-abs(place) / scale).exp() / 2
     return half if place < 0 else 1 - half
 
 
 def cumulative_gaussian(place: Decimal, scale: Decimal) -> Decimal:
-    """Return P(x <= place) of the Gaussian law of standard deviation `scale`, by its series at 0."""
+    """Return P(x <= place) of the Gaussian entropy model of standard deviation `scale`, by its series at 0."""
     x = abs(place) / scale
     term = total = x
     odd = 3
@@ -46,7 +46,7 @@ def cumulative_gaussian(place: Decimal, scale: Decimal) -> Decimal:
 
 
 FAMILIES = {"laplace": (cumulative_laplace, Decimal(14)), "gaussian": (cumulative_gaussian, Decimal("5.6"))}
-"""Family -> its cumulative law, and how many scales from the centre symbols still have an entry of their own."""
+"""Family -> its cumulative distribution, and how many scales from the centre symbols have an entry of their own."""
 
 getcontext().prec = 60
 PI = Decimal("3.14159265358979323846264338327950288419716939937510582097494")

@@ -20,7 +20,7 @@ from harness.learned.bitstream import STEPS_PER_OCTAVE, VERSION, SizeLimit, Stre
 from harness.learned.checkpoint import load, shipped_folder
 from harness.learned.shape import AnyShape, Widths
 from harness.learned.tensors import normalised, one_thread, restored
-from harness.learned.weights import Choices, Shelf, TrainableCodec
+from harness.learned.weights import Choices, TrainableCodec, WeightsRepository
 from harness.learned.weights import Weights as Trained
 from harness.system.paths import weights_folder
 
@@ -74,7 +74,7 @@ class CompressAiCodec(TrainableCodec):
         self._folders = [*own, *folders()]
         self._recipe, trained_in = recipe, [*own, weights_folder(), shipped_folder()]
         codec_id = f"{self.name}-{'rate' if recipe == TRAINED_BY else recipe}"
-        self._shelf = Shelf(self.name, recipe or TRAINED_BY, float(ratio or 16), codec_id, trained_in)
+        self._repository = WeightsRepository(self.name, recipe or TRAINED_BY, float(ratio or 16), codec_id, trained_in)
         self._loaded: dict[str, SteppedNetwork] = {}
 
     @staticmethod
@@ -143,7 +143,7 @@ class CompressAiCodec(TrainableCodec):
         return restored(made.image[..., : stream.height, : stream.width].numpy(), stream)
 
     def estimated_bits(self, image: Image, setting: Setting) -> float:
-        """Return the information in latents and hyper-latents under the network's own laws, in bits.
+        """Return the information in latents and hyper-latents under the network's own entropy models, in bits.
 
         For the autoregressive ones it is rough: CompressAI's estimate rounds their context otherwise than its coder.
         """
@@ -154,7 +154,7 @@ class CompressAiCodec(TrainableCodec):
     def missing(self) -> str | None:
         """Return None when its weights are here, else what to do."""
         if self._recipe is not None:
-            return self._shelf.missing()
+            return self._repository.missing()
         try:
             self._path(self.checkpoint)
         except DataError as error:
@@ -163,7 +163,7 @@ class CompressAiCodec(TrainableCodec):
 
     def training_fingerprints(self) -> Sequence[str] | None:
         """Return those of weights that were trained here; None: nobody published what the others were trained on."""
-        return None if self._recipe is None else self._shelf.fingerprints()
+        return None if self._recipe is None else self._repository.fingerprints()
 
     def out_of_reach(self) -> Mapping[str, str]:
         """Return the kinds of image on which the published weights end above the ratio."""
@@ -183,8 +183,8 @@ class CompressAiCodec(TrainableCodec):
         """Return the weights' name and sha256, and what else decides the bytes."""
         libraries = {name: version(name) for name in ("torch", "compressai")}
         if self._recipe is not None:
-            asked = {"stream": VERSION, "recipe": self._recipe, "ratio": self._shelf.ratio}
-            return {**asked, **libraries, **self._shelf.provenance()}
+            asked = {"stream": VERSION, "recipe": self._recipe, "ratio": self._repository.ratio}
+            return {**asked, **libraries, **self._repository.provenance()}
         made = {"stream": VERSION, "quality": self._quality, "published": self.checkpoint.file, **libraries}
         try:
             path = self._path(self.checkpoint)
@@ -222,7 +222,7 @@ class CompressAiCodec(TrainableCodec):
                     raise BadStreamError(f"the file was made with weights that are not here: {error}") from error
                 return self._published_network(one)
         try:
-            return self._trained_network(self._shelf.named(weights_id))
+            return self._trained_network(self._repository.named(weights_id))
         except BadStreamError as error:
             raise BadStreamError(f"these are no published ones of {self.name}: {error}") from error
 
@@ -256,7 +256,9 @@ class CompressAiCodec(TrainableCodec):
         height, width, _ = image.shape
         check_size(height, width, _LIMIT)
         published = self._recipe is None
-        network = self._published_network(self.checkpoint) if published else self._trained_network(self._shelf.found())
+        network = (
+            self._published_network(self.checkpoint) if published else self._trained_network(self._repository.found())
+        )
         with one_thread():
             network.set_step(_step(k))
         return network, input_of(image)

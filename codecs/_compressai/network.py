@@ -27,8 +27,7 @@ NETWORK, GAIN = "network.", "gain"
 _LATENTS_A_CELL = 16
 """Latents (of each channel) that 64 x 64 pixels have: none of the networks has more."""
 _BYTES_A_LATENT = 8
-"""Bytes of a string that a latent takes at most: 2 for the mark that it is beyond its law, 1 to count nibbles, 4 of
-nibbles."""
+"""Most bytes of a string for one latent: 2 to mark that it is outside its table, 1 to count nibbles, 4 of nibbles."""
 _ZEROS_A_BYTE = 128
 """Bytes behind a string for each of its own, so that what reads a made-up one stays within it: each of its nibbles can
 ask for 15 more, and CompressAI's coder takes 4 bytes for a nibble when its state is 0."""
@@ -184,12 +183,12 @@ class SteppedNetwork:
 
 
 def slopes_of(bottleneck: Any) -> Tensor:
-    """Return the slopes of a learned law's first layer, which is linear in latents."""
+    """Return the slopes of a learned entropy model's first layer, which is linear in latents."""
     return nn.functional.softplus(bottleneck.matrices[0].detach())
 
 
 def rescale(bottleneck: Any, slopes: Tensor, quantiles: Tensor) -> None:
-    """Give a learned law other slopes (double precision) and quantiles: those of latents in another unit."""
+    """Give a learned entropy model other slopes (double precision) and quantiles: those of latents in another unit."""
     bottleneck.matrices[0].data = torch.log(torch.expm1(slopes)).float()
     bottleneck.quantiles.data = quantiles
 

@@ -1,7 +1,7 @@
 """CompressAI's networks while they are trained. Imports torch: import this only when used.
 
 Losses are CompressAI's: bits from likelihoods under uniform noise, and the auxiliary loss of the entropy bottleneck's
-quantiles. Latents are in steps of files at the target ratio; the gain and the law's own weights hold that unit.
+quantiles. Latents are in steps of files at the target ratio; gain and entropy model keep that unit.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ _MOST_STEPS = 1024.0
 """Latents up to this size are in an entropy bottleneck's tables, at most; what lies beyond is coded, too."""
 _LEAST_SPREAD = 0.1
 _FRESH_SPREAD = 18.0
-"""Standard deviation of the law with which CompressAI's entropy bottleneck begins: a logistic one of scale 10."""
+"""Standard deviation at which CompressAI's entropy bottleneck begins: logistic, of scale 10."""
 
 
 class TrainableNetwork(Trainable):
-    """A network of CompressAI: analysis and synthesis, and what is left without them as the law of the latents."""
+    """A network of CompressAI: analysis and synthesis, and what is left without them as the entropy model."""
 
     def __init__(self, network: Any, widths: Widths) -> None:
         super().__init__()
         self.widths = widths
         self.analysis, self.synthesis = network.g_a, network.g_s
         network.g_a, network.g_s = nn.Identity(), nn.Identity()
-        self.law = network
+        self.entropy_model = network
         self.hyper = getattr(network, "h_a", None) is not None
         self.gain: Tensor
         self.register_buffer(GAIN, torch.zeros(()))
@@ -72,35 +72,35 @@ class TrainableNetwork(Trainable):
         devices = [latents.device] if latents.device.type == "cuda" else []
         with torch.random.fork_rng(devices):
             torch.manual_seed(seed)
-            made = self.law.train()(latents)
+            made = self.entropy_model.train()(latents)
         return Coded(made["x_hat"], information(made))
 
-    def law_bits(self, latents: Tensor, seed: int) -> Tensor:
+    def entropy_bits(self, latents: Tensor, seed: int) -> Tensor:
         """Return the bits of latents with uniform noise."""
         return self.relaxed(latents, seed).bits
 
     def auxiliary_loss(self) -> Tensor:
-        """Return how far the quantiles are from the law's own, as CompressAI counts it."""
-        loss: Tensor = self.law.aux_loss()
+        """Return how far the quantiles are from the entropy model's own, as CompressAI counts it."""
+        loss: Tensor = self.entropy_model.aux_loss()
         return loss
 
     @torch.no_grad()
     def coded(self, latents: Tensor, step: float) -> Coded:
         """Return latents rounded at a step."""
-        stepped = SteppedNetwork(copy.deepcopy(self.law), "")
+        stepped = SteppedNetwork(copy.deepcopy(self.entropy_model), "")
         stepped.set_step(step, tables=False)
         made = stepped.network(latents)
         return Coded(made["x_hat"], information(made))
 
     @torch.no_grad()
     def prepare(self, images: Tensor, step: float) -> None:
-        """Set the gain so that step 1 is the first step, and let the law begin with each channel's own spread."""
+        """Set the gain so that step 1 is the first step, and start the entropy model at each channel's own spread."""
         self.gain.fill_(math.log(64 / step / max(self.analysis(images).std().item(), 1e-6)))
         latents = self.latents(images)
         spreads = latents.std((0, 2, 3)).clamp_min(_LEAST_SPREAD)
         if not self.hyper:
             factors = (spreads / _FRESH_SPREAD)[:, None, None]
-            bottleneck = self.law.entropy_bottleneck
+            bottleneck = self.entropy_model.entropy_bottleneck
             rescale(bottleneck, slopes_of(bottleneck).double() / factors, bottleneck.quantiles * factors)
             return
         bias = self._last_layer.get_parameter("bias")
@@ -113,26 +113,26 @@ class TrainableNetwork(Trainable):
         factor = 2.0**octaves
         self.gain.sub_(octaves * math.log(2))
         if not self.hyper:
-            bottleneck = self.law.entropy_bottleneck
+            bottleneck = self.entropy_model.entropy_bottleneck
             rescale(bottleneck, slopes_of(bottleneck).double() * factor, bottleneck.quantiles / factor)
             return
-        self.law.h_a[0].weight.mul_(factor)
-        if hasattr(self.law, "context_prediction"):
-            self.law.context_prediction.weight.mul_(factor)
+        self.entropy_model.h_a[0].weight.mul_(factor)
+        if hasattr(self.entropy_model, "context_prediction"):
+            self.entropy_model.context_prediction.weight.mul_(factor)
         for parameter in self._last_layer.parameters():
             parameter.div_(factor)
 
     @property
     def _last_layer(self) -> nn.Module:
         """The convolution that predicts scales, and then means where the network has them."""
-        network = getattr(self.law, "entropy_parameters", self.law.h_s)
+        network = getattr(self.entropy_model, "entropy_parameters", self.entropy_model.h_s)
         return next(layer for layer in reversed(network) if isinstance(layer, nn.Conv2d))
 
     def groups(self) -> Groups:
         """Return all parameters; the quantiles are auxiliary."""
-        quantiles = self.law.entropy_bottleneck.quantiles
-        law = [one for one in self.law.parameters() if one is not quantiles]
-        return Groups([*self.analysis.parameters(), *self.synthesis.parameters()], law, [quantiles])
+        quantiles = self.entropy_model.entropy_bottleneck.quantiles
+        entropy_model = [one for one in self.entropy_model.parameters() if one is not quantiles]
+        return Groups([*self.analysis.parameters(), *self.synthesis.parameters()], entropy_model, [quantiles])
 
     def load_arrays(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Take over the weights of another ratio."""
@@ -141,12 +141,12 @@ class TrainableNetwork(Trainable):
         whole.load_state_dict(tensors)
         self.analysis, self.synthesis = whole.g_a, whole.g_s
         whole.g_a, whole.g_s = nn.Identity(), nn.Identity()
-        self.law = whole
+        self.entropy_model = whole
         self.gain.fill_(arrays[GAIN].item())
 
     def _whole(self) -> Any:
         """Return a copy as CompressAI made it."""
-        whole: Any = copy.deepcopy(self.law)
+        whole: Any = copy.deepcopy(self.entropy_model)
         whole.g_a, whole.g_s = copy.deepcopy(self.analysis), copy.deepcopy(self.synthesis)
         return whole
 

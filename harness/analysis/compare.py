@@ -183,7 +183,7 @@ def unchecked(table: pd.DataFrame, limit: Limit) -> dict[str, str]:
 
     A codec whose files and PSNR are the same in both runs needs no limit.
     """
-    shared = table[(table["n"] > 0) & table["target"].notna() & table["protocol"].ne("null")]
+    shared = table[(table["n"] > 0) & table["target"].notna() & table["protocol"].ne("control")]
     changed = shared[shared["identical"].lt(shared["n"]) | shared["psnr_difference"].fillna(0).ne(0)]
     names = sorted(set(changed["codec"]) - set(_held(table, limit)["codec"]))
     notes = table[table["note"].fillna("").ne("")].groupby("codec")["note"].first()

@@ -99,7 +99,7 @@ def _manifest(runs: Sequence[NamedRun], codecs: list[Mapping[str, Any]]) -> dict
     images: dict[str, Any] = {}
     for run in runs:
         images |= {str(image.get("name")): image for image in run.manifest.get("images") or ()}
-    null = [run.manifest.get("null_test") or {} for run in runs]
+    null = [run.manifest.get("lossless_control") or {} for run in runs]
     tests = [test for test in null if test.get("records")]
     versions = [run.manifest.get("metric_versions") or {} for run in runs]
     anchors = {str(run.manifest["anchor"]) for run in runs if run.manifest.get("anchor")}
@@ -113,7 +113,7 @@ def _manifest(runs: Sequence[NamedRun], codecs: list[Mapping[str, Any]]) -> dict
             name: how for run in runs for name, how in (run.manifest.get("metrics_of_others") or {}).items()
         },
         "metric_versions": {name: text for known in versions for name, text in known.items()},
-        "null_test": {
+        "lossless_control": {
             "valid": bool(tests) and all(test.get("valid") for test in tests),
             "records": sum(int(test["records"]) for test in tests),
             "wrong": [text for test in tests for text in test.get("wrong") or ()],

@@ -1,4 +1,4 @@
-"""What a report lists beside its means: problems with reasons, absent values, the lossless riders of the null test."""
+"""What a report lists beside its means: problems with reasons, absent values, the lossless control."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def some(values: Iterable[str]) -> str:
 
 def absent_means(run: Run) -> list[str]:
     """Say for each metric that has no value on some image which these are, and that no mean is over them."""
-    measured = run.records[run.records["status"].isin(MEASURED) & (run.records["protocol"] != "null")]
+    measured = run.records[run.records["status"].isin(MEASURED) & (run.records["protocol"] != "control")]
     said = {}
     for metric in run.metrics:
         values = measured.groupby("image")[metric.column].count()
@@ -51,14 +51,14 @@ def absent_means(run: Run) -> list[str]:
     return list(said.values())
 
 
-def rider_rows(run: Run) -> pd.DataFrame:
-    """Return the null test, one row a lossless codec, best ratio first.
+def control_rows(run: Run) -> pd.DataFrame:
+    """Return the lossless control, one row a lossless codec, best ratio first.
 
     Columns: codec, n (images measured), exact (images with infinite PSNR), ratio (mean over images of raw bytes
     / file bytes), total_ratio (sum of raw bytes / sum of file bytes).
     """
-    null = run.protocol("null")
-    frame = null[null["size_bytes"].notna()]
+    controls = run.protocol("control")
+    frame = controls[controls["size_bytes"].notna()]
     if not len(frame):
         return pd.DataFrame(columns=["codec", "n", "exact", "ratio", "total_ratio"])
     groups = frame.assign(exact=np.isinf(frame["psnr"])).groupby("codec", sort=True)
@@ -69,13 +69,13 @@ def rider_rows(run: Run) -> pd.DataFrame:
 
 
 def status_counts(run: Run) -> dict[str, int]:
-    """Return how many records outside the null test have each status, the most frequent first."""
-    counts = run.records.loc[run.records["protocol"] != "null", "status"].value_counts()
+    """Return how many records outside the lossless control have each status, the most frequent first."""
+    counts = run.records.loc[run.records["protocol"] != "control", "status"].value_counts()
     return dict(
         sorted(((str(name), int(count)) for name, count in counts.items()), key=lambda pair: (-pair[1], pair[0]))
     )
 
 
 def lossless_count(run: Run) -> int:
-    """Return how many records outside the null test are lossless: counted apart, in no mean of PSNR."""
+    """Return how many records outside the lossless control are lossless: counted apart, in no mean of PSNR."""
     return status_counts(run).get("lossless", 0)

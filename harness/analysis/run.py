@@ -28,7 +28,7 @@ class Run:
     records: pd.DataFrame
     manifest: Mapping[str, Any]
     codecs: tuple[str, ...]
-    """Every codec that is no rider, in the manifest's order; those it does not name follow by name."""
+    """Every codec that is no control, in the manifest's order; those it does not name follow by name."""
     metrics: tuple[Metric, ...]
     """Every metric that the records have: PSNR and MS-SSIM first."""
 
@@ -39,7 +39,7 @@ class Run:
         return tuple(sorted(float(ratio) for ratio in found))
 
     def protocol(self, name: str) -> pd.DataFrame:
-        """Return the records of one protocol: "ratio", "sweep" or "null"."""
+        """Return the records of one protocol: "ratio", "sweep" or "control"."""
         return self.records[self.records["protocol"] == name]
 
     def at_ratio(self, ratio: float) -> pd.DataFrame:
@@ -113,6 +113,6 @@ def _check_once(frame: pd.DataFrame) -> None:
 
 
 def _codec_order(frame: pd.DataFrame, manifest: Mapping[str, Any]) -> tuple[str, ...]:
-    present = set(frame.loc[frame["protocol"] != "null", "codec"])
+    present = set(frame.loc[frame["protocol"] != "control", "codec"])
     named = [str(entry["id"]) for entry in manifest.get("codecs") or () if entry.get("id") in present]
     return (*dict.fromkeys(named), *sorted(present - set(named)))

@@ -8,7 +8,7 @@ import pandas as pd
 
 from harness.analysis.bd_table import bd_matrix, bd_rows
 from harness.analysis.compared import anchor_of, comparison
-from harness.analysis.problems import problem_rows, rider_rows
+from harness.analysis.problems import control_rows, problem_rows
 from harness.analysis.ratio_table import ratio_rows
 from harness.analysis.run import Run
 from harness.analysis.speed_table import speed_rows
@@ -26,7 +26,7 @@ class Tables:
     set_budget: pd.DataFrame
     bd: pd.DataFrame
     bd_matrix: pd.DataFrame
-    riders: pd.DataFrame
+    controls: pd.DataFrame
     problems: pd.DataFrame
     speed: pd.DataFrame
 
@@ -42,7 +42,7 @@ def tabulate(run: Run) -> Tables:
         set_budget=set_budget_rows(run, run.ratios or tuple(run.manifest.get("ratios") or ())),
         bd=bd_rows(run, anchor),
         bd_matrix=bd_matrix(run),
-        riders=rider_rows(run),
+        controls=control_rows(run),
         problems=problem_rows(run),
         speed=speed_rows(run, ratio),
     )

@@ -43,27 +43,27 @@ def train(
       harness train --models baseline --ratios 16 --dry-run
     """
     from harness.run.engine import stop_on_sigterm
-    from harness.training import session
+    from harness.training.session import TrainingSession, is_trainable
 
     config = settings.load(plugins)
     specs = [config.codec_spec(name) for name in models]
-    if unknown := [spec.id for spec in specs if not session.is_trainable(spec)]:
+    if unknown := [spec.id for spec in specs if not is_trainable(spec)]:
         raise UsageError(
             f"the codec {unknown[0]!r} has no training here. "
             "Trained are those of models/, codecs with a `recipe`, and plugins like them."
         )
-    school = session.School(config, data, weights, machines)
-    school.check_data()
-    orders = school.missing(specs, ratios)
+    session = TrainingSession(config, data, weights, machines)
+    session.check_data()
+    orders = session.missing(specs, ratios)
     if not orders:
-        click.echo(f"nothing to train: every weight is there and passed a quick check ({school.weights})")
+        click.echo(f"nothing to train: every weight is there and passed a quick check ({session.weights})")
         return
-    school.check_images(orders)
+    session.check_images(orders)
     if dry_run:
-        for order, seconds in school.estimates(orders):
+        for order, seconds in session.estimates(orders):
             click.echo(f"missing: {order.name}, about {seconds / 60:.0f} minutes here")
         return
     stop_on_sigterm()
     for order in orders:
-        click.echo(f"training {order.name} into {school.weights}; Ctrl-C keeps what is done")
-        click.echo(f"trained {school.train(order, bar=True)}")
+        click.echo(f"training {order.name} into {session.weights}; Ctrl-C keeps what is done")
+        click.echo(f"trained {session.train(order, bar=True)}")

@@ -12,7 +12,7 @@ _WIDTH = max(map(len, _COLOURS))
 
 @click.command(short_help="Check this harness against published numbers.")
 @click.option("--limit", type=click.IntRange(min=1), help="Only the first so many images of each set.")
-@click.option("--quick", is_flag=True, help="One quality a codec, one image for the null test.")
+@click.option("--quick", is_flag=True, help="One quality a codec, one image for the lossless control.")
 @click.option("--jobs", type=click.IntRange(min=1), help="Worker processes; one a processor unless said.")
 @click.pass_obj
 def verify(settings: Settings, /, limit: int | None, quick: bool, jobs: int | None) -> None:

@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.errors import LawError
+from harness.errors import ConformanceError
 from harness.interface import LUMA, Image
 
 VERSION = 3
@@ -100,11 +100,11 @@ def checked(tiles: Sequence[str]) -> tuple[str, ...]:
     """Return what a codec says are tiles.
 
     Raises:
-        LawError: one is not `_DIGITS` lower-case hexadecimal digits.
+        ConformanceError: one is not `_DIGITS` lower-case hexadecimal digits.
     """
     wrong = next((tile for tile in tiles if not _TILE.fullmatch(tile)), None)
     if wrong is not None:
-        raise LawError(
+        raise ConformanceError(
             f"its training fingerprints hold {wrong[:40]!r}, of {len(wrong)} characters; each is {_DIGITS} lower-case "
             "hexadecimal digits, as harness.data.contamination.fingerprint makes them."
         )

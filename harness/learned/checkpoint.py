@@ -123,7 +123,7 @@ def save(arrays: Arrays, folder: Path, card: Mapping[str, Any], fingerprints: Se
     """Write weights, their card and their fingerprints; returns the weights' path.
 
     Args:
-        arrays: network and law, as numpy arrays.
+        arrays: network and entropy model, as numpy arrays.
         folder: where to; it is made.
         card: a `Card` without `sha256` and `fingerprints`.
         fingerprints: of all images that training saw.

@@ -1,4 +1,4 @@
-"""What the training loop asks of a network and the law of its latents. Imports torch: import this only when used.
+"""What the training loop asks of a network and its entropy model. Imports torch: import this only when used.
 
 Latents are in quantisation steps: step 1 is what files are coded with at the target ratio.
 """
@@ -29,9 +29,9 @@ class Groups(NamedTuple):
     """The parameters of a trainable, each in one list."""
 
     networks: list[nn.Parameter]
-    law: list[nn.Parameter]
+    entropy_model: list[nn.Parameter]
     auxiliary: list[nn.Parameter]
-    """What the auxiliary loss alone trains, at the law's rate; not clipped with the others."""
+    """What the auxiliary loss alone trains, at the entropy model's rate; not clipped with the others."""
 
 
 class Frozen(ABC):
@@ -51,7 +51,7 @@ class Frozen(ABC):
 
 
 class Trainable(nn.Module, ABC):
-    """An analysis, a synthesis and a law of latents, while they are trained.
+    """An analysis, a synthesis and an entropy model of latents, while they are trained.
 
     Images are (images, channels, height, width) in 0..1.
     """
@@ -80,11 +80,11 @@ class Trainable(nn.Module, ABC):
 
     @abstractmethod
     def relaxed(self, latents: Tensor, seed: int) -> Coded:
-        """Return latents as quantised in training, with gradients for networks and law; a seed decides noise."""
+        """Return latents as quantised in training, with gradients for both; a seed decides noise."""
 
     @abstractmethod
-    def law_bits(self, latents: Tensor, seed: int) -> Tensor:
-        """Return the bits of latents, with gradients for the law."""
+    def entropy_bits(self, latents: Tensor, seed: int) -> Tensor:
+        """Return the bits of latents, with gradients for the entropy model."""
 
     @abstractmethod
     def auxiliary_loss(self) -> Tensor | None:

@@ -37,11 +37,11 @@ class Choices:
     loss: Literal["rate", "study"]
     rate_gradient: Literal["rounded", "noise"]
     levels: int
-    """Halvings of the lattice of the law's coding passes."""
-    law_width: int = 0
-    """Channels between the layers of the law's network; 0: no network."""
+    """Halvings of the coding order of the entropy model's coding passes."""
+    entropy_width: int = 0
+    """Channels between the layers of the entropy model's network; 0: no network."""
     step_spread: float = 0
-    """By how many octaves, each way, the step varies while the law alone is trained."""
+    """By how many octaves, each way, the step varies while the entropy model alone is trained."""
 
 
 class TrainableCodec(LearnedCodec):
@@ -50,7 +50,7 @@ class TrainableCodec(LearnedCodec):
     @classmethod
     @abstractmethod
     def trainable(cls, shape: AnyShape, choices: Choices) -> Trainable:
-        """Return fresh networks and a fresh law, ready to be trained.
+        """Return fresh networks and a fresh entropy model, ready to be trained.
 
         Raises:
             ConfigError: the recipe does not fit this architecture.
@@ -65,7 +65,7 @@ class Weights(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Shelf:
+class WeightsRepository:
     """The weights of one architecture that were trained here, in some folders."""
 
     architecture: str

@@ -64,9 +64,9 @@ class Asker:
 def questions(
     codec: PlannedCodec, protocol: str, ratios: tuple[float, ...], configured: CodecConfig
 ) -> Iterator[Question]:
-    """Yield what is asked of a codec: of a lossless one the null test, of others the protocols of the run."""
+    """Yield what is asked of a codec: of a lossless one the lossless control, of others the protocols of the run."""
     if codec.description and codec.description.lossless:
-        yield Question("null", None, codec.description.ladder[0])
+        yield Question("control", None, codec.description.ladder[0])
         return
     if protocol in ("ratio", "both"):
         for ratio in ratios if codec.ratio is None else (codec.ratio,):

@@ -30,11 +30,11 @@ class Goal:
 
     fingerprint: str
     protocol: str
-    """"ratio", "sweep" or "null"."""
+    """"ratio", "sweep" or "control"."""
     target_ratio: float | None = None
     """The ratio that is wanted; in a sweep the ratio whose checkpoint a learned codec uses."""
     setting: Setting | None = None
-    """The setting that a sweep or the null test uses."""
+    """The setting that a sweep or the lossless control uses."""
 
 
 @dataclass(frozen=True)

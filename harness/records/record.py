@@ -28,7 +28,7 @@ STATUSES = (
     "missing",
     "leaked",
 )
-"""What a record can say (sweep and null say "measured")."""
+"""What a record can say (sweep and control say "measured")."""
 _FRAME_ROWS = 20_000
 _Item = TypeVar("_Item")
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from harness.report import words
 
-COLUMNS = ("run", "suite", "state", "codecs", "images", "records", "null test", "as files")
+COLUMNS = ("run", "suite", "state", "codecs", "images", "records", "lossless control", "as files")
 
 
 def index_text(runs: Mapping[str, Mapping[str, Any]]) -> str:
@@ -27,7 +27,7 @@ def index_text(runs: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def _row(name: str, manifest: Mapping[str, Any]) -> dict[str, Any]:
-    null = words.null_verdict(manifest)
+    control = words.control_verdict(manifest)
     return {
         "name": name,
         "cells": [
@@ -36,7 +36,11 @@ def _row(name: str, manifest: Mapping[str, Any]) -> dict[str, Any]:
             str(len(manifest.get("codecs") or ())),
             str(len(manifest.get("images") or ())),
             str(sum(dict(manifest.get("statuses") or {}).values())),
-            "passed" if null.startswith("Null test passed") else "not run" if "not run" in null else "FAILED",
+            "passed"
+            if control.startswith("Lossless control passed")
+            else "not run"
+            if "not run" in control
+            else "FAILED",
         ],
     }
 

@@ -29,7 +29,7 @@ def report_text(run: Run, tables: Tables, figures: Sequence[Drawn], figure_folde
         _ratio_part(run, tables.ratio),
         _figure_part(figures, figure_folder),
         sweep_part(run, tables),
-        _rider_part(run, tables.riders),
+        _control_part(run, tables.controls),
         _problem_part(tables.problems),
         "## How fairness is kept\n\n" + "\n".join(f"- {rule}" for rule in (RULE, *words.FAIRNESS)),
         _leak_part(run),
@@ -46,7 +46,7 @@ def _summary(run: Run) -> str:
     counts = status_counts(run)
     images = run.records["image"].nunique()
     lines = [
-        f"**{escape(words.null_verdict(manifest))}**",
+        f"**{escape(words.control_verdict(manifest))}**",
         f"{len(run.codecs)} codecs, {images} images, {sum(counts.values())} records"
         + (f", started {escape(manifest['started'])}" if manifest.get("started") else "")
         + (f", {float(manifest['seconds']):.0f} s" if manifest.get("seconds") is not None else "")
@@ -150,7 +150,7 @@ def _figure_part(figures: Sequence[Drawn], folder: str) -> str:
     return "## Figures\n\n" + "\n\n".join(shown)
 
 
-def _rider_part(run: Run, table: pd.DataFrame) -> str:
+def _control_part(run: Run, table: pd.DataFrame) -> str:
     if not len(table):
         return ""
     rows = [
@@ -163,7 +163,7 @@ def _rider_part(run: Run, table: pd.DataFrame) -> str:
         for row in rows_of(table)
     ]
     head = ["lossless codec", "mean ratio", "ratio of sums", "exact"]
-    return f"## Null test\n\n{escape(words.null_verdict(run.manifest))}\n\n" + grid(head, rows)
+    return f"## Lossless control\n\n{escape(words.control_verdict(run.manifest))}\n\n" + grid(head, rows)
 
 
 def _problem_part(table: pd.DataFrame) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from harness.analysis.columns import Metric
-from harness.analysis.problems import problem_rows, rider_rows
+from harness.analysis.problems import control_rows, problem_rows
 from harness.analysis.ratio_table import ratio_rows
 from harness.analysis.run import Run, prepare, rows_of
 from harness.analysis.sweep_table import sweep_points
@@ -28,7 +28,7 @@ NAME_WIDTH = 20
 
 
 def print_table(records: pd.DataFrame, manifest: Mapping[str, Any], console: Console) -> None:
-    """Print the ratio table, then riders, problems and the null test's verdict."""
+    """Print the ratio table, then controls, problems and the lossless control's verdict."""
     from rich.text import Text
 
     run = prepare(records, manifest)
@@ -39,14 +39,14 @@ def print_table(records: pd.DataFrame, manifest: Mapping[str, Any], console: Con
     points = sweep_points(run)
     if len(points):
         console.print(f"Sweep protocol: {len(points)} points of {points['codec'].nunique()} codecs, in the report.")
-    for row in rider_rows(run).to_dict("records"):
+    for row in control_rows(run).to_dict("records"):
         exact = f"exact on {row['exact']} of {row['n']}"
         console.print(Text(f"lossless: {row['codec']} {row['total_ratio']:.2f}x, {exact}"))
     for row in problem_rows(run).to_dict("records"):
         text = f"{row['status']}: {row['codec']} on {row['images']}: {row['reason']}"
         console.print(Text(text, style="red" if row["status"] == "failed" else "yellow"))
-    valid = bool((manifest.get("null_test") or {}).get("valid"))
-    console.print(Text(words.null_verdict(manifest), style="green" if valid else "bold red"))
+    valid = bool((manifest.get("lossless_control") or {}).get("valid"))
+    console.print(Text(words.control_verdict(manifest), style="green" if valid else "bold red"))
 
 
 def _ratio_table(run: Run, ratio: float, rows: pd.DataFrame, shown: Sequence[str]) -> Table:

@@ -18,8 +18,7 @@ FAIRNESS = (
     "2^sample_bits - 1 of the image.",
     "Coarse ladders waste budget, so beside each mean stands its value at exactly the budget, interpolated in log "
     "bytes between the fitting setting and the next. A rank that changes under it is marked.",
-    "Lossless results are counted apart and are in no mean of PSNR. The riders of the null test are in no table of "
-    "ratios.",
+    "Lossless results are counted apart and are in no mean of PSNR. Control codecs are in no table of ratios.",
     "Differences are paired: per image, then averaged, with a 95 % bootstrap interval over images. Below ten images "
     "there are points and no intervals.",
     "Beside a rank stands in how many of the bootstrap's resamples of the images the codec has that very rank.",
@@ -129,17 +128,17 @@ def leak_note(row: Mapping[str, Any]) -> str:
     return {"leaked": "leaked", "unknown": "leak unknown"}.get(str(row.get("leak")), "")
 
 
-def null_verdict(manifest: Mapping[str, Any]) -> str:
-    """Say whether the null test holds."""
-    null = manifest.get("null_test") or {}
-    not_run = "; ".join(str(text) for text in null.get("not_run") or ())
-    if "valid" not in null or not null.get("records", 1):
-        text = "The null test was not run: nothing shows that the metrics see exact pictures as exact"
+def control_verdict(manifest: Mapping[str, Any]) -> str:
+    """Say whether the lossless control holds."""
+    control = manifest.get("lossless_control") or {}
+    not_run = "; ".join(str(text) for text in control.get("not_run") or ())
+    if "valid" not in control or not control.get("records", 1):
+        text = "The lossless control was not run: nothing shows that the metrics see exact pictures as exact"
         return f"{text} ({not_run})." if not_run else f"{text}."
-    if null["valid"]:
+    if control["valid"]:
         ran = " that ran" if not_run else ""
-        return f"Null test passed: every lossless codec{ran} scored as the reference against itself."
-    wrong = "; ".join(str(text) for text in null.get("wrong") or ())
+        return f"Lossless control passed: every lossless codec{ran} scored as the reference against itself."
+    wrong = "; ".join(str(text) for text in control.get("wrong") or ())
     return "NULL TEST FAILED: this run is invalid. A lossless codec did not score as the reference against itself" + (
         f": {wrong}." if wrong else "."
     )

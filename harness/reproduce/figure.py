@@ -71,7 +71,7 @@ def reproduce(name: str, request: Request, data: str = "") -> Reproduced:
     records = found.run.records
     folder = found.run.folder / FOLDER
     folder.mkdir(exist_ok=True)
-    draw(folder, name, chosen, found.table, set(records.loc[records["protocol"] == "null", "codec"]))
+    draw(folder, name, chosen, found.table, set(records.loc[records["protocol"] == "control", "codec"]))
     found.table.to_csv(folder / f"{name}.csv", index=False)
     found.verdicts.to_csv(folder / "verdict.csv", index=False)
     (folder / "verdict.md").write_text(_verdict_text(name, chosen, found.verdicts), encoding="utf-8")

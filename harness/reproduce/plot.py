@@ -38,8 +38,8 @@ class _Canvas:
     recipe: FigureRecipe
     table: pd.DataFrame
     styles: dict[str, Style]
-    riders: frozenset[str]
-    """Lossless codecs of the null test: measured, not drawn."""
+    controls: frozenset[str]
+    """Lossless codecs of the lossless control: measured, not drawn."""
 
     def of(self, panel: str, metric: str, origin: str) -> pd.DataFrame:
         """Return the rows of one panel, metric and origin."""
@@ -47,9 +47,9 @@ class _Canvas:
         return table[(table["panel"] == panel) & (table["metric"] == metric) & (table["origin"] == origin)]
 
 
-def draw(folder: Path, name: str, recipe: FigureRecipe, table: pd.DataFrame, riders: Iterable[str]) -> list[Path]:
+def draw(folder: Path, name: str, recipe: FigureRecipe, table: pd.DataFrame, controls: Iterable[str]) -> list[Path]:
     """Write `folder`/NAME.pdf, .svg and .png from a figure's table; return their paths."""
-    canvas = _Canvas(recipe, table, styles_of(recipe.codecs), frozenset(riders))
+    canvas = _Canvas(recipe, table, styles_of(recipe.codecs), frozenset(controls))
     drawings = {
         "curves": _curves,
         "combined": _combined,
@@ -198,7 +198,7 @@ def _architectures(canvas: _Canvas) -> Figure:
     from matplotlib.lines import Line2D
 
     recipe = canvas.recipe
-    order = [codec for codec in recipe.codecs if codec not in canvas.riders]
+    order = [codec for codec in recipe.codecs if codec not in canvas.controls]
     height = 0.9 + 0.22 * len(order) + 2 * LEGEND_ROW
     figure = Figure(figsize=(COLUMN_WIDTH, height), layout="constrained")
     panels = figure.subplots(ncols=len(recipe.metrics), sharey=True, squeeze=False)

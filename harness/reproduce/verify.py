@@ -48,7 +48,7 @@ class Extent:
     limit: int | None = None
     """Only the first so many images of each set; None: all."""
     quick: bool = False
-    """One quality a codec and one image for the null test."""
+    """One quality a codec and one image for the lossless control."""
     jobs: int | None = None
 
 
@@ -57,7 +57,7 @@ def run_checks(config: Config, extent: Extent) -> Iterator[Check]:
     yield from (_data(name, about) for name, about in config.data.items())
     yield from run_oracles(config)
     with tempfile.TemporaryDirectory(prefix="harness-verify-") as results:
-        yield _null_test(config, extent, Path(results))
+        yield _lossless_control(config, extent, Path(results))
         yield from _published(config, extent, Path(results))
         yield from (_zoo(config, name, extent, Path(results)) for name in ZOO)
 
@@ -75,16 +75,16 @@ def _data(name: str, about: DataConfig) -> Check:
     return Check(title, "pass", f"{count} files, {datasets.as_hashed(about)}")
 
 
-def _null_test(config: Config, extent: Extent, results: Path) -> Check:
+def _lossless_control(config: Config, extent: Extent, results: Path) -> Check:
     """Every lossless codec on the packaged photographs: each metric as for (reference, reference)."""
-    title = "null test"
+    title = "lossless control"
     suite = SuiteConfig(description=title, data="demo", codecs=_lossless(config), ratios=(4.0,))
     limit = 1 if extent.quick else extent.limit
     try:
-        run = _bench(config, "verify-null", suite, Request(config, limit=limit, jobs=extent.jobs, results=results))
+        run = _bench(config, "verify-control", suite, Request(config, limit=limit, jobs=extent.jobs, results=results))
     except HarnessError as error:
         return Check(title, "fail", str(error))
-    found = run.manifest["null_test"]
+    found = run.manifest["lossless_control"]
     codecs, images = run.records["codec"].nunique(), run.records["image"].nunique()
     told = f"{codecs} lossless codecs on {images} images, every metric as for the reference against itself"
     why = "; ".join([*found["wrong"], *found["not_run"]])

@@ -25,7 +25,7 @@ from harness.run.summary import Tally
 from harness.sandbox.process import CodecProcess
 from harness.system import provenance
 from harness.system.container import in_container
-from harness.training.session import School, is_trained_here
+from harness.training.session import TrainingSession, is_trained_here
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -88,10 +88,10 @@ def bench(request: Request) -> Run:
     return write_run(folder, frame, {**about, "state": "done"})
 
 
-def to_train(plan: Plan, school: School) -> list[CodecSpec]:
+def to_train(plan: Plan, session: TrainingSession) -> list[CodecSpec]:
     """Return the codecs of a plan that lack weights, and have images to train them on."""
     lacking = [codec.spec for codec in plan.codecs if codec.learned and codec.reason and is_trained_here(codec.spec)]
-    return [spec for spec in lacking if all(school.has_images(order) for order in school.orders([spec]))]
+    return [spec for spec in lacking if all(session.has_images(order) for order in session.orders([spec]))]
 
 
 def _train_missing(plan: Plan, request: Request) -> bool:
@@ -99,17 +99,17 @@ def _train_missing(plan: Plan, request: Request) -> bool:
 
     Without training images nothing is trained: those codecs are `missing`, and their records say what to do.
     """
-    school = School(request.config)
-    orders = school.orders(to_train(plan, school))
+    session = TrainingSession(request.config)
+    orders = session.orders(to_train(plan, session))
     if not orders:
         return False
-    school.check_images(orders)
+    session.check_images(orders)
     log = logging.getLogger("harness")
-    for order, seconds in school.estimates(orders):
+    for order, seconds in session.estimates(orders):
         log.warning("no weights of %s: training them takes about %.0f minutes here", order.name, seconds / 60)
-    log.warning("training now into %s; --no-train leaves it out, Ctrl-C keeps what is done", school.weights)
+    log.warning("training now into %s; --no-train leaves it out, Ctrl-C keeps what is done", session.weights)
     for order in orders:
-        school.train(order, bar=True)
+        session.train(order, bar=True)
     return True
 
 

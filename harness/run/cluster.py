@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.config.registry import CodecSpec
 from harness.config.schema import Limits
-from harness.errors import HarnessError, LawError, UsageError
+from harness.errors import ConformanceError, HarnessError, UsageError
 from harness.plan.tasks import Outcome, Task, failed_outcome, metrics_key
 from harness.run.measure import run_task
 from harness.sandbox.process import codec_processes
@@ -86,11 +86,15 @@ def run_there(task: Task, planned_metrics: str) -> Outcome:
 
 def _require_same(task: Task, planned_metrics: str) -> None:
     if (here := metrics_key(task.metric_names, task.metric_targets)) != planned_metrics:
-        raise LawError(f"its metrics are {here}, those of the plan {planned_metrics}. Install the same versions.")
+        raise ConformanceError(
+            f"its metrics are {here}, those of the plan {planned_metrics}. Install the same versions."
+        )
     found = _provenance(json.dumps(asdict(task.codec), sort_keys=True), task.limits)
     planned = dict(task.description.provenance)
     if found != planned:
-        raise LawError(f"its {task.codec.id!r} is {found}, that of the plan {planned}. Install the same versions.")
+        raise ConformanceError(
+            f"its {task.codec.id!r} is {found}, that of the plan {planned}. Install the same versions."
+        )
 
 
 @lru_cache(maxsize=256)

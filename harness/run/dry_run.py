@@ -11,7 +11,7 @@ from harness.run import engine
 from harness.run.bench import device_for, to_train
 from harness.run.measure import run_task
 from harness.run.schedule import unfinished
-from harness.training.session import School
+from harness.training.session import TrainingSession
 
 
 @dataclass(frozen=True)
@@ -44,5 +44,5 @@ def estimate(request: Request) -> Estimate:
     work = sum(seconds_per_goal_pixel[task.codec_key] * len(task.goals) * sizes[task.pixels] for task in tasks)
     left = sum(len(task.goals) for task in tasks)
     jobs = request.jobs or engine.default_jobs()
-    trained = frozenset(spec.id for spec in to_train(plan, School(request.config)) if request.train)
+    trained = frozenset(spec.id for spec in to_train(plan, TrainingSession(request.config)) if request.train)
     return Estimate(plan, left, len(plan.fingerprints) - len(plan.blanks) - left, work / jobs, trained)

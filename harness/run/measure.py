@@ -18,8 +18,8 @@ from harness.data.datasets import ImageSource
 from harness.data.images import TestImage, pixels_sha256, read_image
 from harness.errors import (
     BudgetError,
+    ConformanceError,
     HarnessError,
-    LawError,
     LimitError,
     MissingDependencyError,
     UnsupportedImageError,
@@ -42,7 +42,7 @@ _FILLED = 0.99
 def _read(source: ImageSource, pixels: str) -> TestImage:
     image = read_image(source.path, source.name, source.sample_bits, source.data)
     if image.fingerprint != pixels:
-        raise LawError(f"the image {source.path} changed while the run went on.")
+        raise ConformanceError(f"the image {source.path} changed while the run went on.")
     return image
 
 
@@ -82,7 +82,7 @@ class TaskRun:
         """Answer one goal."""
         if self._stopped:
             return self.failed(goal, self._stopped)
-        answer = {"ratio": self._ratio, "sweep": self._sweep, "null": self._null}[goal.protocol]
+        answer = {"ratio": self._ratio, "sweep": self._sweep, "control": self._control}[goal.protocol]
         try:
             return answer(goal, image)
         except LimitError as error:  # it would run into its limit again: no other goal of this task is tried
@@ -176,7 +176,7 @@ class TaskRun:
     def _sweep(self, goal: Goal, image: TestImage) -> Record:
         return self._filled(goal, image, self._decoded(_setting(goal), image, self.task.metric_names), "measured")
 
-    def _null(self, goal: Goal, image: TestImage) -> Record:
+    def _control(self, goal: Goal, image: TestImage) -> Record:
         """Score a lossless codec's decode against the image, and the image against itself: all must be equal."""
         found = self._decoded(_setting(goal), image, self.task.metric_names)
         itself = self._scores(image, image, self.task.metric_names)
@@ -184,7 +184,11 @@ class TaskRun:
         wrong = [name for name, value in itself.items() if value != found.metrics[name]]
         if found.pixels_sha256 != image.fingerprint or found.metrics["psnr"] != math.inf:
             wrong.insert(0, "the pixels")
-        return replace(record, status="failed", reason=f"null test: {', '.join(wrong)} differ.") if wrong else record
+        return (
+            replace(record, status="failed", reason=f"lossless control: {', '.join(wrong)} differ.")
+            if wrong
+            else record
+        )
 
     def _encode(self, setting: Setting, image: TestImage) -> int:
         """Encode at a setting unless its file is here, or kept by an earlier run; return the file's bytes."""
@@ -212,7 +216,7 @@ class TaskRun:
         digest = hashlib.sha256(data).hexdigest()
         known = self.encodes.get(setting)
         if known and known.file_sha256 != digest:
-            raise LawError(f"it is not deterministic: at setting {setting:g} it made two different files.")
+            raise ConformanceError(f"it is not deterministic: at setting {setting:g} it made two different files.")
         self._files[setting] = data
         self.encodes[setting] = known or Encode(setting, len(data), digest)
 
@@ -284,5 +288,5 @@ class TaskRun:
 
 
 def _setting(goal: Goal) -> Setting:
-    assert goal.setting is not None  # noqa: S101 - the plan gives every sweep and null goal one
+    assert goal.setting is not None  # noqa: S101 - the plan gives every sweep and control target one
     return goal.setting

@@ -95,7 +95,7 @@ def _leaks(plan: Plan) -> dict[str, str]:
 
 
 def describe_results(records: pd.DataFrame, tally: Tally, seconds: float, jobs: int) -> dict[str, Any]:
-    """Return what came of a run: statuses, encodes per target, where the time went, the null test."""
+    """Return what came of a run: statuses, encodes per target, where the time went, the lossless control."""
     return {
         "statuses": dict(Counter(records["status"].tolist())),
         "measured_now": tally.measured,
@@ -109,16 +109,16 @@ def describe_results(records: pd.DataFrame, tally: Tally, seconds: float, jobs: 
         },
         "seconds": round(seconds, 2),
         "shares": _shares(tally, seconds, jobs),
-        "null_test": _null_test(records[records["protocol"] == "null"]),
+        "lossless_control": _lossless_control(records[records["protocol"] == "control"]),
     }
 
 
-def _null_test(riders: pd.DataFrame) -> dict[str, Any]:
-    """Return how many decodes the null test held against their image, which were wrong, and why others have none."""
-    decoded = riders["size_bytes"].notna()
-    failed = riders.loc[decoded & riders["status"].eq("failed"), ["codec", "image", "reason"]]
+def _lossless_control(controls: pd.DataFrame) -> dict[str, Any]:
+    """Return how many decodes the control compared with their image, which differ, and why others lack one."""
+    decoded = controls["size_bytes"].notna()
+    failed = controls.loc[decoded & controls["status"].eq("failed"), ["codec", "image", "reason"]]
     wrong = [f"{codec} on {image}: {reason}" for codec, image, reason in failed.itertuples(index=False)]
-    others = riders.loc[~decoded, ["codec", "reason"]].drop_duplicates()
+    others = controls.loc[~decoded, ["codec", "reason"]].drop_duplicates()
     not_run = [f"{codec}: {reason}" for codec, reason in others.itertuples(index=False)]
     count = int(decoded.sum())
     return {"records": count, "valid": count > 0 and not wrong, "wrong": wrong, "not_run": not_run}

@@ -19,7 +19,7 @@ from typing import Any
 
 from harness import errors
 from harness.config.schema import Limits
-from harness.errors import CodecError, HarnessError, LawError, LimitError
+from harness.errors import CodecError, ConformanceError, HarnessError, LimitError
 from harness.sandbox.limits import Watch, kill_strays, kill_tree
 from harness.system.memory import KEEP_MEMORY
 
@@ -47,7 +47,7 @@ class Channel:
         Raises:
             HarnessError: the error that the child names.
             LimitError: the call exceeded a limit, or the child died.
-            LawError: the answer is not one.
+            ConformanceError: the answer is not one.
         """
         connection = self._started()
         self._calls += 1
@@ -62,7 +62,7 @@ class Channel:
                 raise self._death(watch, max_bytes) from error
         if not isinstance(answer, dict) or (answer.get("id"), answer.get("size")) != (self._calls, len(data)):
             self.kill()
-            raise LawError("it answered a call that was not made: it wrote to a channel that is not its own.")
+            raise ConformanceError("it answered a call that was not made: it wrote to a channel that is not its own.")
         if "error" in answer:
             raise _error(answer)
         return answer, data
@@ -127,7 +127,9 @@ class Channel:
         if watch.reason:
             return LimitError(watch.reason)
         if status is None:
-            return LawError(f"it returned more than the {max_bytes} bytes that can be right, or closed its channel.")
+            return ConformanceError(
+                f"it returned more than the {max_bytes} bytes that can be right, or closed its channel."
+            )
         if status < 0:
             return LimitError(f"its process was killed by {signal.Signals(-status).name}.")
         return LimitError(f"its process ended with exit status {status} in the middle of a call.")

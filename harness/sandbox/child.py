@@ -23,7 +23,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from harness.config.registry import CodecSpec, build
-from harness.errors import HarnessError, LawError, UsageError
+from harness.errors import ConformanceError, HarnessError, UsageError
 from harness.interface import BudgetCodec, Codec, Image, LearnedCodec
 from harness.sandbox.replies import kind_of, ladder_of, number, plain, sizes_of, text_of
 
@@ -149,16 +149,16 @@ def _encode_to_budget(codec: Codec, header: Mapping[str, Any], payload: bytes) -
 def _decode(codec: Codec, header: Mapping[str, Any], payload: bytes) -> tuple[dict[str, Any], bytes]:
     image, times = _timed(lambda: codec.decode(payload), header.get("repeats", 0))
     if not isinstance(image, np.ndarray) or image.dtype not in (np.uint8, np.uint16):
-        raise LawError(f"decode returned {kind_of(image)}; an array of uint8 or uint16 is an image.")
+        raise ConformanceError(f"decode returned {kind_of(image)}; an array of uint8 or uint16 is an image.")
     shape = {"dtype": image.dtype.name, "shape": list(image.shape)}
     return {**times, "image": shape}, np.ascontiguousarray(image).tobytes()
 
 
 def _checked_bytes(data: object) -> bytes:
     if not isinstance(data, bytes):
-        raise LawError(f"encode returned a {type(data).__name__}; a file is bytes.")
+        raise ConformanceError(f"encode returned a {type(data).__name__}; a file is bytes.")
     if not data:
-        raise LawError("encode returned no bytes at all.")
+        raise ConformanceError("encode returned no bytes at all.")
     return data
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from harness.config.registry import CodecSpec
 from harness.config.schema import Limits
-from harness.errors import BadStreamError, BudgetError, HarnessError, LawError, UnsupportedImageError
+from harness.errors import BadStreamError, BudgetError, ConformanceError, HarnessError, UnsupportedImageError
 from harness.interface import Image
 from harness.sandbox.process import CodecProcess, Description
 
@@ -96,7 +96,7 @@ def check(spec: CodecSpec) -> Iterator[Verdict]:
 def _describes_itself(candidate: Candidate) -> str:
     about = candidate.about
     if about.missing:
-        raise LawError(f"it is not ready: {about.missing}")
+        raise ConformanceError(f"it is not ready: {about.missing}")
     return f"takes {', '.join(about.formats)}; {len(about.ladder)} settings; provenance {dict(about.provenance)}"
 
 
@@ -113,7 +113,7 @@ def _decodes_elsewhere(candidate: Candidate) -> str:
                 candidate.decoder.decode(candidate.spec, data, image)
                 done += 1
     if not done:
-        raise LawError(f"it took no image at all: {unsupported[0]}")
+        raise ConformanceError(f"it took no image at all: {unsupported[0]}")
     limits = f"; its own limits: {'; '.join(dict.fromkeys(unsupported))}" if unsupported else ""
     return f"{done} files of 1x1 to 65x63 pixels decoded by another process, shapes and dtypes equal{limits}"
 
@@ -125,7 +125,7 @@ def _is_deterministic(candidate: Candidate) -> str:
         again = candidate.encoder.encode(candidate.spec, image, setting)
         elsewhere = candidate.other_encoder.encode(candidate.spec, image, setting)
         if not first == again == elsewhere:
-            raise LawError(f"the same {kind} image at setting {setting:g} gave different files.")
+            raise ConformanceError(f"the same {kind} image at setting {setting:g} gave different files.")
     return "three encodes, one of them in another process, gave the same bytes"
 
 
@@ -137,7 +137,7 @@ def _grows(candidate: Candidate) -> str:
     places = sorted({round(place) for place in np.linspace(0, len(ladder) - 1, 6)})
     sizes = [len(candidate.encoder.encode(candidate.spec, image, ladder[place])) for place in places]
     if not all(later >= 0.9 * earlier for earlier, later in pairwise(sizes)) or sizes[-1] <= sizes[0]:
-        raise LawError(f"file sizes do not rise along the ladder: {sizes} bytes at rungs {places}.")
+        raise ConformanceError(f"file sizes do not rise along the ladder: {sizes} bytes at rungs {places}.")
     return f"{sizes} bytes at rungs {places}"
 
 
@@ -149,9 +149,11 @@ def _is_near(candidate: Candidate) -> str:
         peak = float(np.iinfo(image.dtype).max)
         decibels = math.inf if error == 0 else 10 * math.log10(peak**2 / error)
         if candidate.about.lossless and error:
-            raise LawError(f"it calls itself lossless; a {kind} image came back with PSNR {decibels:.2f} dB.")
+            raise ConformanceError(f"it calls itself lossless; a {kind} image came back with PSNR {decibels:.2f} dB.")
         if decibels < _NEAR_DB:
-            raise LawError(f"its top setting gives a {kind} image of PSNR {decibels:.2f} dB; expected {_NEAR_DB:g}.")
+            raise ConformanceError(
+                f"its top setting gives a {kind} image of PSNR {decibels:.2f} dB; expected {_NEAR_DB:g}."
+            )
         found.append(f"{kind} {decibels:.2f} dB")
     return ", ".join(found)
 
@@ -192,13 +194,13 @@ def _fills_budgets(candidate: Candidate) -> str:
         budget = image.nbytes // 6
         encoded = candidate.encoder.encode_to_budget(candidate.spec, image, budget)
         if candidate.encoder.encode(candidate.spec, image, encoded.setting) != encoded.data:
-            raise LawError(f"encode at setting {encoded.setting:g} does not make the file of its rate control.")
+            raise ConformanceError(f"encode at setting {encoded.setting:g} does not make the file of its rate control.")
         found.append(f"{kind} {len(encoded.data)} of {budget} bytes")
     try:
         candidate.encoder.encode_to_budget(candidate.spec, image, 1)
     except BudgetError:
         return ", ".join(found)
-    raise LawError("it returned a file where one byte was allowed.")
+    raise ConformanceError("it returned a file where one byte was allowed.")
 
 
 LAWS: dict[str, Callable[[Candidate], str]] = {

@@ -20,7 +20,7 @@ from pydantic import TypeAdapter
 from harness.config.registry import CodecSpec
 from harness.config.schema import Limits
 from harness.data import contamination
-from harness.errors import LawError
+from harness.errors import ConformanceError
 from harness.interface import Encoded, Image, Setting, image_format, raw_bytes
 from harness.sandbox.channel import Channel
 from harness.sandbox.child import image_of
@@ -132,7 +132,7 @@ class CodecProcess:
         request = {"call": "encode_to_budget", "max_bytes": max_bytes, **_shape(image)}
         answer, data = self._call(spec, request, _bytes_of(image), _file_bound(image))
         if len(data) > max_bytes:
-            raise LawError(f"its rate control returned {len(data)} bytes where {max_bytes} were allowed.")
+            raise ConformanceError(f"its rate control returned {len(data)} bytes where {max_bytes} were allowed.")
         with _read():
             return Encoded(data, number(answer["setting"], "its rate control chose the setting"))
 
@@ -146,7 +146,9 @@ class CodecProcess:
         with _read():
             found = answer["image"]
             if found != _shape(like)["image"]:
-                raise LawError(f"decode returned {_in_words(found)}, expected {_in_words(_shape(like)['image'])}.")
+                raise ConformanceError(
+                    f"decode returned {_in_words(found)}, expected {_in_words(_shape(like)['image'])}."
+                )
             return image_of(found, payload)
 
     def decode_any(self, spec: CodecSpec, data: bytes, max_bytes: int) -> Image:
@@ -193,7 +195,9 @@ def _read() -> Iterator[None]:
     try:
         yield
     except (KeyError, TypeError, ValueError) as error:
-        raise LawError("it answered otherwise than was asked: it wrote to a channel that is not its own.") from error
+        raise ConformanceError(
+            "it answered otherwise than was asked: it wrote to a channel that is not its own."
+        ) from error
 
 
 def _shape(image: Image) -> dict[str, Any]:

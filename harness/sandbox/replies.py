@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.errors import LawError
+from harness.errors import ConformanceError
 from harness.interface import Setting
 
 MAX_LADDER = 65_536
@@ -24,12 +24,12 @@ def ladder_of(settings: Iterable[object]) -> list[Setting]:
     """Return the settings of a ladder.
 
     Raises:
-        LawError: they are no numbers, none, or too many.
+        ConformanceError: they are no numbers, none, or too many.
     """
     ladder = [number(setting, "its ladder holds") for setting in islice(settings, MAX_LADDER + 1)]
     if not 0 < len(ladder) <= MAX_LADDER:
         found = len(ladder) if len(ladder) <= MAX_LADDER else f"more than {MAX_LADDER}"
-        raise LawError(f"its ladder has {found} settings; 1 to {MAX_LADDER} are taken.")
+        raise ConformanceError(f"its ladder has {found} settings; 1 to {MAX_LADDER} are taken.")
     return ladder
 
 
@@ -37,14 +37,14 @@ def number(value: object, said: str) -> Setting:
     """Return a number that a codec said, as Python's own.
 
     Raises:
-        LawError: it is none that the store can keep.
+        ConformanceError: it is none that the store can keep.
     """
     if isinstance(value, int | np.integer) and not isinstance(value, bool):
         if abs(int(value)) > MAX_INTEGER:
-            raise LawError(f"{said} {reprlib.repr(value)}; an integer of at most 2^53 is taken.")
+            raise ConformanceError(f"{said} {reprlib.repr(value)}; an integer of at most 2^53 is taken.")
         return int(value)
     if not isinstance(value, float | np.floating) or not math.isfinite(value):
-        raise LawError(f"{said} {reprlib.repr(value)}; a finite number is taken.")
+        raise ConformanceError(f"{said} {reprlib.repr(value)}; a finite number is taken.")
     return float(value)
 
 
@@ -52,11 +52,13 @@ def sizes_of(sizes: Iterable[object], count: int) -> list[float]:
     """Return the sizes, in bytes, that a codec predicts for a ladder of `count` settings.
 
     Raises:
-        LawError: they are no positive numbers, or not one a setting.
+        ConformanceError: they are no positive numbers, or not one a setting.
     """
     said = [float(number(size, "its predicted sizes hold")) for size in islice(sizes, count + 1)]
     if len(said) != count or min(said) <= 0:
-        raise LawError(f"it predicts {len(said)} sizes, {min(said, default=0):g} or more; {count} above 0 are taken.")
+        raise ConformanceError(
+            f"it predicts {len(said)} sizes, {min(said, default=0):g} or more; {count} above 0 are taken."
+        )
     return said
 
 
@@ -64,10 +66,10 @@ def text_of(value: object, said: str) -> str:
     """Return a text that a codec said.
 
     Raises:
-        LawError: it is none.
+        ConformanceError: it is none.
     """
     if not isinstance(value, str):
-        raise LawError(f"{said} {kind_of(value)}; a text is taken.")
+        raise ConformanceError(f"{said} {kind_of(value)}; a text is taken.")
     return value
 
 
@@ -75,12 +77,12 @@ def plain(provenance: Mapping[str, Any]) -> dict[str, Any]:
     """Return a provenance as JSON keeps it.
 
     Raises:
-        LawError: JSON cannot keep it.
+        ConformanceError: JSON cannot keep it.
     """
     try:
         return dict(json.loads(json.dumps(dict(provenance), allow_nan=False)))
     except (TypeError, ValueError) as error:
-        raise LawError(f"its provenance is no mapping of JSON types: {error}.") from error
+        raise ConformanceError(f"its provenance is no mapping of JSON types: {error}.") from error
 
 
 def kind_of(value: object) -> str:

@@ -42,7 +42,7 @@ class Order:
     ratio: float
     """The target: raw bytes / file bytes."""
     trainable: Callable[[AnyShape, Choices], Trainable]
-    """Makes fresh networks of the architecture, with their law."""
+    """Makes fresh networks of the architecture, with their entropy model."""
 
     @property
     def name(self) -> str:
@@ -187,15 +187,17 @@ def start_of(order: Order, folder: Path) -> Start:
     name = recipe.start_recipe or order.recipe_name
     wanted = (order.architecture, name, ratio, recipe.shape(order.architecture, order.ratio))
     for card, path in cards([folder, shipped_folder()] if recipe.start_recipe else [folder]):
-        if (card.architecture, card.recipe_name, card.ratio, card.shape) == wanted and _law_fits(card, recipe):
+        if (card.architecture, card.recipe_name, card.ratio, card.shape) == wanted and _entropy_model_fits(
+            card, recipe
+        ):
             return card, path
     return None
 
 
-def _law_fits(card: Card, recipe: Recipe) -> bool:
-    """Tell whether the law of trained weights can be taken over; a network in it need not be there."""
-    width = card.recipe.get("law_width", 0)
-    return card.recipe.get("levels", recipe.levels) == recipe.levels and (not width or width == recipe.law_width)
+def _entropy_model_fits(card: Card, recipe: Recipe) -> bool:
+    """Tell whether the entropy model of trained weights can be taken over; a network in it need not be there."""
+    width = card.recipe.get("entropy_width", 0)
+    return card.recipe.get("levels", recipe.levels) == recipe.levels and (not width or width == recipe.entropy_width)
 
 
 def _inherited(order: Order, start: Start) -> Origin:

@@ -136,7 +136,7 @@ class Watch(Callback):
         return row
 
     def _take_best(self, trainer: lightning.Trainer, module: TrainingModule) -> None:
-        """Put the best weights so far in place: the law's last phase is fitted to them."""
+        """Put the best weights so far in place: the entropy model's last phase is fitted to them."""
         keeper = trainer.checkpoint_callback
         best = Path(keeper.best_model_path) if isinstance(keeper, ModelCheckpoint) else None
         if best is None or not best.is_file():

@@ -18,7 +18,7 @@ from harness.learned.trainable import Trainable
 from harness.training.crops import Crops
 from harness.training.recipe import Recipe
 
-Phase = Literal["first law", "all", "last law"]
+Phase = Literal["first entropy model", "all", "last entropy model"]
 
 MOST_BAD_STEPS = 20
 """Steps in a row without a finite loss and gradient after which training gives up."""
@@ -39,7 +39,7 @@ class CropStream(IterableDataset[Tensor]):
 
 
 class TrainingModule(lightning.LightningModule):
-    """A network and its law, in three phases: the law alone (rate recipes), everything, the law alone."""
+    """A network and its entropy model; phases: entropy model alone (rate recipes), both, entropy model alone."""
 
     def __init__(self, trainable: Trainable, recipe: Recipe, crops: Crops, architecture: str) -> None:
         super().__init__()
@@ -48,10 +48,10 @@ class TrainingModule(lightning.LightningModule):
         self.steps = recipe.steps_for(architecture)
         self.micro_batches = 1
         """Into how many parts a batch is cut, their gradients added up (after a lack of memory)."""
-        first_law = recipe.law_steps if recipe.loss == "rate" else 0
+        first_entropy_model = recipe.entropy_steps if recipe.loss == "rate" else 0
         self.phase_ends: Tensor
         self.weight: Tensor
-        self.register_buffer("phase_ends", torch.tensor([first_law, first_law + self.steps]))
+        self.register_buffer("phase_ends", torch.tensor([first_entropy_model, first_entropy_model + self.steps]))
         self.register_buffer("weight", torch.tensor(0.0))
         """Lambda: bits per squared error, in gray levels of 8 bits."""
         self.bad_steps = 0
@@ -61,13 +61,13 @@ class TrainingModule(lightning.LightningModule):
         """Return what the current step trains."""
         first, second = self.phase_ends.tolist()
         if self.global_step < first:
-            return "first law"
-        return "all" if self.global_step < second else "last law"
+            return "first entropy model"
+        return "all" if self.global_step < second else "last entropy model"
 
     @property
     def last_step(self) -> int:
         """Return the number of steps after which training is over."""
-        return int(self.phase_ends[1]) + self.recipe.law_steps
+        return int(self.phase_ends[1]) + self.recipe.entropy_steps
 
     def end_networks(self) -> None:
         """Let the last phase begin now."""
@@ -80,7 +80,7 @@ class TrainingModule(lightning.LightningModule):
         return DataLoader(CropStream(self.crops, count, first, self.global_rank), batch_size=None)
 
     def on_train_batch_start(self, *_: object) -> int | None:
-        """Hold the networks' running means while the law alone is trained; end after the last step."""
+        """Hold the networks' running means while the entropy model alone is trained; end after the last step."""
         self.trainable.hold_networks(self.phase != "all")
         return -1 if self.global_step >= self.last_step else None
 
@@ -89,16 +89,16 @@ class TrainingModule(lightning.LightningModule):
         if self.phase == "all":
             loss = self.study_loss(images) if self.recipe.loss == "study" else self.rate_loss(images)
         else:
-            loss = self._law_loss(images)
+            loss = self._entropy_loss(images)
         self.log("loss", loss.detach(), prog_bar=True)
         auxiliary = self.trainable.auxiliary_loss()
         return loss if auxiliary is None else loss + auxiliary
 
-    def _law_loss(self, images: Tensor) -> Tensor:
+    def _entropy_loss(self, images: Tensor) -> Tensor:
         with torch.no_grad():
             latents = self.trainable.latents(images).float()
         with torch.autocast(images.device.type, enabled=False):
-            return self.trainable.law_bits(latents, self._noise_seed) / images.numel()
+            return self.trainable.entropy_bits(latents, self._noise_seed) / images.numel()
 
     def rate_loss(self, images: Tensor) -> Tensor:
         """Return bits + lambda x squared error, a sample, of latents as quantised in training."""
@@ -140,12 +140,17 @@ class TrainingModule(lightning.LightningModule):
             )
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """Return AdamW, the law with a rate of its own, and the recipe's schedule."""
+        """Return AdamW, the entropy model with a rate of its own, and the recipe's schedule."""
         recipe = self.recipe
         groups = self.trainable.groups()
         networks = {"params": groups.networks, "lr": self.learning_rate}
-        law: dict[str, Any] = {"params": [*groups.law, *groups.auxiliary], "lr": recipe.law_learning_rate}
-        optimizer = torch.optim.AdamW([networks, {**law, "weight_decay": 0.0}], weight_decay=recipe.weight_decay)
+        entropy_model: dict[str, Any] = {
+            "params": [*groups.entropy_model, *groups.auxiliary],
+            "lr": recipe.entropy_learning_rate,
+        }
+        optimizer = torch.optim.AdamW(
+            [networks, {**entropy_model, "weight_decay": 0.0}], weight_decay=recipe.weight_decay
+        )
         if recipe.schedule == "plateau":
             plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, "max", 0.5, recipe.plateau_patience)
             return {
@@ -158,18 +163,18 @@ class TrainingModule(lightning.LightningModule):
                     "strict": False,
                 },
             }
-        falling = torch.optim.lr_scheduler.LambdaLR(optimizer, [self._networks_rate, self._law_rate])
+        falling = torch.optim.lr_scheduler.LambdaLR(optimizer, [self._networks_rate, self._entropy_rate])
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": falling, "interval": "step"}}
 
     def _networks_rate(self, step: int) -> float:
         """Return the networks' share of their learning rate: 5 % warm-up, then half a cosine down to 2 %."""
-        first = self.recipe.law_steps if self.recipe.loss == "rate" else 0
+        first = self.recipe.entropy_steps if self.recipe.loss == "rate" else 0
         done = min(max((step - first) / self.steps, 0.0), 1.0)
         return min(1.0, done / 0.05 + 0.02) * (0.51 + 0.49 * math.cos(math.pi * done))
 
-    def _law_rate(self, step: int) -> float:
-        """Return the law's share of its learning rate: half a cosine in every phase, lower in later ones."""
-        ends = [self.recipe.law_steps if self.recipe.loss == "rate" else 0, self.steps, self.recipe.law_steps]
+    def _entropy_rate(self, step: int) -> float:
+        """Return the entropy model's share of its learning rate: half a cosine in every phase, lower in later ones."""
+        ends = [self.recipe.entropy_steps if self.recipe.loss == "rate" else 0, self.steps, self.recipe.entropy_steps]
         peaks = (1.0, 0.5, 0.3)
         for length, peak in zip(ends, peaks, strict=True):
             if step < length:

@@ -33,12 +33,12 @@ class Recipe(BaseModel):
     ssim_weight: Annotated[float, Field(ge=0)] = 0.5
 
     steps: PositiveInt | Mapping[str, PositiveInt]
-    """Optimiser steps of networks and law together, at most; for all architectures or by architecture."""
-    law_steps: Annotated[int, Field(ge=0)] = 200
-    """Steps of the law alone: before (rate) and after (both) those, the networks held."""
+    """Optimiser steps of networks and entropy model together, at most; for all architectures or by architecture."""
+    entropy_steps: Annotated[int, Field(ge=0)] = 200
+    """Steps of the entropy model alone: before (rate) and after (both) those, the networks held."""
     steps_from_neighbour: Annotated[int | None, Field(ge=1)] = None
     """The same where training starts from another ratio's weights; absent: no fewer."""
-    law_steps_from_neighbour: Annotated[int | None, Field(ge=0)] = None
+    entropy_steps_from_neighbour: Annotated[int | None, Field(ge=0)] = None
     validate_every: Annotated[int, Field(ge=1)] = 250
     patience: Annotated[int, Field(ge=1)] = 12
     """Validations without progress before training ends early."""
@@ -57,7 +57,7 @@ class Recipe(BaseModel):
 
     learning_rate: PositiveFloat | Mapping[str, PositiveFloat] = 1e-4
     """Of the networks; for all architectures or by architecture."""
-    law_learning_rate: Annotated[float, Field(gt=0)] = 5e-3
+    entropy_learning_rate: Annotated[float, Field(gt=0)] = 5e-3
     weight_decay: Annotated[float, Field(ge=0)] = 1e-5
     schedule: Literal["plateau", "cosine"] = "plateau"
     plateau_patience: Annotated[int, Field(ge=0)] = 10
@@ -66,11 +66,12 @@ class Recipe(BaseModel):
     seed: int = 0
 
     levels: Annotated[int, Field(ge=0, le=MOST_LEVELS)] = LEVELS
-    """Halvings of the lattice of the law's coding passes; 0: each channel has one scale (factorised)."""
-    law_width: Annotated[int, Field(ge=0, le=MOST_WIDTH)] = 0
-    """Channels between the layers of the network that corrects the law's scales; 0: no such network."""
+    """Halvings of the coding order of the entropy model's coding passes; 0: each channel has one scale (factorised)."""
+    entropy_width: Annotated[int, Field(ge=0, le=MOST_WIDTH)] = 0
+    """Channels between the layers of the network that corrects the entropy model's scales; 0: no such network."""
     step_spread: Annotated[float, Field(ge=0, le=4)] = 0
-    """By how many octaves, each way, the law's own phases vary the step: images differ in that of their ratio."""
+    """By how many octaves, each way, the step varies while the entropy model alone is trained: images of one ratio
+    differ in their step."""
     first_step: Mapping[str, float] = {}
     """Target ratio -> the first quantisation step, in gray levels of 8 bits; between them in proportion."""
     start_from: Mapping[str, float] = {}
@@ -100,16 +101,18 @@ class Recipe(BaseModel):
     @property
     def choices(self) -> Choices:
         """Return what the network that is trained must know."""
-        return Choices(self.loss, self.rate_gradient, self.levels, self.law_width, self.step_spread)
+        return Choices(self.loss, self.rate_gradient, self.levels, self.entropy_width, self.step_spread)
 
     def from_neighbour(self) -> Recipe:
         """Return the recipe with the steps that are left to do where training starts from another ratio's weights."""
         steps = self.steps_from_neighbour or self.steps
-        law_steps = self.law_steps if self.law_steps_from_neighbour is None else self.law_steps_from_neighbour
-        return self.model_copy(update={"steps": steps, "law_steps": law_steps})
+        entropy_steps = (
+            self.entropy_steps if self.entropy_steps_from_neighbour is None else self.entropy_steps_from_neighbour
+        )
+        return self.model_copy(update={"steps": steps, "entropy_steps": entropy_steps})
 
     def steps_for(self, architecture: str) -> int:
-        """Return how many steps networks and law take together, at most."""
+        """Return how many steps networks and entropy model take together, at most."""
         return int(_for("steps", self.steps, architecture))
 
     def batch_for(self, architecture: str) -> int:

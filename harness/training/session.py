@@ -42,7 +42,7 @@ def is_trainable(spec: CodecSpec) -> bool:
 
 
 @dataclass(frozen=True)
-class School:
+class TrainingSession:
     """Where training happens."""
 
     config: Config

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 LEVELS = 3
-"""Halvings of the lattice: the first pass codes every 8th row and column."""
+"""Halvings of the coding order: the first pass codes every 8th row and column."""
 MOST_LEVELS = 5
 """As many as a recipe may ask for, and as a checkpoint may say."""
 

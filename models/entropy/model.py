@@ -1,6 +1,6 @@
-"""The law of every latent, in integers: what a decoder works out from what it has decoded already.
+"""The entropy model of every latent, in integers: what a decoder works out from what it has decoded already.
 
-A latent's scale is a base plus weighted magnitudes of its neighbours in its own channel (`_lattice.py`) and of
+A latent's scale is a base plus weighted magnitudes of its neighbours in its own channel (`coding_order.py`) and of
 earlier channels at its place and around it; its expected value is a weighted sum of its own neighbours. All is
 integer arithmetic (the one matrix product runs in float64 on integers far below 2^53, where it is exact), so every
 machine gets the same tables. The step shifts the base alone: the magnitudes are in steps already.
@@ -48,15 +48,15 @@ class Encoding(NamedTuple):
     latents: Integers
     """(planes, channels, height, width)."""
     estimated_bits: float
-    """The information in the latents under their laws: the model's own estimate of the rate."""
+    """The information in the latents under their entropy models: the model's own estimate of the rate."""
 
 
 @dataclass(frozen=True)
-class Law:
+class EntropyModel:
     """The integer parameters; weights have `FIXED_BITS` fractional bits, bases `BASE_BITS`."""
 
     levels: int
-    """Halvings of the lattice of coding passes."""
+    """Halvings of the coding order of coding passes."""
     edges: tuple[int, ...]
     """Where the groups of channels begin, ascending from 0, and the number of channels; later groups see earlier."""
     families: Integers
@@ -81,21 +81,21 @@ class Law:
         return packed | (self.net.arrays() if self.net else {})
 
     @staticmethod
-    def from_arrays(packed: Mapping[str, Integers]) -> Law:
-        """Return the law whose `arrays` these are.
+    def from_arrays(packed: Mapping[str, Integers]) -> EntropyModel:
+        """Return the entropy model whose `arrays` these are.
 
         Raises:
             ValueError: they are not.
         """
         levels, *edges = (int(one) for one in packed["edges"])
         if not 0 <= levels <= MOST_LEVELS:
-            raise ValueError(f"a law of {levels} levels; there are at most {MOST_LEVELS}")
+            raise ValueError(f"an entropy model of {levels} levels; there are at most {MOST_LEVELS}")
         if not np.isin(packed["families"], np.arange(len(FAMILIES))).all():
-            raise ValueError(f"a law of families beyond the bank's {len(FAMILIES)}")
+            raise ValueError(f"an entropy model of families beyond the bank's {len(FAMILIES)}")
         ends = np.cumsum([len(one.offsets) for one in passes(levels)])[:-1]
         own, means = (tuple(np.split(packed[name], ends, axis=1)) for name in ("own", "means"))
         net = ScaleNet.from_arrays(packed, edges) if any(name.startswith("net.") for name in packed) else None
-        return Law(levels, tuple(edges), packed["families"], packed["bases"], own, means, packed["cross"], net)
+        return EntropyModel(levels, tuple(edges), packed["families"], packed["bases"], own, means, packed["cross"], net)
 
     def encode(self, latents: NDArray[np.float32], k: int) -> Encoding:
         """Return the file of real-valued latents (planes, channels, height, width), in steps of 2^(k / 32).
@@ -210,7 +210,7 @@ class _Chooser:
 
 
 def bits_saved(scales: NDArray[np.float64], sizes: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return how many bits the next lower magnitude saves under a Laplace law, for magnitudes of at least 1."""
+    """Return how many bits the next lower magnitude saves under a Laplace distribution, for magnitudes from 1 on."""
     half = np.exp(-0.5 / scales)
     to_zero = np.log2(2 / (half * (1 + half)))
     return np.where(sizes <= 1, to_zero, 1 / (scales * np.log(2)))

@@ -1,6 +1,6 @@
 """Integers to bytes and back: constriction's range coder behind the shipped bank of integer tables.
 
-A symbol's law is a family (Laplace or Gaussian) and a scale, in quantisation steps; the scale is an integer with
+A symbol's distribution is a family (Laplace or Gaussian) and a scale in quantisation steps: an integer with
 `FIXED_BITS` fractional bits, so nothing that a decoder computes depends on floating point. Scales above the
 bank's greatest are halved until they fit, and as many low bits of the symbol follow uncompressed.
 """
@@ -22,7 +22,7 @@ FIXED_BITS = 12
 PER_OCTAVE = 8
 """Scales of the bank in one doubling."""
 FAMILIES = ("laplace", "gaussian")
-"""The laws of the bank: their scale is the mean magnitude, or the standard deviation."""
+"""The entropy models of the bank: their scale is the mean magnitude, or the standard deviation."""
 LARGEST = 2**22
 """Symbols are less than this in magnitude."""
 _PRECISION = 24
@@ -125,7 +125,7 @@ class LatentEncoder:
         """The information in the symbols so far, under their laws."""
 
     def encode(self, symbols: Integers, scales: Integers, families: Integers) -> None:
-        """Append symbols, each under its own law; all three int64 of one shape (n,)."""
+        """Append symbols, each under its own entropy model; all three int64 of one shape (n,)."""
         plan, held = _plan(scales, families), bank()
         sorted_symbols = symbols[plan.order]
         high = sorted_symbols >> plan.low_bits

@@ -1,4 +1,4 @@
-"""A small network, in integers, that corrects the scales of a law by the magnitudes of earlier channels.
+"""A small network, in integers, that corrects the scales of an entropy model by the magnitudes of earlier channels.
 
 For each group of channels: a convolution of 3x3 over the logarithms of all earlier channels' magnitudes, ReLU, one
 of 1x1, ReLU, and one of 1x1 to a power of two for each latent of the group: channel-conditional entropy coding
@@ -119,7 +119,7 @@ class ScaleNet:
 
         Args:
             packed: arrays by name.
-            edges: where the law's groups of channels begin, and the number of channels.
+            edges: where the entropy model's groups of channels begin, and the number of channels.
 
         Raises:
             ValueError: they are of other shapes, or hold values that are too large.
@@ -127,7 +127,7 @@ class ScaleNet:
         """
         width = len(packed["net.1.first.bias"])
         if not 0 < width <= MOST_WIDTH:
-            raise ValueError(f"a network of {width} channels in a law; there are at most {MOST_WIDTH}")
+            raise ValueError(f"a network of {width} channels in an entropy model; there are at most {MOST_WIDTH}")
         groups = []
         for number, (start, end) in enumerate(pairwise(edges[1:]), start=1):
             shapes = {"first": (width, start, 9), "second": (width, width, 1), "third": (end - start, width, 1)}

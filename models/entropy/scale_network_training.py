@@ -1,4 +1,4 @@
-"""The network in a law (`_scale_net.py`) while it is trained: the same sums in floating point, with gradients.
+"""The network in an entropy model (`scale_network.py`) in training: the same sums in floating point, with gradients.
 
 Imports torch: import this only when used.
 """

@@ -1,4 +1,4 @@
-"""The law of latents (`_law.py`) while it is trained: the same sums in floating point, with gradients.
+"""The entropy model of latents (`model.py`) while it is trained: the same sums in floating point, with gradients.
 
 Imports torch: import this only when used.
 """
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from harness.models.entropy.coding_order import Pass, margin, neighbours, passes, weighted_sum
-from harness.models.entropy.model import BASE_BITS, DECISION_WEIGHT, LEAST_SCALE, Integers, Law
+from harness.models.entropy.model import BASE_BITS, DECISION_WEIGHT, LEAST_SCALE, EntropyModel, Integers
 from harness.models.entropy.range_coder import FIXED_BITS
 from harness.models.entropy.scale_network_training import TrainedScaleNet
 
@@ -32,11 +32,11 @@ class ContextModel(nn.Module):
     """Scales and expected values of latents (images, channels, height, width), which are in steps."""
 
     def __init__(self, channels: int, levels: int, width: int = 0) -> None:
-        """Make a law that knows nothing yet.
+        """Make an entropy model that knows nothing yet.
 
         Args:
             channels: of the latents.
-            levels: halvings of the lattice of coding passes; 0: one scale a channel.
+            levels: halvings of the coding order of coding passes; 0: one scale a channel.
             width: channels between the layers of the network that corrects scales; 0: none.
         """
         super().__init__()
@@ -95,7 +95,7 @@ class ContextModel(nn.Module):
 
     @torch.no_grad()
     def decide(self, latents: Tensor, step: float | Tensor = 1.0) -> Tensor:
-        """Return the integers to code, as `Law.decide` (but with the scales of plainly rounded neighbours)."""
+        """Return the integers to code, as `EntropyModel.decide` (but with the scales of plainly rounded neighbours)."""
         scales, means = self(latents.round(), step)
         means = means.round()
         away = latents - means
@@ -113,22 +113,22 @@ class ContextModel(nn.Module):
         self.bases.mul_(math.sqrt(factor))
 
     @torch.no_grad()
-    def load_law(self, law: Law) -> None:
-        """Take over a law of the same channels and levels."""
+    def load_entropy_model(self, entropy_model: EntropyModel) -> None:
+        """Take over an entropy model of the same channels and levels."""
 
         def root(values: Integers, bits: int) -> Tensor:
             return torch.from_numpy(values / 2.0**bits).sqrt().float()
 
-        self.bases.copy_(root(law.bases, BASE_BITS))
-        self.own.copy_(root(np.concatenate(law.own, axis=1), FIXED_BITS))
-        self.means.copy_(torch.from_numpy(np.concatenate(law.means, axis=1) / 2.0**FIXED_BITS))
-        self.cross.copy_(root(law.cross, FIXED_BITS).clamp_min(1e-3))
-        if self.net is not None and law.net is not None:
-            self.net.load(law.net)
+        self.bases.copy_(root(entropy_model.bases, BASE_BITS))
+        self.own.copy_(root(np.concatenate(entropy_model.own, axis=1), FIXED_BITS))
+        self.means.copy_(torch.from_numpy(np.concatenate(entropy_model.means, axis=1) / 2.0**FIXED_BITS))
+        self.cross.copy_(root(entropy_model.cross, FIXED_BITS).clamp_min(1e-3))
+        if self.net is not None and entropy_model.net is not None:
+            self.net.load(entropy_model.net)
 
     @torch.no_grad()
-    def law(self) -> Law:
-        """Return this law in integers."""
+    def entropy_model(self) -> EntropyModel:
+        """Return this entropy model in integers."""
 
         def fixed(values: Tensor, bits: int) -> Integers:
             whole: Integers = np.rint(values.double().cpu().numpy() * 2.0**bits).astype(np.int64)
@@ -136,7 +136,7 @@ class ContextModel(nn.Module):
 
         own, means = fixed(self.own.square(), FIXED_BITS), fixed(self.means, FIXED_BITS)
         ends = self.ends[1:-1]
-        return Law(
+        return EntropyModel(
             levels=self.levels,
             edges=self.edges,
             families=np.zeros(len(own), np.int64),
@@ -155,6 +155,6 @@ def _information(away: Tensor, scales: Tensor) -> Tensor:
 
 
 def _below(place: Tensor, scales: Tensor) -> Tensor:
-    """Return P(x < place) under the Laplace law of mean magnitude `scales`."""
+    """Return P(x < place) under the Laplace entropy model of mean magnitude `scales`."""
     tail = 0.5 * torch.exp(-place.abs() / scales)
     return torch.where(place < 0, tail, 1 - tail)

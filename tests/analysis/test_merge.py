@@ -16,7 +16,7 @@ from harness.analysis.tables import tabulate
 from harness.errors import UsageError
 from harness.report.index import index_text, write_index
 from harness.report.markdown import report_text
-from harness.report.words import null_verdict
+from harness.report.words import control_verdict
 from tests.support.synthetic import image_names, manifest, realistic
 
 
@@ -60,16 +60,16 @@ def test_images_of_one_name_and_other_pixels_are_refused() -> None:
         merge([run_of("a", ["one"]), NamedRun("b", other.records, {**other.manifest, "images": pixels})])
 
 
-def test_the_null_test_of_all_runs_must_hold() -> None:
+def test_the_lossless_control_of_all_runs_must_hold() -> None:
     bad = {"valid": False, "records": 3, "wrong": ["png on x"]}
-    merged = merge([run_of("a", ["one"]), run_of("b", ["two"], null_test=bad)])
-    assert merged.manifest["null_test"] == {"valid": False, "records": 123, "wrong": ["png on x"], "not_run": []}
+    merged = merge([run_of("a", ["one"]), run_of("b", ["two"], lossless_control=bad)])
+    assert merged.manifest["lossless_control"] == {"valid": False, "records": 123, "wrong": ["png on x"], "not_run": []}
 
 
-def test_a_run_without_a_null_test_spoils_no_other() -> None:
-    untested = run_of("a", ["one"], null_test={"valid": False, "records": 0, "wrong": []})
-    assert merge([untested, run_of("b", ["two"])]).manifest["null_test"]["valid"]
-    assert "was not run" in null_verdict(merge([untested]).manifest)
+def test_a_run_without_a_lossless_control_spoils_no_other() -> None:
+    untested = run_of("a", ["one"], lossless_control={"valid": False, "records": 0, "wrong": []})
+    assert merge([untested, run_of("b", ["two"])]).manifest["lossless_control"]["valid"]
+    assert "was not run" in control_verdict(merge([untested]).manifest)
 
 
 def test_what_differs_between_the_runs_is_told() -> None:

@@ -133,7 +133,7 @@ def test_a_file_is_near_the_network_s_own_estimate(name: str, tmp_path: Path) ->
     """
     codec = tiny(name, tmp_path)
     image = packaged_photograph()[:128, :192]
-    for k in (-32, 0):  # at finer steps the latents of an untrained network leave its laws
+    for k in (-32, 0):  # at finer steps the latents of an untrained network leave its entropy models
         strings = len(codec.encode(image, k)) - HEADER_BYTES - 12
         bits = codec.estimated_bits(image, k)
         assert -0.02 * bits <= 8 * strings - bits <= 0.02 * bits + 2 * 64
@@ -209,7 +209,7 @@ MADE_UP = """
 import sys
 import torch
 from compressai.models import FactorizedPrior
-from harness.codecs._compressai_network import SteppedNetwork
+from harness.codecs._compressai.network import SteppedNetwork
 from harness.errors import BadStreamError
 
 network = SteppedNetwork(FactorizedPrior(8, 12), "")

@@ -171,7 +171,7 @@ def test_provenance_is_the_same_every_time(codec_id: str) -> None:
 _BUILD_ALL = """
 import sys
 from harness.errors import MissingDependencyError
-from harness.registry import build, load_class
+from harness.config.registry import build, load_class
 from tests.support.codec_cases import specs
 for spec in specs().values():
     try:
@@ -183,7 +183,7 @@ assert not heavy, heavy
 """
 _LIST_ALL = """
 import sys
-from harness.registry import known_targets
+from harness.config.registry import known_targets
 assert known_targets()
 loaded = {name for name in sys.modules if name.startswith("harness.codecs") or name in ("PIL", "imagecodecs")}
 assert not loaded, loaded

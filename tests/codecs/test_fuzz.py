@@ -125,7 +125,7 @@ def test_deep_nesting_is_refused_as_any_damage_is(name: str) -> None:
 
 
 def with_levels(weights: bytes, levels: int) -> bytes:
-    """Return a weights file whose law says that it has so many levels."""
+    """Return a weights file whose entropy model says that it has so many levels."""
     arrays = safetensors.numpy.load(weights)
     edges = arrays["law.edges"].astype(np.int64)
     edges[0] = levels
@@ -139,7 +139,7 @@ DAMAGED: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
     ),
     "a store with a column whose name is no text": ("store", lambda store: store.replace(b"psnr_y", b"psnr\x8fy")),
     "a store with something else in place of JSON": ("store", lambda store: store.replace(b"{}", b"{]")),
-    "weights whose law has no end of levels": ("weights", lambda weights: with_levels(weights, 2**62)),
+    "weights whose entropy model has no end of levels": ("weights", lambda weights: with_levels(weights, 2**62)),
 }
 """What atheris found, and what stood beside it: target and damage."""
 

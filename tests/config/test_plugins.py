@@ -64,7 +64,7 @@ def metric(tmp_path: Path) -> Path:
     return path
 
 
-def test_an_installed_packages_codec_is_listed_shown_and_keeps_every_law(site: Path) -> None:
+def test_an_installed_packages_codec_is_listed_shown_and_keeps_every_entropy_model(site: Path) -> None:
     listed = run("codec", "list", PYTHONPATH=str(site))
     assert re.search(r"^\* bits +entry point$", listed.out, re.MULTILINE), listed.out + listed.err
     shown = run("codec", "show", "bits", PYTHONPATH=str(site))

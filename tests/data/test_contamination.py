@@ -15,7 +15,7 @@ import pytest
 from numpy.typing import NDArray
 
 from harness.data.contamination import MATCHES_NEEDED, checked, fingerprint, joined, leaked, overlap, verdict
-from harness.errors import LawError
+from harness.errors import ConformanceError
 from harness.interface import LUMA, Image
 from harness.learned.checkpoint import cards, shipped_folder
 from harness.training.crops import TrainingImage, halved
@@ -143,7 +143,7 @@ def test_tiles_are_what_they_are_checked_for() -> None:
 
 @pytest.mark.parametrize("wrong", ["", "0" * 29, "0" * 31, "g" * 30, "F" * 30])
 def test_what_is_no_tile_is_refused(wrong: str) -> None:
-    with pytest.raises(LawError, match=f"of {len(wrong)} characters; each is 30"):
+    with pytest.raises(ConformanceError, match=f"of {len(wrong)} characters; each is 30"):
         checked(["0" * 30, wrong])
 
 

@@ -441,7 +441,7 @@ def forbid(event, arguments):
         raise SystemExit(f"{event} {arguments}")
 sys.addaudithook(forbid)
 import numpy as np
-from harness.metrics import METRICS, measure
+from harness.metrics.table import METRICS, measure
 image = np.random.default_rng(0).integers(0, 256, (200, 181, 3), dtype=np.uint8)
 names = [name for name in METRICS if name != "vmaf"]
 print(measure(image, image // 2, 255, names))

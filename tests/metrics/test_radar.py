@@ -22,7 +22,7 @@ from harness.errors import ConfigError, DataError
 from harness.interface import Image
 from harness.metrics import table
 from harness.records.record import read_frame
-from harness.training.session import School
+from harness.training.session import TrainingSession
 from tests.support.command import complaint, run
 from tests.support.images import packaged_photograph
 from tests.support.tiny_model import tiny_shape, tiny_weights
@@ -83,7 +83,7 @@ def test_a_wrong_radar_table_is_refused_with_its_key(radar: str, generator: str,
 
 
 @pytest.mark.parametrize("looks", [1, 4])
-def test_speckle_follows_the_gamma_law_of_its_looks(looks: int) -> None:
+def test_speckle_follows_the_gamma_entropy_model_of_its_looks(looks: int) -> None:
     from scipy.stats import kstest
 
     power = speckle(np.random.default_rng(looks), 128, looks, 0.0)
@@ -173,7 +173,7 @@ images_radar = {{ scale = "amplitude", looks = 4 }}
 data = "mine"
 loss = "rate"
 steps = 2
-law_steps = 2
+entropy_steps = 2
 crop = 32
 batch = 2
 validation_images = 1
@@ -221,10 +221,10 @@ def test_a_scene_is_held_to_its_pixels_however_its_file_was_written(
 def test_a_recipe_trains_on_the_data_set_that_it_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("HARNESS_DATA", raising=False)
-    school = School(schema.load(made_set(tmp_path)), folder=tmp_path, machines={"accelerator": "cpu"})
-    (order,) = school.orders([school.config.codec_spec("baseline").at_ratio(8)])
-    assert school.has_images(order)
-    school.train(order, bar=False)
+    session = TrainingSession(schema.load(made_set(tmp_path)), folder=tmp_path, machines={"accelerator": "cpu"})
+    (order,) = session.orders([session.config.codec_spec("baseline").at_ratio(8)])
+    assert session.has_images(order)
+    session.train(order, bar=False)
     (card,) = [json.loads(path.read_text()) for path in tmp_path.glob("*.json")]
     assert [(source["name"], source["from"]) for source in card["data"]] == [(f"{n}", "mine") for n in range(3)]
     assert card["shape"]["image_channels"] == 1
@@ -237,9 +237,9 @@ def test_a_named_folder_or_set_goes_before_the_recipe_s(tmp_path: Path, monkeypa
     to_file(packaged_photograph()[:64, :64].copy(), tmp_path / "photos" / "one.png")
     loaded = schema.load(made_set(tmp_path))
     for data, names in ((str(tmp_path / "photos"), ["one.png"]), ("demo", list(loaded.data["demo"].files))):
-        school = School(loaded, data)
-        (order,) = school.orders([loaded.codec_spec("baseline").at_ratio(8)])
-        assert [image.name for image in school.images(order).images] == names
+        session = TrainingSession(loaded, data)
+        (order,) = session.orders([loaded.codec_spec("baseline").at_ratio(8)])
+        assert [image.name for image in session.images(order).images] == names
 
 
 def looped_enl_ratio(before: Image, after: Image, scale: RadarScale, peak: int) -> float:

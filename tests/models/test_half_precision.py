@@ -17,9 +17,9 @@ from tests.support.tiny_model import ARCHITECTURES, tiny_shape, tiny_weights
 
 STEP = """
 import torch
-from harness.models._coder import Coder
+from harness.models._autoencoder import Coder
 from tests.support.tiny_model import ARCHITECTURES
-from harness.shape import Shape
+from harness.learned.shape import Shape
 torch.set_num_threads(1)
 shape = Shape(
     image_channels=3, base_channels={base}, latent_channels=192, stages=3, final="none", start="lapped", margin=1

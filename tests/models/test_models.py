@@ -21,7 +21,7 @@ from harness.interface import Image, LearnedCodec
 from harness.learned.bitstream import MOST_PIXELS, Stream
 from harness.learned.shape import Shape
 from harness.models._codec import NetworkCodec
-from harness.models.entropy.model import Law
+from harness.models.entropy.model import EntropyModel
 from tests.support import other_process as child
 from tests.support.images import make_image, packaged_photograph, psnr
 from tests.support.tiny_model import ARCHITECTURES, tiny_shape, tiny_weights
@@ -288,11 +288,11 @@ def test_a_flat_image_of_16_bits_comes_back_within_one_level(sample: int, tmp_pa
     assert np.abs(codec(tmp_path).decode(codec(tmp_path).encode(image, 0)).astype(int) - sample).max() <= 1
 
 
-def test_a_law_of_unknown_families_is_refused(tmp_path: Path) -> None:
+def test_a_entropy_model_of_unknown_families_is_refused(tmp_path: Path) -> None:
     arrays = load_file(tiny_weights(tmp_path, "baseline", tiny_shape(3)))
-    law = {name.removeprefix("law."): array for name, array in arrays.items() if name.startswith("law.")}
+    entropy_model = {name.removeprefix("law."): array for name, array in arrays.items() if name.startswith("law.")}
     with pytest.raises(ValueError, match="families beyond"):
-        Law.from_arrays({**law, "families": law["families"] + 2})
+        EntropyModel.from_arrays({**entropy_model, "families": entropy_model["families"] + 2})
 
 
 def test_damaged_weights_are_refused(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The network in a law: integers that agree with what was trained, and arrays that are refused."""
+"""The network in an entropy model: integers that agree with what was trained, and arrays that are refused."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from harness.models.entropy.model import Law
+from harness.models.entropy.model import EntropyModel
 from harness.models.entropy.scale_network import LARGEST_WEIGHT, MOST_OCTAVES, ScaleNet, log_magnitudes, multiplied
 from harness.models.entropy.scale_network_training import TrainedScaleNet
 from harness.models.entropy.training import ContextModel
@@ -33,7 +33,7 @@ def random_latents(channels: int = 9, size: tuple[int, int] = (11, 6), power: in
 
 
 def powers_of(net: ScaleNet, latents: NDArray[np.int64], edges: tuple[int, ...] = EDGES) -> NDArray[np.int64]:
-    """Return the powers of every group but the first, as a law asks for them."""
+    """Return the powers of every group but the first, as an entropy model asks for them."""
     logarithms = np.pad(log_magnitudes(latents), ((0, 0), (1, 1), (1, 1)))
     return np.concatenate([net.powers(group, logarithms[: edges[group]]) for group in range(1, len(edges) - 1)])
 
@@ -67,17 +67,17 @@ def test_integers_become_what_is_trained_on() -> None:
     assert np.array_equal(powers_of(again.frozen(), random_latents(power=3)), powers_of(net, random_latents(power=3)))
 
 
-def test_a_law_with_a_network_decodes_what_it_encodes_and_costs_its_estimate() -> None:
+def test_a_entropy_model_with_a_network_decodes_what_it_encodes_and_costs_its_estimate() -> None:
     latents = torch.from_numpy(random_latents(24, (40, 28))).float()[None]
     context = ContextModel(24, levels=2, width=6)
     assert context.net is not None
     for parameter in context.net.parameters():
         parameter.data.normal_(0, 0.1)
-    law = Law.from_arrays(context.law().arrays())
-    plain = ContextModel(24, levels=2).law()
+    entropy_model = EntropyModel.from_arrays(context.entropy_model().arrays())
+    plain = ContextModel(24, levels=2).entropy_model()
     for k in (-32, 0, 40):
-        coded = law.encode(latents.numpy() * np.float32(2 ** (-k / 32)), k)
-        assert np.array_equal(law.decode(coded.data, (1, 24, 40, 28), k), coded.latents)
+        coded = entropy_model.encode(latents.numpy() * np.float32(2 ** (-k / 32)), k)
+        assert np.array_equal(entropy_model.decode(coded.data, (1, 24, 40, 28), k), coded.latents)
         assert len(coded.data) * 8 == pytest.approx(coded.estimated_bits, rel=0.02)
         assert coded.data != plain.encode(latents.numpy() * np.float32(2 ** (-k / 32)), k).data
         with torch.no_grad():
@@ -88,12 +88,12 @@ def test_a_law_with_a_network_decodes_what_it_encodes_and_costs_its_estimate() -
 def test_before_training_a_network_changes_nothing() -> None:
     latents = random_latents(24, (16, 16))[None].astype(np.float32)
     with_net, plain = ContextModel(24, levels=2, width=6), ContextModel(24, levels=2)
-    assert with_net.law().encode(latents, 0).data == plain.law().encode(latents, 0).data
+    assert with_net.entropy_model().encode(latents, 0).data == plain.entropy_model().encode(latents, 0).data
 
 
-def test_a_law_of_one_group_has_no_network() -> None:
-    law = ContextModel(24, levels=0, width=6).law()
-    assert Law.from_arrays(law.arrays()).net is None
+def test_a_entropy_model_of_one_group_has_no_network() -> None:
+    entropy_model = ContextModel(24, levels=0, width=6).entropy_model()
+    assert EntropyModel.from_arrays(entropy_model.arrays()).net is None
 
 
 def changed(name: str, value: Any) -> dict[str, Any]:
@@ -104,7 +104,11 @@ def changed(name: str, value: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("name", "value", "match"),
     [
-        ("net.1.first.bias", np.zeros(600, np.int32), "network of 600 channels in a law; there are at most 512"),
+        (
+            "net.1.first.bias",
+            np.zeros(600, np.int32),
+            "network of 600 channels in an entropy model; there are at most 512",
+        ),
         ("net.1.first.bias", np.zeros(0, np.int32), "network of 0 channels"),
         ("net.2.third.weights", np.zeros((4, 7, 2), np.int32), r"net.2.third. has the shape \(4, 7, 2\)"),
         ("net.2.second.bias", np.zeros((7, 1), np.int32), r"net.2.second. has the shape"),

@@ -73,7 +73,7 @@ records = st.builds(
     fingerprint=st.text("0123456789abcdef", min_size=8, max_size=8),
     image=texts,
     codec=texts,
-    protocol=st.sampled_from(["ratio", "sweep", "null"]),
+    protocol=st.sampled_from(["ratio", "sweep", "control"]),
     target_ratio=numbers,
     status=st.sampled_from(STATUSES),
     setting=numbers,

@@ -25,7 +25,7 @@ from harness.report.freshness import fingerprint, is_fresh, mark
 from harness.report.markdown import escape
 from harness.report.page.charts import script_json
 from harness.report.terminal import print_table
-from tests.support.synthetic import CODECS_20, RATIOS, image_names, manifest, problem, realistic, record, rider
+from tests.support.synthetic import CODECS_20, RATIOS, control, image_names, manifest, problem, realistic, record
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>|`*&$x_{$"
 
@@ -36,7 +36,7 @@ def small_run(images: int) -> tuple[pd.DataFrame, Mapping[str, Any]]:
     records.loc[(records["codec"] == "jpeg-420") & (records["target_ratio"] == 4), "status"] = "capped"
     more = [problem(name, "webp", ratio, "failed", "it broke") for name in image_names(images) for ratio in RATIOS]
     more += [problem(image_names(1)[0], "heic", 4.0, "unsupported", "too small")]
-    more += [rider(name, "png", 1.7) for name in image_names(images)]
+    more += [control(name, "png", 1.7) for name in image_names(images)]
     return pd.concat([records, pd.DataFrame(more)], ignore_index=True), manifest(CODECS_20[:4], images)
 
 
@@ -127,7 +127,7 @@ def test_names_and_reasons_of_others_cannot_become_markup(tmp_path: Path) -> Non
         "command": HOSTILE,
         "codecs": [{"id": f"{HOSTILE}a", "provenance": {"x": HOSTILE}}],
     }
-    about["null_test"] = {"valid": False, "records": 1, "wrong": [HOSTILE]}
+    about["lossless_control"] = {"valid": False, "records": 1, "wrong": [HOSTILE]}
     write_report(tmp_path, pd.DataFrame(rows), about)
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "<script>alert(1)" not in page
@@ -160,7 +160,7 @@ def test_the_page_lets_only_its_own_scripts_run_and_nothing_be_fetched(written: 
     assert not re.findall(r'<(?:script|img|link|iframe)[^>]+(?:src|href)="?http', page)
 
 
-@pytest.mark.parametrize("rows", [[], [rider("kodim01", "png", 2.0)], [problem("a", "b", 4.0, "failed", "it broke")]])
+@pytest.mark.parametrize("rows", [[], [control("kodim01", "png", 2.0)], [problem("a", "b", 4.0, "failed", "it broke")]])
 def test_a_run_without_results_still_has_a_report(rows: list[dict[str, Any]], tmp_path: Path) -> None:
     write_report(tmp_path, pd.DataFrame(rows, columns=list(record("a", "b", 4.0))), {})
     assert "# Report: records" in (tmp_path / "report.md").read_text(encoding="utf-8")
@@ -178,7 +178,7 @@ def test_the_terminal_shows_every_ratio_codec_and_problem(width: int) -> None:
     text = printed(*small_run(12), width=width)
     for words in ("4x, means over n = 12", "16x", "jpeg-444", "capped", "reached ", "it broke", "lossless: png 1.70x"):
         assert words in text
-    assert "Null test passed" in text
+    assert "Lossless control passed" in text
     assert max(map(len, text.splitlines())) <= width
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from harness.report import write_report
 from tests.support.browser import Browser
-from tests.support.synthetic import image_names, manifest, problem, realistic, rider
+from tests.support.synthetic import control, image_names, manifest, problem, realistic
 
 pytestmark = pytest.mark.browser
 
@@ -33,7 +33,7 @@ def poor(tmp_path_factory: pytest.TempPathFactory) -> Path:
     records.loc[records["image"] == "kodim03", "ms_ssim"] = np.nan
     names = image_names(IMAGES)
     more = [problem(image, "baseline", ratio, "missing", REASON) for image in names for ratio in (4.0, 8.0)]
-    more += [rider(image, codec, 2.0) for image in names for codec in ("png", "jxl-lossless")]
+    more += [control(image, codec, 2.0) for image in names for codec in ("png", "jxl-lossless")]
     codecs = [{"id": codec} for codec in CODECS] + [{"id": "baseline", "leak": "unknown"}]
     about = {**manifest(CODECS, IMAGES), "codecs": codecs}
     write_report(folder, pd.concat([records, pd.DataFrame(more)], ignore_index=True), about)
@@ -114,8 +114,8 @@ def test_rows_without_means_stand_last_when_sorted(opened: Browser) -> None:
 
 
 @ON_A_PHONE
-@pytest.mark.parametrize(("table", "column"), [("problem-table", "reason"), ("rider-table", "exact")])
-def test_reasons_and_the_null_test_are_read_on_a_phone(opened: Browser, table: str, column: str) -> None:
+@pytest.mark.parametrize(("table", "column"), [("problem-table", "reason"), ("control-table", "exact")])
+def test_reasons_and_the_lossless_control_are_read_on_a_phone(opened: Browser, table: str, column: str) -> None:
     assert box(opened, first(table, column))["right"] <= PHONE - 16
 
 
@@ -148,7 +148,7 @@ def test_a_sentence_stands_in_place_of_empty_axes(
     drawn = f"document.getElementById('{chart}-chart')"
     said = f"{drawn}.nextElementSibling"
     assert opened.evaluate(f"{said}.offsetHeight") == 0
-    before = opened.evaluate(f"{control(f'{chart}-controls', label)}.value")
+    before = opened.evaluate(f"{selector(f'{chart}-controls', label)}.value")
     opened.choose(f"{chart}-controls", label, value)
     assert words in opened.evaluate(f"{said}.innerText")
     assert opened.evaluate(f"{drawn}.offsetHeight") == 0
@@ -158,7 +158,7 @@ def test_a_sentence_stands_in_place_of_empty_axes(
     assert opened.complaints() == []
 
 
-def control(place: str, label: str) -> str:
+def selector(place: str, label: str) -> str:
     """The script's expression for a control."""
     return (
         f"[...document.querySelectorAll('#{place} label')].find(e => e.firstChild.textContent === '{label}')"
@@ -169,7 +169,7 @@ def control(place: str, label: str) -> str:
 @ON_A_PHONE
 def test_the_protocols_name_fits_a_phone(opened: Browser) -> None:
     wanted = f"""(() => {{
-        const select = {control("curve-controls", "Protocol")};
+        const select = {selector("curve-controls", "Protocol")};
         const copy = select.cloneNode(true);
         copy.style.cssText = "width: max-content; max-width: none; position: absolute";
         select.after(copy);
@@ -177,7 +177,7 @@ def test_the_protocols_name_fits_a_phone(opened: Browser) -> None:
         copy.remove();
         return width;
     }})()"""
-    assert opened.evaluate(wanted) <= box(opened, control("curve-controls", "Protocol"))["width"]
+    assert opened.evaluate(wanted) <= box(opened, selector("curve-controls", "Protocol"))["width"]
 
 
 @pytest.mark.parametrize("section", ["ratio", "differences"])

@@ -10,7 +10,7 @@ import pytest
 
 from harness.report import write_report
 from tests.support.browser import Browser
-from tests.support.synthetic import manifest, problem, realistic, record, rider
+from tests.support.synthetic import control, manifest, problem, realistic, record
 
 pytestmark = pytest.mark.browser
 
@@ -20,11 +20,11 @@ HOSTILE = "<img src=x onerror='window.broken = true'>&lt;"
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The page of a run with both protocols, timings, a codec that caps, a problem and a rider."""
+    """The page of a run with both protocols, timings, a codec that caps, a problem and a control."""
     folder = tmp_path_factory.mktemp("page")
     records = realistic(CODECS, 12)
     records.loc[(records["codec"] == "webp") & (records["target_ratio"] == 4), "status"] = "capped"
-    more = [problem("kodim01", "heic", 4.0, "unsupported", HOSTILE), rider("kodim01", "png", 2.0)]
+    more = [problem("kodim01", "heic", 4.0, "unsupported", HOSTILE), control("kodim01", "png", 2.0)]
     write_report(folder, pd.concat([records, pd.DataFrame(more)], ignore_index=True), manifest(CODECS, 12))
     return folder / "report.html"
 

@@ -12,7 +12,7 @@ import pytest
 
 from harness import load_codec
 from harness.analysis.bd_table import bd_matrix, bd_rows
-from harness.analysis.problems import lossless_count, problem_rows, rider_rows
+from harness.analysis.problems import control_rows, lossless_count, problem_rows
 from harness.analysis.ratio_table import ratio_rows
 from harness.analysis.run import Run, prepare, rows_of
 from harness.analysis.speed_table import speed_rows
@@ -24,9 +24,9 @@ from harness.report.figures import draw_figures
 from harness.report.markdown import report_text
 from harness.report.styles import styles_of
 from harness.report.words import bd_rate as bd_rate_in_words
-from harness.report.words import codec_name, null_verdict, ordinal, rank_change
+from harness.report.words import codec_name, control_verdict, ordinal, rank_change
 from harness.run.summary import Tally, describe_results
-from tests.support.synthetic import CODECS_20, RAW_BYTES, image_names, manifest, problem, record, rider, sweep
+from tests.support.synthetic import CODECS_20, RAW_BYTES, control, image_names, manifest, problem, record, sweep
 
 FOUR = image_names(4)
 
@@ -193,10 +193,10 @@ def test_a_rank_that_stays_or_is_unknown_at_equal_bytes_is_not_marked() -> None:
     assert [rank_change(row_of(run, name)) for run in (known, unknown) for name in ("one", "two")] == [""] * 4
 
 
-def test_riders_are_in_no_ratio_table_and_their_lossless_ratio_is_listed() -> None:
-    run = run_of([*at_four("one", [40] * 4), rider(FOUR[0], "png", 2.0), rider(FOUR[1], "png", 3.0)])
+def test_controls_are_in_no_ratio_table_and_their_lossless_ratio_is_listed() -> None:
+    run = run_of([*at_four("one", [40] * 4), control(FOUR[0], "png", 2.0), control(FOUR[1], "png", 3.0)])
     assert list(ratio_rows(run)["codec"]) == ["one"]
-    row = rider_rows(run).iloc[0]
+    row = control_rows(run).iloc[0]
     assert (row["codec"], row["n"], row["exact"]) == ("png", 2, 2)
     assert row["ratio"] == pytest.approx(2.5)
     assert row["total_ratio"] == pytest.approx(2.4, abs=1e-4)
@@ -204,7 +204,7 @@ def test_riders_are_in_no_ratio_table_and_their_lossless_ratio_is_listed() -> No
 
 def test_lossless_records_are_counted_apart() -> None:
     run = run_of(
-        [*at_four("one", [40] * 4), *at_four("two", [np.inf] * 2, status="lossless"), rider(FOUR[0], "png", 2)]
+        [*at_four("one", [40] * 4), *at_four("two", [np.inf] * 2, status="lossless"), control(FOUR[0], "png", 2)]
     )
     assert lossless_count(run) == 2
 
@@ -295,7 +295,7 @@ def test_a_doubtful_leak_status_stands_beside_the_name(entry: dict[str, Any], pr
 
 
 @pytest.mark.parametrize(
-    ("null", "words"),
+    ("control", "words"),
     [
         ({"valid": True, "records": 4}, "passed"),
         ({"valid": False, "records": 4, "wrong": ["png on a: off"]}, "FAILED.*png on a: off"),
@@ -305,23 +305,23 @@ def test_a_doubtful_leak_status_stands_beside_the_name(entry: dict[str, Any], pr
         (None, "not run"),
     ],
 )
-def test_the_null_test_is_told_in_words(null: Any, words: str) -> None:
-    assert pd.Series([null_verdict({"null_test": null})]).str.contains(words).all()
+def test_the_lossless_control_is_told_in_words(control: Any, words: str) -> None:
+    assert pd.Series([control_verdict({"lossless_control": control})]).str.contains(words).all()
 
 
 @pytest.mark.parametrize("status", ["unsupported", "missing", "failed"])
-def test_riders_without_a_decode_test_nothing_and_prove_nothing_wrong(status: str) -> None:
-    absent = {**problem("a", "png", 4.0, status, "it takes too long"), "protocol": "null"}
-    null = describe_results(pd.DataFrame([absent]), Tally(), 1.0, 1)["null_test"]
+def test_controls_without_a_decode_test_nothing_and_prove_nothing_wrong(status: str) -> None:
+    absent = {**problem("a", "png", 4.0, status, "it takes too long"), "protocol": "control"}
+    null = describe_results(pd.DataFrame([absent]), Tally(), 1.0, 1)["lossless_control"]
     assert null == {"records": 0, "valid": False, "wrong": [], "not_run": ["png: it takes too long"]}
-    null = describe_results(pd.DataFrame([absent, rider("b", "png", 4.0)]), Tally(), 1.0, 1)["null_test"]
+    null = describe_results(pd.DataFrame([absent, control("b", "png", 4.0)]), Tally(), 1.0, 1)["lossless_control"]
     assert (null["records"], null["valid"]) == (1, True)
 
 
-def test_a_rider_whose_decode_differs_makes_the_null_test_invalid() -> None:
-    wrong = {**rider("a", "png", 4.0), "status": "failed", "reason": "null test: ssim differ."}
-    null = describe_results(pd.DataFrame([wrong, rider("b", "png", 4.0)]), Tally(), 1.0, 1)["null_test"]
-    assert (null["valid"], null["wrong"]) == (False, ["png on a: null test: ssim differ."])
+def test_a_control_whose_decode_differs_makes_the_lossless_control_invalid() -> None:
+    wrong = {**control("a", "png", 4.0), "status": "failed", "reason": "lossless control: ssim differ."}
+    null = describe_results(pd.DataFrame([wrong, control("b", "png", 4.0)]), Tally(), 1.0, 1)["lossless_control"]
+    assert (null["valid"], null["wrong"]) == (False, ["png on a: lossless control: ssim differ."])
 
 
 def test_the_bd_rate_of_a_pair_is_one_ratio_seen_from_both_sides() -> None:

@@ -74,7 +74,7 @@ def test_records_csv_has_the_designed_columns_first_and_a_row_a_record(base: Ben
     assert header[: len(CSV_COLUMNS)] == CSV_COLUMNS
     assert "ssimulacra2" in header
     counts = base.frame.groupby(["codec", "protocol"]).size().to_dict()
-    assert counts == {("jpeg-444", "ratio"): 4, ("webp", "ratio"): 4, ("png", "null"): 2, ("raw", "null"): 2}
+    assert counts == {("jpeg-444", "ratio"): 4, ("webp", "ratio"): 4, ("png", "control"): 2, ("raw", "control"): 2}
 
 
 def test_every_file_of_the_ratio_protocol_fits_its_budget(base: BenchRun) -> None:
@@ -101,11 +101,11 @@ def test_records_that_were_cut_off_are_told_by_the_count_in_the_manifest(
     assert "has 3 records where manifest.json counts 12" in ended.err
 
 
-def test_riders_are_exact_and_the_null_test_passes(base: BenchRun) -> None:
-    riders = base.frame[base.frame["protocol"] == "null"]
-    assert (riders["status"] == "measured").all()
-    assert np.isinf(riders["psnr"]).all()
-    assert base.manifest["null_test"] == {"records": 4, "valid": True, "wrong": [], "not_run": []}
+def test_controls_are_exact_and_the_lossless_control_passes(base: BenchRun) -> None:
+    controls = base.frame[base.frame["protocol"] == "control"]
+    assert (controls["status"] == "measured").all()
+    assert np.isinf(controls["psnr"]).all()
+    assert base.manifest["lossless_control"] == {"records": 4, "valid": True, "wrong": [], "not_run": []}
 
 
 def test_ms_ssim_does_not_apply_below_161_pixels(base: BenchRun) -> None:
@@ -211,7 +211,7 @@ def test_sweep_and_both_measure_fixed_settings(tmp_path: Path, images: Path, con
     assert sweep[sweep["codec"] == "jpeg-444"]["setting"].tolist() == list(range(5, 100, 5))
     assert len(sweep[sweep["codec"] == "jpeg-444-flat"]) == 16
     assert set(done.frame["image"]) == {"crop00.png"}
-    assert set(done.frame["protocol"]) == {"ratio", "sweep", "null"}
+    assert set(done.frame["protocol"]) == {"ratio", "sweep", "control"}
 
 
 BAD_CODECS = (
@@ -245,11 +245,13 @@ def test_every_bad_codecs_records_are_there_with_their_reason(spoiled: tuple[Ben
     assert set(harmless["status"]) <= {"reached", "capped"}
 
 
-def test_a_lossless_codec_that_is_not_makes_the_null_test_invalid(spoiled: tuple[BenchRun, BenchRun]) -> None:
-    null_test = spoiled[1].manifest["null_test"]
-    assert null_test["valid"] is False
-    assert any("lies-about-loss on crop00.png: null test: the pixels" in line for line in null_test["wrong"])
-    assert "null test" in (spoiled[1].folder / "report.md").read_text().lower()
+def test_a_lossless_codec_that_is_not_makes_the_lossless_control_invalid(spoiled: tuple[BenchRun, BenchRun]) -> None:
+    lossless_control = spoiled[1].manifest["lossless_control"]
+    assert lossless_control["valid"] is False
+    assert any(
+        "lies-about-loss on crop00.png: lossless control: the pixels" in line for line in lossless_control["wrong"]
+    )
+    assert "lossless control" in (spoiled[1].folder / "report.md").read_text().lower()
 
 
 def test_codecs_that_cannot_say_what_they_are_cost_their_own_records(

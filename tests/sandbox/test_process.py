@@ -18,7 +18,7 @@ import pytest
 
 from harness.config.registry import CodecSpec, find
 from harness.config.schema import Limits
-from harness.errors import CodecError, HarnessError, LawError, LimitError, UsageError
+from harness.errors import CodecError, ConformanceError, HarnessError, LimitError, UsageError
 from harness.interface import Image
 from harness.sandbox.process import CodecProcess, CodecProcesses
 from tests.support.bench_runs import bench, crops
@@ -83,9 +83,9 @@ FAILS: dict[str, tuple[type[HarnessError], str]] = {
     "raises": (CodecError, "^RuntimeError: boom boom"),
     "raises-usage-error": (UsageError, "what was asked for is wrong"),
     "raises-keyboard-interrupt": (CodecError, "KeyboardInterrupt"),
-    "not-bytes": (LawError, "encode returned a bytearray; a file is bytes"),
-    "no-bytes": (LawError, "encode returned no bytes at all"),
-    "huge": (LawError, r"it returned more than the \d+ bytes that can be right"),
+    "not-bytes": (ConformanceError, "encode returned a bytearray; a file is bytes"),
+    "no-bytes": (ConformanceError, "encode returned no bytes at all"),
+    "huge": (ConformanceError, r"it returned more than the \d+ bytes that can be right"),
     "writes-input": (CodecError, "assignment destination is read-only"),
     "segfaults": (LimitError, "killed by SIGSEGV"),
     "aborts": (LimitError, "killed by SIGABRT"),
@@ -104,12 +104,12 @@ FAILS: dict[str, tuple[type[HarnessError], str]] = {
     "closes-everything": (CodecError, "."),
     "keeps-state": (CodecError, "AttributeError"),
     "keeps-a-file": (CodecError, "FileNotFoundError"),
-    "wrong-shape": (LawError, r"decode returned uint8 \(47, 64, 3\), expected uint8 \(48, 64, 3\)"),
-    "flat-shape": (LawError, r"decode returned uint8 \(9216,\)"),
-    "wrong-dtype": (LawError, "."),
-    "float-image": (LawError, "decode returned an array of float64"),
-    "no-image": (LawError, "decode returned a NoneType"),
-    "huge-image": (LawError, "."),
+    "wrong-shape": (ConformanceError, r"decode returned uint8 \(47, 64, 3\), expected uint8 \(48, 64, 3\)"),
+    "flat-shape": (ConformanceError, r"decode returned uint8 \(9216,\)"),
+    "wrong-dtype": (ConformanceError, "."),
+    "float-image": (ConformanceError, "decode returned an array of float64"),
+    "no-image": (ConformanceError, "decode returned a NoneType"),
+    "huge-image": (ConformanceError, "."),
     "dies-decoding": (LimitError, "killed by SIGABRT"),
 }
 """Plugin -> what its result is."""
@@ -161,17 +161,17 @@ def test_the_second_half_of_a_fork_is_not_heard(processes: CodecProcesses) -> No
 
 def test_a_rate_control_that_exceeds_its_budget_is_caught(processes: CodecProcesses) -> None:
     spec = plugin("over-budget")
-    with pytest.raises(LawError, match="its rate control returned 501 bytes where 500 were allowed"):
+    with pytest.raises(ConformanceError, match="its rate control returned 501 bytes where 500 were allowed"):
         processes.encoder(spec).encode_to_budget(spec, IMAGE, 500)
 
 
 DESCRIPTIONS: dict[str, tuple[type[HarnessError], str]] = {
-    "endless-ladder": (LawError, "its ladder has more than 65536 settings"),
-    "empty-ladder": (LawError, "its ladder has 0 settings"),
-    "ladder-of-words": (LawError, "its ladder holds 'low'; a finite number is taken"),
-    "ladder-of-nan": (LawError, "its ladder holds nan"),
-    "provenance-not-json": (LawError, "its provenance is no mapping of JSON types: Object of type object"),
-    "provenance-no-mapping": (LawError, "its provenance is no mapping of JSON types"),
+    "endless-ladder": (ConformanceError, "its ladder has more than 65536 settings"),
+    "empty-ladder": (ConformanceError, "its ladder has 0 settings"),
+    "ladder-of-words": (ConformanceError, "its ladder holds 'low'; a finite number is taken"),
+    "ladder-of-nan": (ConformanceError, "its ladder holds nan"),
+    "provenance-not-json": (ConformanceError, "its provenance is no mapping of JSON types: Object of type object"),
+    "provenance-no-mapping": (ConformanceError, "its provenance is no mapping of JSON types"),
     "constructor-raises": (UsageError, "'constructor-raises' cannot be built with no parameters: not today"),
     "unfinished": (UsageError, "lacks settings"),
     "no-formats": (UsageError, "must state its name and its formats"),
@@ -210,9 +210,9 @@ def test_encoder_and_decoder_are_different_processes(processes: CodecProcesses) 
 
 WORKER = f"""
 import numpy as np
-from harness.config import Limits
-from harness.isolation import codec_processes
-from harness.registry import find
+from harness.config.schema import Limits
+from harness.sandbox.process import codec_processes
+from harness.config.registry import find
 
 spec = find("leaves-processes", plugins=[{str(PLUGINS / "bad_calls.py")!r}])
 codec_processes(Limits()).encoder(spec).encode(spec, np.zeros((8, 8, 3), np.uint8), 4)
@@ -293,7 +293,7 @@ def test_decoding_of_unknown_bytes_is_bounded_by_size(processes: CodecProcesses)
     data = processes.encoder(SOUND).encode(SOUND, IMAGE, SETTING)
     decoder = processes.decoder(SOUND)
     assert decoder.decode_any(SOUND, data, IMAGE.nbytes).shape == IMAGE.shape
-    with pytest.raises(LawError, match="more than the"):
+    with pytest.raises(ConformanceError, match="more than the"):
         decoder.decode_any(SOUND, data, IMAGE.nbytes - 1)
 
 

@@ -50,9 +50,9 @@ def problem(image: str, codec: str, ratio: float, status: str, reason: str) -> d
     return {**row, **dict.fromkeys(numbers, np.nan)}
 
 
-def rider(image: str, codec: str, ratio: float) -> dict[str, Any]:
-    """One record of the null test: exact."""
-    row = record(image, codec, ratio, protocol="null", status="measured", psnr=np.inf, psnr_y=np.inf)
+def control(image: str, codec: str, ratio: float) -> dict[str, Any]:
+    """One record of the lossless control: exact."""
+    row = record(image, codec, ratio, protocol="control", status="measured", psnr=np.inf, psnr_y=np.inf)
     return {**row, "ssim": 1.0, "ms_ssim": 1.0, "target_ratio": np.nan, "psnr_at_budget": np.nan}
 
 
@@ -128,7 +128,7 @@ def manifest(codecs: Sequence[str], images: int, **changes: Any) -> Mapping[str,
         "versions": {"python": "3.11.9", "pillow": "13.0.0"},
         "machine": {"cpu": "a CPU", "cores": 2},
         "encodes": {"count": 4000, "per_target": 2.4},
-        "null_test": {"valid": True, "records": 120},
+        "lossless_control": {"valid": True, "records": 120},
         "shares": {"codec": 0.7, "metrics": 0.25, "other": 0.05},
         "metric_versions": {"psnr": "1", "ms_ssim": "1"},
         **changes,

@@ -34,7 +34,7 @@ recipe = "tiny"
 [recipes.tiny]
 loss = "rate"
 steps = {steps}
-law_steps = {steps}
+entropy_steps = {steps}
 validate_every = {validate_every}
 batch = {batch}
 crop = 64
@@ -111,4 +111,4 @@ def tiny_weights(
         "curve": [],
         "validated": {},
     }
-    return save(packed(coder, context.law()), folder, card, tiles)
+    return save(packed(coder, context.entropy_model()), folder, card, tiles)

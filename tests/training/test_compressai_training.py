@@ -37,7 +37,7 @@ RECIPE: dict[str, Any] = {
     "loss": "rate",
     "rate_gradient": "noise",
     "steps": 24,
-    "law_steps": 6,
+    "entropy_steps": 6,
     "validate_every": 6,
     "batch": 2,
     "crop": 64,
@@ -267,7 +267,7 @@ def test_every_parameter_learns_and_the_quantiles_from_the_auxiliary_loss_alone(
     assert sorted(counted) == sorted(id(parameter) for parameter in one.parameters())
     relaxed = one.relaxed(one.latents(photographs()), 0)
     torch.autograd.backward(relaxed.bits + one.images(relaxed.latents).square().sum())
-    assert all(parameter.grad is not None for parameter in (*groups.networks, *groups.law))
+    assert all(parameter.grad is not None for parameter in (*groups.networks, *groups.entropy_model))
     assert [parameter.grad for parameter in groups.auxiliary] == [None]
     auxiliary = one.auxiliary_loss()
     assert auxiliary is not None

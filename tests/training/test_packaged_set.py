@@ -22,7 +22,7 @@ from harness.training.curve import draw
 from harness.training.job import Order
 from harness.training.orders import order_for
 from harness.training.recipe import Recipe
-from harness.training.session import School, is_trained_here
+from harness.training.session import TrainingSession, is_trained_here
 from scripts.make_training_set import crop_of, crops, cut, fetch_blob, git_hash
 from tests.support.images import packaged_photograph
 
@@ -107,7 +107,7 @@ def order() -> Order:
 
 def test_training_images_come_from_a_data_set_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    images = School(load(), "demo").images(order())
+    images = TrainingSession(load(), "demo").images(order())
     assert [image.source for image in images.images] == ["astronaut", "chelsea", "coffee", "motorcycle_left"]
     assert all("CC0" in source["licence"] for source in images.sources)
     assert all(image.lossless for image in images.images)
@@ -120,14 +120,14 @@ def test_training_without_images_says_what_to_name(
     data: str | None, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("HARNESS_DATA", raising=False)
-    assert not School(load(), data).has_images(order())
+    assert not TrainingSession(load(), data).has_images(order())
     with pytest.raises(DataError, match=words):
-        School(load(), data).images(order())
+        TrainingSession(load(), data).images(order())
 
 
 def test_only_sets_of_images_are_named_as_something_to_train_on() -> None:
     with pytest.raises(DataError) as refused:
-        School(load(), "compressai-weights").check_data()
+        TrainingSession(load(), "compressai-weights").check_data()
     listed = str(refused.value).partition("data sets of images are: ")[2]
     assert {"demo", "kodak", "sar-train"} <= set(listed.strip(".").split(", "))
     assert "published" not in listed
@@ -136,7 +136,7 @@ def test_only_sets_of_images_are_named_as_something_to_train_on() -> None:
 
 def test_too_few_images_are_told_before_training_with_how_many_it_takes() -> None:
     with pytest.raises(DataError, match=r"training to 16x takes images from 5 sources or more, 4 of them.*found 4"):
-        School(load(), "demo").check_images([order()])
+        TrainingSession(load(), "demo").check_images([order()])
 
 
 @pytest.mark.parametrize("ratio", [1.9, 64.5, 5000])

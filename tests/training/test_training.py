@@ -28,14 +28,14 @@ from harness.training.crops import Crops, TrainingImage, split
 from harness.training.images import PACK_INDEX, read_training_set
 from harness.training.orders import WORK, estimate_seconds, missing_orders, order_for, quick_fault
 from harness.training.recipe import Recipe
-from harness.training.session import School
+from harness.training.session import TrainingSession
 from tests.support.images import packaged_photograph
 
 PHOTOGRAPHS = ("astronaut.png", "chelsea.png", "coffee.png", "motorcycle_left.png")
 RATE: dict[str, Any] = {
     "loss": "rate",
     "steps": 12,
-    "law_steps": 12,
+    "entropy_steps": 12,
     "validate_every": 6,
     "batch": 2,
     "crop": 64,
@@ -60,15 +60,15 @@ RATE: dict[str, Any] = {
 STUDY: dict[str, Any] = {
     "loss": "study",
     "steps": 8,
-    "law_steps": 30,
-    "law_learning_rate": 0.05,
+    "entropy_steps": 30,
+    "entropy_learning_rate": 0.05,
     "validate_every": 4,
     "batch": {"resnet": 2},
     "crop": 64,
     "validation_images": 1,
     "shapes": {"resnet": {"image_channels": 1, "base_channels": 4, "latent_channels": {"16": 24}, "stages": 3}},
 }
-CONTEXT = {**RATE, "law_width": 4, "step_spread": 1, "start_recipe": "rate", "start_from": {"16": 16}}
+CONTEXT = {**RATE, "entropy_width": 4, "step_spread": 1, "start_recipe": "rate", "start_from": {"16": 16}}
 RECIPES = {"rate": RATE, "study": STUDY, "context": CONTEXT}
 
 
@@ -136,7 +136,7 @@ def card_of(folder: Path, ratio: float = 16) -> dict[str, Any]:
     return dict(card)
 
 
-def test_training_goes_through_the_law_the_networks_and_the_law_again(trained: Path) -> None:
+def test_training_goes_through_the_entropy_model_the_networks_and_the_entropy_model_again(trained: Path) -> None:
     rows = curve(trained)
     assert [int(row["step"]) for row in rows] == list(range(1, 37))
     assert [int(row["step"]) for row in rows if row["psnr"]] == [6, 12, 18, 24, 30, 36]
@@ -237,14 +237,14 @@ def test_another_recipe_s_weights_are_the_start_and_what_they_saw_stays_known(tr
     assert found.decode(found.encode(picture, 0)).shape == picture.shape
 
 
-@pytest.mark.parametrize("change", [{"law_width": 6}, {"levels": 2}])
-def test_weights_whose_law_is_of_another_size_are_no_start(
+@pytest.mark.parametrize("change", [{"entropy_width": 6}, {"levels": 2}])
+def test_weights_whose_entropy_model_is_of_another_size_are_no_start(
     change: dict[str, int], tmp_path: Path, pictures: Path
 ) -> None:
     from harness.training.loop import Machines
 
     images = read_training_set(pictures)
-    recipe = {**RATE, "law_width": 4}
+    recipe = {**RATE, "entropy_width": 4}
     for ratio, more in ((16.0, {}), (8.0, change)):
         one = order_for(find("baseline", {"ratio": ratio}), {"rate": {**recipe, **more}})
         orders.train(one, images, tmp_path, Machines("cpu"), bar=False)
@@ -292,13 +292,15 @@ def test_steps_that_vary_give_each_image_the_same_share(tmp_path: Path, pictures
     fresh = order_for(find("baseline", {"ratio": 16.0}), {"rate": {**RATE, "step_spread": 2}})
     module = started(fresh, split(images, fresh.recipe, 16, 3), None)
     latents = module.trainable.latents(torch.from_numpy(module.crops.batch(2, 0))).detach()
-    bits = [module.trainable.law_bits(latents, seed) for seed in (1, 1, 2)]
+    bits = [module.trainable.entropy_bits(latents, seed) for seed in (1, 1, 2)]
     assert bits[0].item() == bits[1].item() != bits[2].item()
     torch.autograd.backward(bits[0])
-    assert all(one.grad is not None for one in module.trainable.groups().law if one.numel() != 0)
+    assert all(one.grad is not None for one in module.trainable.groups().entropy_model if one.numel() != 0)
 
 
-def test_the_study_s_recipe_trains_without_rate_and_fits_its_law_afterwards(tmp_path: Path, pictures: Path) -> None:
+def test_the_study_s_recipe_trains_without_rate_and_fits_its_entropy_model_afterwards(
+    tmp_path: Path, pictures: Path
+) -> None:
     train(tmp_path, pictures, recipe="study", codec="resnet")
     rows = curve(tmp_path, "resnet-study-16x")
     assert len(rows) == 8 + 30
@@ -310,7 +312,7 @@ def test_the_study_s_recipe_trains_without_rate_and_fits_its_law_afterwards(tmp_
 def test_a_loss_that_is_never_finite_ends_training_with_what_to_do(tmp_path: Path, pictures: Path) -> None:
     from harness.training.loop import Machines
 
-    wild = {**RATE, "law_steps": 0, "steps": 60, "validate_every": 100, "learning_rate": 1e30, "clip": 1e30}
+    wild = {**RATE, "entropy_steps": 0, "steps": 60, "validate_every": 100, "learning_rate": 1e30, "clip": 1e30}
     one = order_for(find("baseline", {"ratio": 16.0}), {"rate": wild})
     with pytest.raises(DataError, match=r"diverged: .* 20 steps in a row.*learning_rate"):
         orders.train(one, read_training_set(pictures), tmp_path, Machines("cpu"), bar=False)
@@ -331,7 +333,7 @@ def test_a_batch_that_does_not_fit_into_memory_is_halved(tmp_path: Path, picture
                 raise torch.OutOfMemoryError
             return super().training_step(images, number)
 
-    recipe = Recipe.from_table("rate", {**RATE, "batch": 8, "law_steps": 0, "steps": 2})
+    recipe = Recipe.from_table("rate", {**RATE, "batch": 8, "entropy_steps": 0, "steps": 2})
     parts = split(read_training_set(pictures).images, recipe, 16, 3)
     plain = started(order_for(find("baseline", {"ratio": 16.0}), {"rate": {**RATE, "batch": 8}}), parts, None)
     module = Small(plain.trainable, recipe, plain.crops, "baseline")
@@ -446,12 +448,12 @@ def test_an_estimate_of_time_comes_from_real_steps(tmp_path: Path, pictures: Pat
 
 
 def test_an_estimate_counts_on_weights_that_are_trained_before(tmp_path: Path, pictures: Path) -> None:
-    recipes = {"rate": {**RATE, "steps": 5000, "law_steps_from_neighbour": 1}}
+    recipes = {"rate": {**RATE, "steps": 5000, "entropy_steps_from_neighbour": 1}}
     orders = [order_for(find("baseline", {"ratio": ratio}), recipes) for ratio in (16.0, 8.0)]
-    school = School(schema.load(), str(pictures), tmp_path)
-    (_, first), (_, second) = school.estimates(orders)
+    session = TrainingSession(schema.load(), str(pictures), tmp_path)
+    (_, first), (_, second) = session.estimates(orders)
     assert second < first / 100
-    ((_, alone),) = school.estimates(orders[1:])
+    ((_, alone),) = session.estimates(orders[1:])
     assert alone > first / 10
 
 

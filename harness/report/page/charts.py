@@ -69,7 +69,7 @@ def _without_words(table: pd.DataFrame) -> pd.DataFrame:
 
 def _records(run: Run) -> tuple[list[str], dict[str, list[Any]]]:
     """Return the images shown, and their measured records as columns; image and codec are places in lists."""
-    frame = run.records[run.records["status"].isin(MEASURED) & (run.records["protocol"] != "null")]
+    frame = run.records[run.records["status"].isin(MEASURED) & (run.records["protocol"] != "control")]
     names = sorted(frame["image"].unique())
     step = max(1, math.ceil(len(frame) / MAX_RECORDS))
     shown = names[::step]

@@ -71,8 +71,8 @@ def _words_of(run: Run, tables: Tables, viewer: Mapping[str, Any] | None) -> dic
     return {
         "title": f"Report: {manifest.get('suite') or 'records'}",
         "facts": _facts(run, images),
-        "verdict": words.null_verdict(manifest),
-        "valid": bool((manifest.get("null_test") or {}).get("valid")),
+        "verdict": words.control_verdict(manifest),
+        "valid": bool((manifest.get("lossless_control") or {}).get("valid")),
         "sections": [(key, name) for key, name in SECTIONS.items() if key in present],
         "rules": (RULE, *words.FAIRNESS),
         "few": f"n = {images} images: points and no intervals; those need ten images." if images < 10 else "",

@@ -24,7 +24,7 @@ def page_tables(run: Run, tables: Tables) -> dict[str, Grid]:
         "set_budget_table": set_budget_grid(tables.set_budget),
         "speed_table": _speed_grid(tables.speed),
         "problem_table": _problem_grid(tables.problems),
-        "rider_table": _rider_grid(tables.riders),
+        "control_table": _control_grid(tables.controls),
         "codec_table": _codec_grid(run),
         "image_table": _image_grid(run),
     }
@@ -136,7 +136,7 @@ def _problem_grid(table: pd.DataFrame) -> Grid:
     return Grid("problem-table", "Records without a result, by reason", [*head, "records"], rows)
 
 
-def _rider_grid(table: pd.DataFrame) -> Grid:
+def _control_grid(table: pd.DataFrame) -> Grid:
     rows = [
         Row(
             [
@@ -149,7 +149,7 @@ def _rider_grid(table: pd.DataFrame) -> Grid:
         for row in rows_of(table)
     ]
     head = ["lossless codec", "mean ratio", "ratio of sums", "exact"]
-    return Grid("rider-table", "Null test: lossless codecs, in no table of ratios", head, rows)
+    return Grid("control-table", "Lossless control: lossless codecs, in no table of ratios", head, rows)
 
 
 def _codec_grid(run: Run) -> Grid:
