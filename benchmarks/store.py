@@ -29,7 +29,7 @@ from harness.records.export import export
 from harness.records.record import Encode, Record
 from harness.records.store import Store
 from harness.run.schedule import unfinished
-from harness.sandbox.process import Description
+from harness.sandbox.replies import Description
 
 CODECS = 10
 RATIOS = (4.0, 8.0, 12.0, 16.0)
@@ -82,7 +82,16 @@ def request(folder: Path) -> Request:
 
 def made_plan(folder: Path, count: int):  # noqa: ANN201 - a Plan
     """Return the plan of so many made-up images."""
-    about = Description(("rgb8",), tuple(range(1, 101)), False, False, False, False, None, {"library": "1.0"})
+    about = Description(
+        formats=("rgb8",),
+        ladder=tuple(range(1, 101)),
+        lossless=False,
+        budget=False,
+        learned=False,
+        threaded=False,
+        missing=None,
+        provenance={"library": "1.0"},
+    )
     codecs = tuple(
         PlannedCodec(CodecSpec(f"codec-{n}", f"module:{n}"), about, digest(f"codec {n}")) for n in range(CODECS)
     )

@@ -13,7 +13,7 @@ from harness.data.datasets import ImageSource
 from harness.metrics.plugins import Targets
 from harness.plan.tasks import Task
 from harness.records.record import Record
-from harness.sandbox.process import Description
+from harness.sandbox.replies import Description
 
 DIGITS = 32
 """How many digits of a sha256 a fingerprint has."""

@@ -26,7 +26,8 @@ from harness.plan.plan import Plan, PlannedCodec, PlannedImage, Request, digest
 from harness.plan.targets import Asker, questions
 from harness.plan.tasks import Goal, Task, blank_record, metrics_key
 from harness.records.record import Record
-from harness.sandbox.process import CodecProcesses, Description
+from harness.sandbox.process import CodecProcesses
+from harness.sandbox.replies import Description
 
 _REASONS = 10
 """Of so many images that cannot be taken the reason is told."""

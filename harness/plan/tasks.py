@@ -17,7 +17,7 @@ from harness.interface import Image, Setting
 from harness.metrics.plugins import Targets, known_metrics
 from harness.rate import Hint
 from harness.records.record import Encode, Record
-from harness.sandbox.process import Description
+from harness.sandbox.replies import Description
 
 DEFAULT_LIMITS = Limits()
 ENOUGH = 0.97

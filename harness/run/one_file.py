@@ -17,7 +17,8 @@ from harness.plan.tasks import DEFAULT_LIMITS, Goal, Task
 from harness.records.record import Record
 from harness.run.measure import TaskRun
 from harness.run.signatures import codec_of
-from harness.sandbox.process import CodecProcesses, Description
+from harness.sandbox.process import CodecProcesses
+from harness.sandbox.replies import Description
 
 _MAX_RAW_BYTES = 3 * MAX_PIXELS
 

@@ -26,7 +26,8 @@ from harness.plan.tasks import Task
 from harness.records.record import Record, to_frame
 from harness.records.store import STORE_NAME, Store
 from harness.run.bench import Run, bench, device_for, report_order, write_run
-from harness.sandbox.process import CodecProcess, Timed
+from harness.sandbox.process import CodecProcess
+from harness.sandbox.replies import Timed
 from harness.system.perf import can_count, count
 from harness.system.provenance import describe_machine
 

@@ -1,4 +1,4 @@
-"""One child process and the channel to it: messages are JSON and plain bytes, bounded before they are read."""
+"""One child process and the pipe to it: messages are JSON and plain bytes, bounded before they are read."""
 
 from __future__ import annotations
 
@@ -15,57 +15,71 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic
+
+from pydantic_core import from_json
 
 from harness import errors
 from harness.config.schema import Limits
 from harness.errors import CodecError, ConformanceError, HarnessError, LimitError
 from harness.sandbox.limits import Watch, kill_strays, kill_tree
+from harness.sandbox.replies import AnyReply, Failure, read
 from harness.system.memory import KEEP_MEMORY
 
 _MAX_HEADER_BYTES = 8 << 20
+_MAX_MESSAGE = 4000
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+@dataclass(frozen=True)
+class Call(Generic[AnyReply]):
+    """One call of a codec: what is asked, and what the reply must be."""
+
+    name: str
+    reply: type[AnyReply]
+    arguments: Mapping[str, Any]
+    payload: bytes | memoryview = b""
+    max_bytes: int = 0
+    """The largest payload that is taken back."""
 
 
 @dataclass
 class Channel:
-    """A child that runs harness/sandbox/child.py: started at the first call, and again after it had to be killed."""
+    """A child that runs harness/sandbox/child.py: started by the first call, and again after it was killed."""
 
     limits: Limits
     threads: int = 1
-    """How many threads the libraries below it may start (OpenMP, BLAS)."""
+    """How many threads its libraries may start (OpenMP, BLAS)."""
     _child: subprocess.Popen[bytes] | None = field(default=None, init=False)
     _connection: Connection | None = field(default=None, init=False)
     _folder: tempfile.TemporaryDirectory[str] | None = field(default=None, init=False)
     _calls: int = field(default=0, init=False)
 
-    def call(
-        self, request: Mapping[str, Any], payload: bytes | memoryview, max_bytes: int
-    ) -> tuple[dict[str, Any], bytes]:
-        """Send a request and a payload; return the answer and its payload of at most `max_bytes`.
+    def call(self, call: Call[AnyReply]) -> tuple[AnyReply, bytes]:
+        """Make a call; return the reply and its payload.
 
         Raises:
             HarnessError: the error that the child names.
             LimitError: the call exceeded a limit, or the child died.
-            ConformanceError: the answer is not one.
+            ConformanceError: the reply is malformed, or answers another call.
         """
         connection = self._started()
         self._calls += 1
-        header = {**request, "id": self._calls}
+        header = {**call.arguments, "call": call.name, "id": self._calls}
         with self._watched() as watch:
             try:
                 connection.send_bytes(json.dumps(header).encode())
-                connection.send_bytes(payload)
-                answer = _writable(json.loads(connection.recv_bytes(_MAX_HEADER_BYTES)))
-                data = connection.recv_bytes(max_bytes)
-            except (EOFError, OSError, ValueError, RecursionError) as error:
-                raise self._death(watch, max_bytes) from error
-        if not isinstance(answer, dict) or (answer.get("id"), answer.get("size")) != (self._calls, len(data)):
+                connection.send_bytes(call.payload)
+                reply = from_json(connection.recv_bytes(_MAX_HEADER_BYTES))
+                data = connection.recv_bytes(call.max_bytes)
+            except (EOFError, OSError, ValueError) as error:
+                raise self._death(watch, call.max_bytes) from error
+        if not isinstance(reply, dict) or (reply.get("id"), reply.get("size")) != (self._calls, len(data)):
             self.kill()
-            raise ConformanceError("it answered a call that was not made: it wrote to a channel that is not its own.")
-        if "error" in answer:
-            raise _error(answer)
-        return answer, data
+            raise ConformanceError("it answered a call that was not made: plugin code must not write to the pipe.")
+        if "error" in reply:
+            raise _error(read(Failure, reply))
+        return read(call.reply, reply), data
 
     @property
     def pid(self) -> int | None:
@@ -105,8 +119,8 @@ class Channel:
 
     @contextlib.contextmanager
     def _watched(self) -> Iterator[Watch]:
-        """Kill the child from a thread beside when the call that runs inside exceeds a limit."""
-        assert self._child is not None and self._folder is not None  # noqa: S101 - _started came before
+        """Watch the call inside from another thread, which kills the child when it exceeds a limit."""
+        assert self._child is not None and self._folder is not None  # noqa: S101 - `call` started it
         watch = Watch(self._child.pid, Path(self._folder.name), self.limits)
         thread = threading.Thread(target=watch.run, daemon=True)
         thread.start()
@@ -117,7 +131,7 @@ class Channel:
             thread.join()
 
     def _death(self, watch: Watch, max_bytes: int) -> CodecError:
-        """Return why a call ended without an answer, with the child gone for certain."""
+        """End the child for certain, and return why a call ended without a reply."""
         child = self._child
         assert child is not None  # noqa: S101 - a call was under way
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -128,14 +142,14 @@ class Channel:
             return LimitError(watch.reason)
         if status is None:
             return ConformanceError(
-                f"it returned more than the {max_bytes} bytes that can be right, or closed its channel."
+                f"it returned more than the {max_bytes} bytes that can be right, or closed its pipe."
             )
         if status < 0:
             return LimitError(f"its process was killed by {signal.Signals(-status).name}.")
         return LimitError(f"its process ended with exit status {status} in the middle of a call.")
 
     def kill(self) -> None:
-        """End the child, all that it started, and its folder."""
+        """End the child and every process that it started, and remove its folder."""
         if self._child is not None and self._folder is not None:
             kill_tree(self._child.pid)
             kill_strays(self._folder.name)
@@ -147,18 +161,9 @@ class Channel:
         self._child = self._connection = self._folder = None
 
 
-def _writable(answer: Any) -> Any:
-    """Return an answer with the surrogates of its texts, which no file in UTF-8 can hold, spelt out (\\ud800)."""
-    if isinstance(answer, str):
-        return answer.encode(errors="backslashreplace").decode()
-    if isinstance(answer, dict):
-        return {_writable(key): _writable(value) for key, value in answer.items()}
-    return [_writable(item) for item in answer] if isinstance(answer, list) else answer
-
-
-def _error(answer: Mapping[str, Any]) -> HarnessError:
-    """Return the error that an answer names, as one of ours; anything else is the codec's."""
-    kind = getattr(errors, str(answer["error"]), CodecError)
+def _error(failure: Failure) -> HarnessError:
+    """Return the error that a reply names; a class that is not in errors.py counts as the codec's own error."""
+    kind = getattr(errors, failure.error, CodecError)
     if not (isinstance(kind, type) and issubclass(kind, HarnessError)) or kind is errors.UnknownNameError:
         kind = CodecError
-    return kind(str(answer.get("message", "")))
+    return kind(failure.message[:_MAX_MESSAGE])

@@ -1,7 +1,8 @@
-"""The program that calls codecs, run by isolation.py as a process of its own: `python -m harness.sandbox.child FD`.
+"""The program that calls codecs, a process of its own (channel.py starts it): `python -m harness.sandbox.child FD`.
 
-It answers requests on one socket until that closes. A message is a JSON header and a payload of plain bytes, so
-nothing that a codec sends back is ever unpickled. Standard output and error lead nowhere.
+It answers calls on one socket until that closes. A message is a JSON header and a payload of plain bytes, so nothing
+that a codec sends back is ever unpickled. The parent checks what the codec said (replies.py); here it only becomes
+JSON. Standard output and error lead nowhere.
 """
 
 from __future__ import annotations
@@ -10,12 +11,14 @@ import ctypes
 import inspect
 import json
 import os
+import re
 import resource
 import signal
 import sys
 import time
 from collections.abc import Callable, Mapping
 from functools import lru_cache
+from itertools import islice
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,16 +28,16 @@ import numpy as np
 from harness.config.registry import CodecSpec, build
 from harness.errors import ConformanceError, HarnessError, UsageError
 from harness.interface import BudgetCodec, Codec, Image, LearnedCodec
-from harness.sandbox.replies import kind_of, ladder_of, number, plain, sizes_of, text_of
 
 _Result = TypeVar("_Result")
 
+_SURROGATES = re.compile("[\ud800-\udfff]")
 _MAX_MESSAGE = 4000
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
 def main() -> None:
-    """Answer requests on the socket whose file descriptor is the first argument."""
+    """Answer calls on the socket whose file descriptor is the first argument."""
     connection = Connection(int(sys.argv[1]))
     limits = json.loads(sys.argv[2])
     _die_with_parent(limits["parent"])
@@ -71,11 +74,11 @@ def _limit(memory_mb: int, disk_mb: int) -> None:
 
 
 def _answer(header: Mapping[str, Any], payload: bytes) -> tuple[bytes, bytes]:
-    """Return header (as JSON) and payload of the answer; whatever the codec raises becomes a named reason."""
+    """Return header (as JSON) and payload of the reply; whatever the codec raises becomes a named reason."""
     try:
         codec = _built(json.dumps(header["spec"], sort_keys=True))
-        answer, data = _CALLS[header["call"]](codec, header, payload)
-        return json.dumps({**answer, "id": header["id"], "size": len(data)}).encode(), data
+        reply, data = _CALLS[header["call"]](codec, header, payload)
+        return _as_json({**reply, "id": header["id"], "size": len(data)}), data
     except MemoryError:
         error, message = "LimitError", "it asked for more memory than its limit."
     except HarnessError as ours:
@@ -83,7 +86,29 @@ def _answer(header: Mapping[str, Any], payload: bytes) -> tuple[bytes, bytes]:
     except BaseException as other:  # a codec may raise anything; all of it is its own fault
         error, message = "CodecError", f"{type(other).__name__}: {other}"
     failed = {"error": error, "message": message[:_MAX_MESSAGE], "id": header["id"], "size": 0}
-    return json.dumps(failed).encode(), b""
+    return _as_json(failed), b""
+
+
+def _as_json(reply: Mapping[str, Any]) -> bytes:
+    """Return a reply as JSON; surrogates in its texts, which UTF-8 cannot hold, are spelt out (\\ud800).
+
+    Raises:
+        ConformanceError: JSON cannot hold what the codec said.
+    """
+    try:
+        text = json.dumps(reply, ensure_ascii=False, default=_plain)
+    except (TypeError, ValueError) as error:
+        raise ConformanceError(f"JSON cannot hold what it said: {error}.") from error
+    return _SURROGATES.sub(lambda found: f"\\\\u{ord(found[0]):x}", text).encode()
+
+
+def _plain(value: object) -> Any:
+    """Return NumPy's number as Python's, and any mapping as a dict."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"found a value of type {type(value).__name__}")
 
 
 @lru_cache(maxsize=64)
@@ -92,20 +117,19 @@ def _built(spec: str) -> Codec:
 
 
 def _describe(codec: Codec, header: Mapping[str, Any], payload: bytes) -> tuple[dict[str, Any], bytes]:
-    missing = codec.missing() if isinstance(codec, LearnedCodec) else None
-    out_of_reach = codec.out_of_reach() if isinstance(codec, LearnedCodec) else {}
+    learned = codec if isinstance(codec, LearnedCodec) else None
     described = {
-        "formats": [text_of(kind, "its formats hold") for kind in codec.formats],
-        "ladder": ladder_of(codec.ladder),
+        "formats": tuple(codec.formats),
+        "ladder": tuple(islice(codec.ladder, header["most"])),
         "lossless": bool(codec.lossless),
-        "seconds_per_megapixel": number(codec.seconds_per_megapixel, "its seconds_per_megapixel is"),
+        "seconds_per_megapixel": codec.seconds_per_megapixel,
         "program": bool(codec.starts_program),
         "budget": isinstance(codec, BudgetCodec),
-        "learned": isinstance(codec, LearnedCodec),
+        "learned": learned is not None,
         "threaded": "threads" in inspect.signature(type(codec)).parameters,
-        "missing": None if missing is None else text_of(missing, "missing() returned"),
-        "out_of_reach": {kind: text_of(reason, "out_of_reach() holds") for kind, reason in out_of_reach.items()},
-        "provenance": plain(codec.provenance()),
+        "missing": learned.missing() if learned else None,
+        "out_of_reach": learned.out_of_reach() if learned else {},
+        "provenance": codec.provenance(),
     }
     return described, b""
 
@@ -116,13 +140,13 @@ def _fingerprints(codec: Codec, header: Mapping[str, Any], payload: bytes) -> tu
 
 
 def _estimate(codec: Codec, header: Mapping[str, Any], payload: bytes) -> tuple[dict[str, Any], bytes]:
-    bits = _learned(codec).estimated_bits(image_of(header["image"], payload), header["setting"])
-    return {"bits": None if bits is None else number(float(bits), "its estimate is")}, b""
+    bits = _learned(codec).estimated_bits(_image(header, payload), header["setting"])
+    return {"bits": None if bits is None else float(bits)}, b""
 
 
 def _predict(codec: Codec, header: Mapping[str, Any], payload: bytes) -> tuple[dict[str, Any], bytes]:
-    sizes = _learned(codec).predicted_sizes(image_of(header["image"], payload))
-    return {"sizes": None if sizes is None else sizes_of(sizes, len(codec.ladder))}, b""
+    sizes = _learned(codec).predicted_sizes(_image(header, payload))
+    return {"sizes": None if sizes is None else tuple(islice(sizes, header["most"]))}, b""
 
 
 def _learned(codec: Codec) -> LearnedCodec:
@@ -132,7 +156,7 @@ def _learned(codec: Codec) -> LearnedCodec:
 
 
 def _encode(codec: Codec, header: Mapping[str, Any], payload: bytes) -> tuple[dict[str, Any], bytes]:
-    image = image_of(header["image"], payload)
+    image = _image(header, payload)
     data, times = _timed(lambda: codec.encode(image, header["setting"]), header.get("repeats", 0))
     return times, _checked_bytes(data)
 
@@ -140,16 +164,16 @@ def _encode(codec: Codec, header: Mapping[str, Any], payload: bytes) -> tuple[di
 def _encode_to_budget(codec: Codec, header: Mapping[str, Any], payload: bytes) -> tuple[dict[str, Any], bytes]:
     if not isinstance(codec, BudgetCodec):
         raise UsageError(f"the codec {codec.name!r} has no rate control of its own.")
-    image = image_of(header["image"], payload)
+    image = _image(header, payload)
     encoded, times = _timed(lambda: codec.encode_to_budget(image, header["max_bytes"]))
-    setting = number(encoded.setting, "its rate control chose the setting")
-    return {**times, "setting": setting}, _checked_bytes(encoded.data)
+    return {**times, "setting": encoded.setting}, _checked_bytes(encoded.data)
 
 
 def _decode(codec: Codec, header: Mapping[str, Any], payload: bytes) -> tuple[dict[str, Any], bytes]:
     image, times = _timed(lambda: codec.decode(payload), header.get("repeats", 0))
     if not isinstance(image, np.ndarray) or image.dtype not in (np.uint8, np.uint16):
-        raise ConformanceError(f"decode returned {kind_of(image)}; an array of uint8 or uint16 is an image.")
+        found = f"an array of {image.dtype}" if isinstance(image, np.ndarray) else f"a {type(image).__name__}"
+        raise ConformanceError(f"decode returned {found}; an image is an array of uint8 or uint16.")
     shape = {"dtype": image.dtype.name, "shape": list(image.shape)}
     return {**times, "image": shape}, np.ascontiguousarray(image).tobytes()
 
@@ -157,13 +181,11 @@ def _decode(codec: Codec, header: Mapping[str, Any], payload: bytes) -> tuple[di
 def _checked_bytes(data: object) -> bytes:
     if not isinstance(data, bytes):
         raise ConformanceError(f"encode returned a {type(data).__name__}; a file is bytes.")
-    if not data:
-        raise ConformanceError("encode returned no bytes at all.")
     return data
 
 
 def _timed(call: Callable[[], _Result], repeats: int = 0) -> tuple[_Result, dict[str, Any]]:
-    """Call once, and again as often as asked; return the first result and the seconds of each call."""
+    """Call once, then `repeats` times; return the first result and the seconds of each call."""
     each = []
     for turn in range(1 + repeats):
         start = time.perf_counter()
@@ -172,7 +194,7 @@ def _timed(call: Callable[[], _Result], repeats: int = 0) -> tuple[_Result, dict
         each.append(time.perf_counter() - start)
         if turn == 0:
             result = again
-    times = {"seconds": sum(each), "each": each, "peak_rss_mb": _peak_rss_mb(), "peak_cuda_mb": _peak_cuda_mb()}
+    times = {"seconds": each, "peak_rss_mb": _peak_rss_mb(), "peak_cuda_mb": _peak_cuda_mb()}
     return result, times
 
 
@@ -201,9 +223,9 @@ def _peak_cuda_mb() -> float:
     return round(cuda.max_memory_allocated() / 2**20, 1) if cuda else 0.0
 
 
-def image_of(header: Mapping[str, Any], payload: bytes) -> Image:
-    """Return the image, not to be written to, that a header's dtype and shape and a payload describe."""
-    return np.frombuffer(payload, header["dtype"]).reshape(header["shape"])
+def _image(header: Mapping[str, Any], payload: bytes) -> Image:
+    """Return the image in a payload; it cannot be written to."""
+    return np.frombuffer(payload, header["image"]["dtype"]).reshape(header["image"]["shape"])
 
 
 _CALLS: Mapping[str, Callable[[Codec, Mapping[str, Any], bytes], tuple[dict[str, Any], bytes]]] = {

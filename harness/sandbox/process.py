@@ -1,67 +1,38 @@
-"""Call codecs in processes that can be killed: one that hangs, dies or eats memory costs its own result alone.
+"""Call codecs in processes that can be killed: one that hangs, dies or eats memory costs only its own result.
 
-A `CodecProcess` is a child of this process. It is killed, with all that it started, when a call exceeds the
-limits, and started anew for the next call.
+A `CodecProcess` is a child of this process. It is killed, with every process that it started, when a call exceeds the
+limits; the next call starts it again.
 """
 
 from __future__ import annotations
 
 import atexit
-import contextlib
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
-from pydantic import TypeAdapter
 
 from harness.config.registry import CodecSpec
 from harness.config.schema import Limits
 from harness.data import contamination
 from harness.errors import ConformanceError
 from harness.interface import Encoded, Image, Setting, image_format, raw_bytes
-from harness.sandbox.channel import Channel
-from harness.sandbox.child import image_of
-from harness.sandbox.replies import ladder_of, number, sizes_of
+from harness.sandbox.channel import Call, Channel
+from harness.sandbox.replies import (
+    MAX_LADDER,
+    AnyReply,
+    ChosenFile,
+    Decoded,
+    Description,
+    Estimate,
+    Fingerprints,
+    ImageShape,
+    PredictedSizes,
+    Timed,
+)
 
 _MAX_FINGERPRINT_BYTES = 256 << 20
-
-
-@dataclass(frozen=True)
-class Description:
-    """What a codec says of itself."""
-
-    formats: tuple[str, ...]
-    ladder: tuple[Setting, ...]
-    lossless: bool
-    budget: bool
-    """It has a rate control of its own (`BudgetCodec`)."""
-    learned: bool
-    threaded: bool
-    """Its constructor takes the keyword `threads`."""
-    missing: str | None
-    provenance: Mapping[str, Any]
-    seconds_per_megapixel: float = 0.0
-    """What a slow codec says of its own speed."""
-    program: bool = False
-    """Each of its calls starts a program."""
-    out_of_reach: Mapping[str, str] = field(default_factory=dict)
-    """Kinds of image that a learned codec's weights cannot bring to its ratio -> the reason."""
-
-
-_DESCRIPTION = TypeAdapter(Description)
-
-
-@dataclass(frozen=True)
-class Timed:
-    """How long each of several equal calls took."""
-
-    seconds: tuple[float, ...]
-    """The first call, then the others."""
-    peak_rss_mb: float
-    peak_cuda_mb: float
 
 
 @dataclass
@@ -70,11 +41,11 @@ class CodecProcess:
 
     limits: Limits
     threads: int = 1
-    """How many threads the libraries below it may start (OpenMP, BLAS)."""
+    """How many threads its libraries may start (OpenMP, BLAS)."""
     seconds: float = 0.0
-    """The time that codecs spent in encode and decode, as the child measured it."""
+    """How long codecs spent in encode and decode, as the child measured it."""
     peak_rss_mb: float = 0.0
-    """The most memory that the child held until its last answer, in MB."""
+    """The most memory that the child held up to its last reply, in MB."""
     _channel: Channel = field(init=False)
 
     def __post_init__(self) -> None:
@@ -86,9 +57,7 @@ class CodecProcess:
         Raises:
             HarnessError: it cannot be built.
         """
-        answer, _ = self._call(spec, {"call": "describe"}, b"", 0)
-        with _read():
-            return _DESCRIPTION.validate_python({**answer, "ladder": ladder_of(answer["ladder"])})
+        return self._call(spec, Call("describe", Description, {"most": MAX_LADDER + 1}))[0]
 
     def training_fingerprints(self, spec: CodecSpec) -> tuple[str, ...] | None:
         """Return the fingerprints of what a learned codec was trained on; None when nobody knows.
@@ -96,45 +65,40 @@ class CodecProcess:
         Raises:
             HarnessError: the codec failed, or these are no fingerprints.
         """
-        answer, data = self._call(spec, {"call": "fingerprints"}, b"", _MAX_FINGERPRINT_BYTES)
-        with _read():
-            return contamination.checked(data.decode().split("\n") if data else ()) if answer["known"] else None
+        reply, data = self._call(spec, Call("fingerprints", Fingerprints, {}, max_bytes=_MAX_FINGERPRINT_BYTES))
+        if not reply.known:
+            return None
+        return contamination.checked(data.decode(errors="replace").split("\n") if data else ())
 
     def estimated_bits(self, spec: CodecSpec, image: Image, setting: Setting) -> float | None:
         """Return a learned codec's own estimate of a file, in bits."""
-        request = {"call": "estimate", "setting": setting, **_shape(image)}
-        answer, _ = self._call(spec, request, _bytes_of(image), 0)
-        with _read():
-            return None if answer["bits"] is None else number(answer["bits"], "its estimate is")
+        return self._call(spec, _call_on(image, "estimate", Estimate, setting=setting))[0].bits
 
     def predicted_sizes(self, spec: CodecSpec, image: Image, count: int) -> list[float] | None:
         """Return about how many bytes a learned codec's file has at each of its `count` settings, if it can say."""
-        answer, _ = self._call(spec, {"call": "predict", **_shape(image)}, _bytes_of(image), 0)
-        with _read():
-            return None if answer["sizes"] is None else sizes_of(answer["sizes"], count)
+        sizes = self._call(spec, _call_on(image, "predict", PredictedSizes, most=count + 1))[0].sizes
+        if sizes is not None and len(sizes) != count:
+            raise ConformanceError(f"it predicted {len(sizes)} sizes for the {count} settings of its ladder.")
+        return sizes
 
     def encode(self, spec: CodecSpec, image: Image, setting: Setting) -> bytes:
         """Return the codec's file for an image at a setting.
 
         Raises:
-            CodecError: the codec failed, broke a law or exceeded a limit.
+            CodecError: the codec failed, broke the interface or exceeded a limit.
         """
-        return self._call(
-            spec, {"call": "encode", "setting": setting, **_shape(image)}, _bytes_of(image), _file_bound(image)
-        )[1]
+        return self.time_encode(spec, image, setting, repeats=0)[0]
 
     def encode_to_budget(self, spec: CodecSpec, image: Image, max_bytes: int) -> Encoded:
         """Return the file of a codec's own rate control.
 
         Raises:
-            CodecError: the codec failed, broke a law (the file is too large) or exceeded a limit.
+            CodecError: the codec failed, broke the interface (the file is too large) or exceeded a limit.
         """
-        request = {"call": "encode_to_budget", "max_bytes": max_bytes, **_shape(image)}
-        answer, data = self._call(spec, request, _bytes_of(image), _file_bound(image))
+        reply, data = self._call(spec, _call_on(image, "encode_to_budget", ChosenFile, max_bytes=max_bytes))
         if len(data) > max_bytes:
             raise ConformanceError(f"its rate control returned {len(data)} bytes where {max_bytes} were allowed.")
-        with _read():
-            return Encoded(data, number(answer["setting"], "its rate control chose the setting"))
+        return Encoded(_file(data), reply.setting)
 
     def decode(self, spec: CodecSpec, data: bytes, like: Image) -> Image:
         """Return the decoded image, which has the dtype and shape of `like`.
@@ -142,33 +106,26 @@ class CodecProcess:
         Raises:
             CodecError: the codec failed, returned another shape or dtype, or exceeded a limit.
         """
-        answer, payload = self._call(spec, {"call": "decode"}, data, like.nbytes)
-        with _read():
-            found = answer["image"]
-            if found != _shape(like)["image"]:
-                raise ConformanceError(
-                    f"decode returned {_in_words(found)}, expected {_in_words(_shape(like)['image'])}."
-                )
-            return image_of(found, payload)
+        reply, payload = self._call(spec, Call("decode", Decoded, {}, data, like.nbytes))
+        if reply.image != ImageShape.of(like):
+            raise ConformanceError(f"decode returned {reply.image}, expected {ImageShape.of(like)}.")
+        return reply.image.image(payload)
 
     def decode_any(self, spec: CodecSpec, data: bytes, max_bytes: int) -> Image:
-        """Return the decoded image, of whatever size up to `max_bytes` of samples."""
-        answer, payload = self._call(spec, {"call": "decode"}, data, max_bytes)
-        with _read():
-            image = image_of(answer["image"], payload)
-            image_format(image)
-            return image
+        """Return the decoded image, of any size up to `max_bytes` of samples."""
+        reply, payload = self._call(spec, Call("decode", Decoded, {}, data, max_bytes))
+        image = reply.image.image(payload)
+        image_format(image)
+        return image
 
     def time_encode(self, spec: CodecSpec, image: Image, setting: Setting, repeats: int) -> tuple[bytes, Timed]:
         """Encode once, then `repeats` times; return the file and the times."""
-        request = {"call": "encode", "setting": setting, "repeats": repeats, **_shape(image)}
-        answer, data = self._call(spec, request, _bytes_of(image), _file_bound(image))
-        return data, _timed(answer)
+        reply, data = self._call(spec, _call_on(image, "encode", Timed, setting=setting, repeats=repeats))
+        return _file(data), reply
 
     def time_decode(self, spec: CodecSpec, data: bytes, like: Image, repeats: int) -> Timed:
         """Decode once, then `repeats` times; return the times."""
-        answer, _ = self._call(spec, {"call": "decode", "repeats": repeats}, data, like.nbytes)
-        return _timed(answer)
+        return self._call(spec, Call("decode", Decoded, {"repeats": repeats}, data, like.nbytes))[0]
 
     @property
     def pid(self) -> int | None:
@@ -179,56 +136,35 @@ class CodecProcess:
         """End the child and remove its folder."""
         self._channel.kill()
 
-    def _call(
-        self, spec: CodecSpec, request: Mapping[str, Any], payload: bytes | memoryview, max_bytes: int
-    ) -> tuple[dict[str, Any], bytes]:
-        answer, data = self._channel.call({**request, "spec": asdict(spec)}, payload, max_bytes)
-        with _read():
-            self.seconds += float(answer.get("seconds", 0))
-            self.peak_rss_mb = float(answer.get("peak_rss_mb", self.peak_rss_mb))
-        return answer, data
+    def _call(self, spec: CodecSpec, call: Call[AnyReply]) -> tuple[AnyReply, bytes]:
+        """Make a call of one codec, and count the time that it took."""
+        reply, data = self._channel.call(replace(call, arguments={**call.arguments, "spec": asdict(spec)}))
+        if isinstance(reply, Timed):
+            self.seconds += sum(reply.seconds)
+            self.peak_rss_mb = reply.peak_rss_mb
+        return reply, data
 
 
-@contextlib.contextmanager
-def _read() -> Iterator[None]:
-    """Turn what goes wrong inside, where an answer is read, into the fault of the codec that wrote it."""
-    try:
-        yield
-    except (KeyError, TypeError, ValueError) as error:
-        raise ConformanceError(
-            "it answered otherwise than was asked: it wrote to a channel that is not its own."
-        ) from error
+def _file(data: bytes) -> bytes:
+    if not data:
+        raise ConformanceError("encode returned no bytes at all.")
+    return data
 
 
-def _shape(image: Image) -> dict[str, Any]:
-    return {"image": {"dtype": image.dtype.name, "shape": list(image.shape)}}
-
-
-def _bytes_of(image: Image) -> memoryview:
-    return np.ascontiguousarray(image).data.cast("B")
-
-
-def _timed(answer: Mapping[str, Any]) -> Timed:
-    with _read():
-        return Timed(tuple(answer["each"]), answer["peak_rss_mb"], answer["peak_cuda_mb"])
-
-
-def _in_words(shape: Mapping[str, Any]) -> str:
-    return f"{shape['dtype']} {tuple(shape['shape'])}"
-
-
-def _file_bound(image: Image) -> int:
-    """No honest file is larger: four times the raw bytes and a megabyte of headers."""
-    return 4 * raw_bytes(image) + (1 << 20)
+def _call_on(image: Image, name: str, reply: type[AnyReply], **arguments: float) -> Call[AnyReply]:
+    """Return a call that gets an image. No honest file is larger than four times its raw bytes plus a megabyte."""
+    shape = ImageShape.of(image).model_dump()
+    pixels = np.ascontiguousarray(image).data.cast("B")
+    return Call(name, reply, {**arguments, "image": shape}, pixels, 4 * raw_bytes(image) + (1 << 20))
 
 
 @dataclass
 class CodecProcesses:
-    """The child processes of one worker: encoders apart from decoders, others' codecs apart from ours."""
+    """The child processes of one worker: decoders never share one with encoders, nor plugins with built-in codecs."""
 
     limits: Limits
     most: int = 6
-    """How many are kept alive; the one that was idle longest is ended first."""
+    """How many are kept alive; the one that has been idle longest ends first."""
     _alive: OrderedDict[tuple[str, str], CodecProcess] = field(default_factory=OrderedDict, init=False)
 
     def encoder(self, spec: CodecSpec) -> CodecProcess:
@@ -264,7 +200,7 @@ _OWN = _Own()
 
 
 def codec_processes(limits: Limits) -> CodecProcesses:
-    """Return the child processes of this worker's thread that are held to some limits; they end with the worker."""
+    """Return this thread's child processes under these limits; they end with the worker."""
     if limits not in _OWN.processes:
         _OWN.processes[limits] = CodecProcesses(limits)
         atexit.register(_OWN.processes[limits].close)

@@ -57,7 +57,7 @@ def processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Codec
 
 
 def works_below(process: psutil.Process, folder: Path) -> bool:
-    """Tell whether a process was started by a codec's child: the child's TMPDIR is in its environment."""
+    """Return whether a process was started by a codec's child: the child's TMPDIR is in its environment."""
     try:
         return process.status() != psutil.STATUS_ZOMBIE and process.environ().get("TMPDIR", "").startswith(str(folder))
     except psutil.Error:
@@ -166,12 +166,12 @@ def test_a_rate_control_that_exceeds_its_budget_is_caught(processes: CodecProces
 
 
 DESCRIPTIONS: dict[str, tuple[type[HarnessError], str]] = {
-    "endless-ladder": (ConformanceError, "its ladder has more than 65536 settings"),
-    "empty-ladder": (ConformanceError, "its ladder has 0 settings"),
-    "ladder-of-words": (ConformanceError, "its ladder holds 'low'; a finite number is taken"),
-    "ladder-of-nan": (ConformanceError, "its ladder holds nan"),
-    "provenance-not-json": (ConformanceError, "its provenance is no mapping of JSON types: Object of type object"),
-    "provenance-no-mapping": (ConformanceError, "its provenance is no mapping of JSON types"),
+    "endless-ladder": (ConformanceError, "its description is malformed: ladder: tuple should have at most 65536 items"),
+    "empty-ladder": (ConformanceError, "its description is malformed: ladder: tuple should have at least 1 item"),
+    "ladder-of-words": (ConformanceError, "ladder.0: input should be a finite number; found 'low'"),
+    "ladder-of-nan": (ConformanceError, "ladder.1: input should be a finite number; found nan"),
+    "provenance-not-json": (ConformanceError, "JSON cannot hold what it said: found a value of type object"),
+    "provenance-no-mapping": (ConformanceError, "provenance: input should be a valid dictionary; found 7"),
     "constructor-raises": (UsageError, "'constructor-raises' cannot be built with no parameters: not today"),
     "unfinished": (UsageError, "lacks settings"),
     "no-formats": (UsageError, "must state its name and its formats"),
