@@ -1,20 +1,20 @@
 """Every error that harness raises on purpose.
 
     HarnessError
-    +-- UsageError                what was asked cannot be done: exit status 2
-    |   +-- ConfigError           benchmarks.toml, or a file laid over it, is wrong
-    |   +-- UnknownNameError      no codec, suite, data set, ... has that name
-    |   +-- ImageError            an image file cannot be read, or is of a kind that is not taken
-    |   +-- DataError             a data set is absent, incomplete or not what its hashes say
-    |   +-- StoreError            the record store is damaged, too new, or cannot be written
+    +-- UsageError                  the request cannot be met as it stands: exit status 2
+    |   +-- ConfigError             benchmarks.toml, or the user's file that extends it, is wrong
+    |   +-- UnknownNameError        no codec, suite, data set, ... has that name
+    |   +-- ImageError              an image file cannot be read, or is of a kind that harness does not take
+    |   +-- DataError               a data set is absent, incomplete, or does not match its hashes
+    |   +-- StoreError              the record store is damaged, too new, or cannot be written
     |   +-- MissingDependencyError  a library or program is not installed
-    |   +-- ContainerError      the Docker engine, the image or a GPU runtime is not there, or refused
-    +-- CodecError                a codec failed on one image: costs that record only
-        +-- UnsupportedImageError the format cannot hold this image
-        +-- BadStreamError        the bytes are no intact file of this codec
-        +-- BudgetError           no file of this codec fits into the bytes that were allowed
-        +-- ConformanceError              the codec broke a law of the interface
-        +-- LimitError            the codec exceeded its time, memory or disk limit, or its process died
+    |   +-- ContainerError          the Docker engine, the image or a GPU runtime is missing, or refused
+    +-- CodecError                  a codec failed on one image: it costs only that record
+        +-- UnsupportedImageError   the format cannot hold this image
+        +-- BadStreamError          the bytes are not an intact file of this codec
+        +-- BudgetError             no file of this codec fits into the target size
+        +-- ConformanceError        the codec breaks the interface (interface.py)
+        +-- LimitError              the codec exceeded its time, memory or disk limit, or its process died
 
 A message says what was asked, what was found, and what to do. The command line prints it as one line.
 """
@@ -30,7 +30,7 @@ class HarnessError(Exception):
 
 
 class UsageError(HarnessError):
-    """What was asked cannot be done as it was asked."""
+    """The request cannot be met as it stands."""
 
 
 class ConfigError(UsageError):
@@ -48,11 +48,11 @@ class UnknownNameError(UsageError):
 
 
 class ImageError(UsageError):
-    """An image file cannot be read, or is of a kind that is not taken."""
+    """An image file cannot be read, or is of a kind that harness does not take."""
 
 
 class DataError(UsageError):
-    """A data set is absent, incomplete or not what its hashes say."""
+    """A data set is absent, incomplete, or does not match its hashes."""
 
 
 class StoreError(UsageError):
@@ -64,7 +64,7 @@ class MissingDependencyError(UsageError):
 
 
 class ContainerError(UsageError):
-    """The Docker engine, the image or a GPU runtime is not there, or refused; the message says what to do."""
+    """The Docker engine, the image or a GPU runtime is missing, or refused; the message says what to do."""
 
 
 class CodecError(HarnessError):
@@ -80,11 +80,11 @@ class BadStreamError(CodecError):
 
 
 class BudgetError(CodecError):
-    """No file of this codec fits into the bytes that were allowed."""
+    """No file of this codec fits into the target size."""
 
 
 class ConformanceError(CodecError):
-    """The codec broke a law of the interface (interface.py)."""
+    """The codec breaks the interface (interface.py): what it returned, or said of itself, is not allowed there."""
 
 
 class LimitError(CodecError):

@@ -55,7 +55,7 @@ BUILT_IN: Mapping[str, str] = {
 """Codec name -> where its class is."""
 
 ENTRY_POINT_GROUP = "harness.codecs"
-METRIC_ENTRY_POINT_GROUP = "harness.metrics.table"
+METRIC_ENTRY_POINT_GROUP = "harness.metrics"
 PLUGIN_FOLDER_VARIABLE = "HARNESS_PLUGINS"
 
 

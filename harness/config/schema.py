@@ -184,7 +184,9 @@ def load(path: Path | None = None, plugins: Iterable[Path] = ()) -> Config:
         # As JSON, because strict checks then take a list for a tuple and still no "4" for a 4.
         config = Config.model_validate_json(json.dumps(tables, default=str), strict=True)
     except ValidationError as error:
-        raise ConfigError(f"{where}: {explain(error)}") from error
+        missing = error.errors()[0]["type"] == "missing"
+        hint = " A table replaces the whole packaged table of its name, so give every key." if missing else ""
+        raise ConfigError(f"{where}: {explain(error)}{hint}") from error
     config = config.model_copy(update={"plugins": tuple(plugins)})
     _check_references(config, where)
     return config
@@ -204,9 +206,9 @@ def explain(error: ValidationError) -> str:
     fault = error.errors()[0]
     key = ".".join(str(part) for part in fault["loc"])
     if fault["type"] == "extra_forbidden":
-        return f"{key} is not a key that is known here. Remove it or mend its spelling."
+        return f"{key} is not a known key. Remove it or correct its spelling."
     if fault["type"] == "missing":
-        return f"{key} is not there. A table replaces the whole packaged one of its name, so give every key."
+        return f"{key} is missing."
     found = reprlib.repr(fault["input"])
     return f"{key}: {fault['msg'][0].lower()}{fault['msg'][1:]}; found {found}."
 

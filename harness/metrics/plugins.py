@@ -30,9 +30,7 @@ def known_metrics(targets: Targets) -> Mapping[str, Metric]:
 def _loaded(name: str, target: str) -> Metric:
     metric = registry.load(target)
     if not isinstance(metric, Metric) or metric.name != name:
-        raise UsageError(
-            f"{target} is not the metric {name!r}: it must be a harness.metrics.table.Metric of that name."
-        )
+        raise UsageError(f"{target} is not the metric {name!r}: it must be a harness.Metric of that name.")
     if name in METRICS:
         raise UsageError(f"the metric {target} is called {name!r}, as is one of harness. Rename it.")
     source = source_of(target, registry.METRIC_ENTRY_POINT_GROUP)

@@ -1,6 +1,6 @@
-"""The laws of the interface (interface.py), checked on one codec, each with its evidence.
+"""Conformance tests of the codec interface (interface.py), run on one codec, each with its evidence.
 
-Every call runs in a process that can be killed, so a plugin under development cannot harm the check.
+Every call runs in a process that can be killed, so a plugin under development cannot harm the tests.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
+from typing import Literal
 
 import numpy as np
 
@@ -17,30 +18,32 @@ from harness.config.registry import CodecSpec
 from harness.config.schema import Limits
 from harness.errors import BadStreamError, BudgetError, ConformanceError, HarnessError, UnsupportedImageError
 from harness.interface import Image
-from harness.sandbox.process import CodecProcess, Description
+from harness.sandbox.process import CodecProcess
+from harness.sandbox.replies import Description
 
 CHECK_LIMITS = Limits(seconds=60, memory_mb=4096, disk_mb=1024)
 _SEED = 0
 _SIDES = ((1, 1), (1, 9), (9, 1), (17, 33), (65, 63))
-"""(height, width): what breaks block transforms."""
+"""(height, width): sides that break careless block transforms."""
 _NEAR_DB = 30.0
-"""The PSNR that the top of a lossy ladder must reach on a smooth picture."""
+"""The PSNR that the highest setting of a lossy codec must reach on a smooth picture."""
 _STREAMS = 60
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """How a codec stands to one law."""
+    """The outcome of one conformance test."""
 
-    law: str
-    outcome: str
-    """"kept", "broken", or "not asked" where the law does not concern this codec."""
+    test: str
+    """What the test asks of a codec: a key of CONFORMANCE_TESTS."""
+    outcome: Literal["pass", "fail", "not applicable"]
     evidence: str
+    """What was measured; why a codec failed; or why the test does not apply to it."""
 
 
 @dataclass
 class Candidate:
-    """A codec under check, with processes of its own: two to encode, one to decode."""
+    """The codec under test, with its own processes: two to encode, one to decode."""
 
     spec: CodecSpec
     encoder: CodecProcess
@@ -49,21 +52,21 @@ class Candidate:
 
     @cached_property
     def about(self) -> Description:
-        """What it says of itself."""
+        """What the codec says of itself."""
         return self.encoder.describe(self.spec)
 
     def images(self, sides: tuple[int, int] = (48, 64)) -> Iterator[tuple[str, Image]]:
-        """Yield (format, picture) for each format it takes."""
+        """Yield (format, picture) for each format that the codec takes."""
         for kind in self.about.formats:
             yield kind, picture(sides, kind)
 
 
-class _NotAskedError(Exception):
-    """The law does not concern this codec; the message says why."""
+class _NotApplicableError(Exception):
+    """The test does not apply to this codec; the message says why."""
 
 
 def picture(sides: tuple[int, int], kind: str, noise: float = 0.02) -> Image:
-    """Return a made picture: soft waves and an edge, with some noise, the same on every call."""
+    """Return a synthetic picture: soft waves and an edge, with some noise, the same on every call."""
     height, width = sides
     rows, columns = np.mgrid[0:height, 0:width]
     waves = 0.5 + 0.25 * np.sin(columns / 7 + rows / 23) + 0.15 * (columns + 2 * rows > width)
@@ -77,17 +80,17 @@ def picture(sides: tuple[int, int], kind: str, noise: float = 0.02) -> Image:
 
 
 def check(spec: CodecSpec) -> Iterator[Verdict]:
-    """Yield a verdict for each law; a law that an error ended is broken."""
+    """Run every conformance test on a codec, and yield a verdict for each; an error fails its test."""
     processes = [CodecProcess(CHECK_LIMITS) for _ in range(3)]
     candidate = Candidate(spec, *processes)
     try:
-        for sentence, law in LAWS.items():
+        for name, test in CONFORMANCE_TESTS.items():
             try:
-                yield Verdict(sentence, "kept", law(candidate))
-            except _NotAskedError as reason:
-                yield Verdict(sentence, "not asked", str(reason))
+                yield Verdict(name, "pass", test(candidate))
+            except _NotApplicableError as reason:
+                yield Verdict(name, "not applicable", str(reason))
             except HarnessError as error:
-                yield Verdict(sentence, "broken", str(error))
+                yield Verdict(name, "fail", str(error))
     finally:
         for process in processes:
             process.close()
@@ -113,7 +116,7 @@ def _decodes_elsewhere(candidate: Candidate) -> str:
                 candidate.decoder.decode(candidate.spec, data, image)
                 done += 1
     if not done:
-        raise ConformanceError(f"it took no image at all: {unsupported[0]}")
+        raise ConformanceError(f"it took no image: {unsupported[0]}")
     limits = f"; its own limits: {'; '.join(dict.fromkeys(unsupported))}" if unsupported else ""
     return f"{done} files of 1x1 to 65x63 pixels decoded by another process, shapes and dtypes equal{limits}"
 
@@ -132,16 +135,16 @@ def _is_deterministic(candidate: Candidate) -> str:
 def _grows(candidate: Candidate) -> str:
     ladder = candidate.about.ladder
     if len(ladder) == 1:
-        raise _NotAskedError("its ladder has one setting")
+        raise _NotApplicableError("its ladder has one setting")
     _, image = next(candidate.images())
     places = sorted({round(place) for place in np.linspace(0, len(ladder) - 1, 6)})
     sizes = [len(candidate.encoder.encode(candidate.spec, image, ladder[place])) for place in places]
     if not all(later >= 0.9 * earlier for earlier, later in pairwise(sizes)) or sizes[-1] <= sizes[0]:
-        raise ConformanceError(f"file sizes do not rise along the ladder: {sizes} bytes at rungs {places}.")
-    return f"{sizes} bytes at rungs {places}"
+        raise ConformanceError(f"file sizes do not rise along the ladder: {sizes} bytes at settings number {places}.")
+    return f"{sizes} bytes at settings number {places}"
 
 
-def _is_near(candidate: Candidate) -> str:
+def _is_close(candidate: Candidate) -> str:
     found = []
     for kind, image in candidate.images():
         data = candidate.encoder.encode(candidate.spec, image, candidate.about.ladder[-1])
@@ -152,13 +155,13 @@ def _is_near(candidate: Candidate) -> str:
             raise ConformanceError(f"it calls itself lossless; a {kind} image came back with PSNR {decibels:.2f} dB.")
         if decibels < _NEAR_DB:
             raise ConformanceError(
-                f"its top setting gives a {kind} image of PSNR {decibels:.2f} dB; expected {_NEAR_DB:g}."
+                f"its highest setting gives a {kind} image of PSNR {decibels:.2f} dB; expected at least {_NEAR_DB:g}."
             )
         found.append(f"{kind} {decibels:.2f} dB")
     return ", ".join(found)
 
 
-def _stands_damage(candidate: Candidate) -> str:
+def _survives_damage(candidate: Candidate) -> str:
     endings = {"an image": 0, "a BadStreamError": 0}
     flips = {"an image": 0, "a BadStreamError": 0}
     _, image = next(candidate.images())
@@ -176,7 +179,7 @@ def _stands_damage(candidate: Candidate) -> str:
 
 
 def _damaged(data: bytes) -> Iterator[tuple[str, bytes]]:
-    """Yield (kind, bytes): truncations, flipped bits, noise; the same on every call."""
+    """Yield (kind, bytes): truncated files, flipped bits and noise; the same on every call."""
     rng = np.random.default_rng(_SEED)
     for part in range(10):
         yield "cut", data[: len(data) * part // 10]
@@ -188,7 +191,7 @@ def _damaged(data: bytes) -> Iterator[tuple[str, bytes]]:
 
 def _fills_budgets(candidate: Candidate) -> str:
     if not candidate.about.budget:
-        raise _NotAskedError("it has no rate control of its own")
+        raise _NotApplicableError("it has no rate control of its own")
     found = []
     for kind, image in candidate.images():
         budget = image.nbytes // 6
@@ -203,13 +206,13 @@ def _fills_budgets(candidate: Candidate) -> str:
     raise ConformanceError("it returned a file where one byte was allowed.")
 
 
-LAWS: dict[str, Callable[[Candidate], str]] = {
+CONFORMANCE_TESTS: dict[str, Callable[[Candidate], str]] = {
     "it builds and describes itself": _describes_itself,
     "another process decodes any size from the bytes alone": _decodes_elsewhere,
     "the same image and setting give the same bytes": _is_deterministic,
     "files grow along the ladder": _grows,
-    "the top of the ladder is near the image": _is_near,
-    "damaged bytes end in an image or a BadStreamError": _stands_damage,
-    "its rate control keeps to the budget": _fills_budgets,
+    "the highest setting is close to the image": _is_close,
+    "damaged bytes end in an image or a BadStreamError": _survives_damage,
+    "its rate control keeps to the target size": _fills_budgets,
 }
-"""Sentence -> check; that the input is left as it was holds in all of them: codecs get it read-only."""
+"""What is asked -> the test. All of them also test that the input stays as it was: codecs get it read-only."""

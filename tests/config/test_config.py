@@ -16,10 +16,10 @@ SUITE = '[suites.mine]\ndescription = "mine"\ndata = "demo"\n'
 DATA = '[data.mine]\ndescription = "mine"\nlicence = "none"\n'
 
 WRONG = {
-    "unknown key": (SUITE + "ratois = [4]", "suites.mine.ratois is not a key that is known here"),
-    "unknown table": ("[sutes.mine]\n", "sutes is not a key that is known here"),
-    "missing key": ('[suites.mine]\ndata = "demo"', "suites.mine.description is not there"),
-    "part of a packaged table": ("[suites.demo]\nratios = [4]", "replaces the whole packaged one of its name"),
+    "unknown key": (SUITE + "ratois = [4]", "suites.mine.ratois is not a known key"),
+    "unknown table": ("[sutes.mine]\n", "sutes is not a known key"),
+    "missing key": ('[suites.mine]\ndata = "demo"', "suites.mine.description is missing"),
+    "part of a packaged table": ("[suites.demo]\nratios = [4]", "replaces the whole packaged table of its name"),
     "text for a list": (SUITE + 'ratios = "4"', "suites.mine.ratios: input should be a valid array; found '4'"),
     "text for a number": (SUITE + 'ratios = ["4"]', "suites.mine.ratios.0: input should be a valid number; found '4'"),
     "a number for text": ('[suites.mine]\ndescription = 3\ndata = "demo"', "description: input should be a valid str"),

@@ -171,7 +171,11 @@ def test_reproduce_lists_its_figures() -> None:
 
 @pytest.mark.parametrize(
     ("change", "told"),
-    [({"kind": "pie"}, "figures.one.kind"), ({"codecs": []}, "figures.one.codecs"), ({"colour": 1}, "is not a key")],
+    [
+        ({"kind": "pie"}, "figures.one.kind"),
+        ({"codecs": []}, "figures.one.codecs"),
+        ({"colour": 1}, "is not a known key"),
+    ],
 )
 def test_a_wrong_recipe_is_told_by_its_key(change: Mapping[str, Any], told: str) -> None:
     config = load().model_copy(update={"figures": {"one": {**BARE_FIGURE, **change}}})
