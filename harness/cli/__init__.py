@@ -1,6 +1,6 @@
 """The command line: a command parses, calls one function, prints.
 
-Only this file is loaded at once, so that Ctrl-C is as quiet while the others are imported as it is later.
+Only this file is imported at first, so that Ctrl-C is as quiet while the other modules load as it is later.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ INTERRUPTED = 130
 
 
 def main() -> None:
-    """Run the command line; every error of ours becomes one line and an exit status."""
+    """Run the command line; every HarnessError becomes one line and an exit status."""
     try:
         from harness.cli import program
     except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""harness bench, harness time and harness report."""
+"""harness bench, harness time, harness report and harness export."""
 
 from __future__ import annotations
 
@@ -22,20 +22,42 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
 _SELECTION = (
-    click.option("--suite", default="", shell_complete=complete_suites, help="What to run; `demo` unless said."),
-    click.option("--ratios", type=RatioList(), help="Raw bytes / file bytes, as in 4,8,12,16."),
     click.option(
-        "--protocol", type=click.Choice(["ratio", "sweep", "both"]), help="Fixed ratios, fixed settings, or both."
+        "--suite", default="", shell_complete=complete_suites, help="A suite of benchmarks.toml.  [default: demo]"
     ),
-    click.option("--codecs", type=NameList(), help="Codec ids, as in jpeg-444,webp; all defaults unless said."),
-    click.option("--metrics", type=NameList("metrics"), help="As in psnr,ms_ssim,lpips; the suite's own unless said."),
-    click.option("--images", type=click.Path(path_type=Path), help="A folder of your own images instead."),
-    click.option("--limit", type=click.IntRange(min=1), help="Only the first so many images."),
-    click.option("--jobs", type=click.IntRange(min=1), help="Worker processes; one a processor unless said."),
-    click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True),
-    click.option("--no-train", is_flag=True, help="Do not train: learned codecs without weights are `missing`."),
-    click.option("--allow-leaks", is_flag=True, help="Measure learned codecs on images they were trained on, marked."),
-    click.option("--keep-files", is_flag=True, help="Keep every bitstream that a record counts, beside the records."),
+    click.option(
+        "--ratios", type=RatioList(), help="Raw bytes / file bytes, such as 4,8,12,16.  [default: the suite's]"
+    ),
+    click.option(
+        "--protocol",
+        type=click.Choice(["ratio", "sweep", "both"]),
+        help="Fixed ratios, fixed settings, or both.  [default: the suite's]",
+    ),
+    click.option("--codecs", type=NameList(), help="Codec ids, such as jpeg-444,webp.  [default: the suite's]"),
+    click.option(
+        "--metrics", type=NameList("metrics"), help="Metrics, such as psnr,ms_ssim,lpips.  [default: the suite's]"
+    ),
+    click.option(
+        "--images", type=click.Path(path_type=Path), help="A folder of your own images, in place of the suite's."
+    ),
+    click.option("--limit", type=click.IntRange(min=1), help="Use only the first N images."),
+    click.option("--jobs", type=click.IntRange(min=1), help="Worker processes.  [default: one per processor]"),
+    click.option(
+        "--device",
+        type=click.Choice(["auto", "cpu", "cuda"]),
+        default="auto",
+        show_default=True,
+        help="Where metrics are computed.",
+    ),
+    click.option(
+        "--no-train", is_flag=True, help="Train nothing: records of learned codecs without weights are `missing`."
+    ),
+    click.option(
+        "--allow-leaks",
+        is_flag=True,
+        help="Measure learned codecs even on images that they were trained on; the results are marked.",
+    ),
+    click.option("--keep-files", is_flag=True, help="Keep the compressed file of every record."),
     results_option,
     plugin_option,
 )
@@ -58,16 +80,18 @@ def _request(settings: Settings, plugins: tuple[str, ...], asked: dict[str, Any]
 
 @click.command(short_help="Compare codecs on images, by the bytes of real files.")
 @_selection
-@click.option("--scheduler", metavar="ADDRESS", help="An existing dask scheduler, as in tcp://host:8786.")
-@click.option("--ship-images", is_flag=True, help="Send images along, to workers that do not see their folder.")
-@click.option("--dry-run", is_flag=True, help="Say what would be measured and about how long it takes.")
+@click.option(
+    "--scheduler", metavar="ADDRESS", help="The address of an existing dask scheduler, such as tcp://host:8786."
+)
+@click.option("--ship-images", is_flag=True, help="Send the images to workers that do not see their folder.")
+@click.option("--dry-run", is_flag=True, help="Print what would be measured and about how long it would take.")
 @click.pass_obj
 def bench(settings: Settings, /, dry_run: bool, plugins: tuple[str, ...], **asked: Any) -> None:
     """Compare codecs: every image to every ratio, by the bytes of files that another process decodes.
 
-    What is measured already is not measured again. Ctrl-C keeps what is done. Ends with status 1 when a record is
-    `failed`, or when all records of a codec that --codecs names are `missing` and --no-train does not allow it; with 2
-    when nothing can be measured as asked, with 130 after Ctrl-C.
+    Records that are in the store already are not measured again, and Ctrl-C keeps what is done. The exit status is 1
+    when a record is `failed`, or when all records of a codec that --codecs names are `missing` (unless --no-train is
+    given); 2 when the request cannot be met; 130 after Ctrl-C.
 
     \b
     Example:
@@ -85,17 +109,23 @@ def bench(settings: Settings, /, dry_run: bool, plugins: tuple[str, ...], **aske
     _print_run(run_bench(request), request)
 
 
-@click.command(short_help="Time what a bench chose.")
+@click.command(short_help="Time the files that a bench chose.")
 @_selection
-@click.option("--repeats", type=click.IntRange(min=5), default=5, show_default=True, help="Timed calls each.")
-@click.option("--allow-busy", is_flag=True, help="Time on a machine that is not idle; the times are marked.")
+@click.option(
+    "--repeats",
+    type=click.IntRange(min=5),
+    default=5,
+    show_default=True,
+    help="How many timed calls each time is the median of.",
+)
+@click.option("--allow-busy", is_flag=True, help="Time even on a machine that is not idle; the times are marked.")
 @click.pass_obj
 def time(settings: Settings, /, repeats: int, allow_busy: bool, plugins: tuple[str, ...], **asked: Any) -> None:
-    """Time what a bench chose: one call at a time, warmed up, median of several.
+    """Time the files that a bench chose: one call at a time, after one untimed call, the median of several.
 
-    Takes the options of `harness bench` but those of a cluster, for times are taken on this machine. Measures what
-    that lacks, then times encode and decode of every record's file with one thread and, where a codec can use them,
-    all.
+    It takes the options of `harness bench`, except those of a cluster, because it times on this machine. It measures
+    missing records first. Then it times encode and decode of every record's file, with one thread and, where a codec
+    can use several, with all threads.
 
     \b
     Example:
@@ -128,9 +158,9 @@ def _print_report(folder: Path) -> None:
 
 
 def _status(records: pd.DataFrame, request: Request) -> int:
-    """Return the exit status of a run: 1 when some record failed, or a codec that was named has only missing ones.
+    """Return the exit status of a run: 1 when a record failed, or a codec that was named has only missing records.
 
-    Without training, which was asked for then, a codec may be missing.
+    With --no-train a codec may be missing.
     """
     named = request.codecs if request.train else ()
     missing = (records["status"] == "missing").groupby(records["codec"]).all()
@@ -148,13 +178,15 @@ def _print_estimate(found: Estimate) -> None:
     click.echo(f"about {found.seconds / 60:.1f} minutes, from one task of each codec")
 
 
-@click.command(short_help="Make the report of a run again, or one of several runs.")
+@click.command(short_help="Make the report of a run again, or one report of several runs.")
 @click.argument("runs", type=click.Path(exists=True, path_type=Path), nargs=-1, required=True)
-@click.option("--output", type=click.Path(file_okay=False, path_type=Path), help="Where a report of several runs goes.")
+@click.option(
+    "--output", type=click.Path(file_okay=False, path_type=Path), help="The folder for a report of several runs."
+)
 def report(runs: tuple[Path, ...], output: Path | None) -> None:
     """Make the report of a run again from its records, or one report of several runs.
 
-    A run is its folder; of a results folder the newest run is taken.
+    Name a run by its folder; a results folder stands for its newest run.
 
     \b
     Example:
@@ -165,11 +197,11 @@ def report(runs: tuple[Path, ...], output: Path | None) -> None:
     _print_report(rebuild.report(runs, output))
 
 
-@click.command(short_help="Write all records of a results folder into one table.")
+@click.command(short_help="Write all records of a results folder to one table.")
 @click.argument("table", type=click.Path(dir_okay=False, path_type=Path))
 @results_option
 def export(table: Path, results: Path) -> None:
-    """Write every record of a results folder, of all its runs, into one TABLE: a .csv or a .parquet file.
+    """Write every record of a results folder, of all its runs, to one TABLE: a .csv or .parquet file.
 
     \b
     Example:

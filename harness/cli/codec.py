@@ -24,7 +24,7 @@ def codec() -> None:
 @plugin_option
 @click.pass_obj
 def list_codecs(settings: Settings, /, plugins: tuple[str, ...]) -> None:
-    """List every codec, without loading any.
+    """List every codec; none is imported for it.
 
     \b
     Example:
@@ -39,7 +39,7 @@ def list_codecs(settings: Settings, /, plugins: tuple[str, ...]) -> None:
         given = ", ".join(f"{key}={value}" for key, value in spec.parameters.items())
         mark = "*" if codec_id in default else " "
         click.echo(f"{mark} {codec_id:<{width}}  {spec.origin:<11}  {given}".rstrip())
-    click.echo("* runs by default; `harness codec show NAME` tells more")
+    click.echo("* runs by default; `harness codec show NAME` prints more")
 
 
 @codec.command()
@@ -47,7 +47,7 @@ def list_codecs(settings: Settings, /, plugins: tuple[str, ...]) -> None:
 @plugin_option
 @click.pass_obj
 def show(settings: Settings, /, name: str, plugins: tuple[str, ...]) -> None:
-    """Print formats, ladder and versions of a codec.
+    """Print the formats, the ladder and the versions of a codec.
 
     \b
     Example:
@@ -62,7 +62,7 @@ def show(settings: Settings, /, name: str, plugins: tuple[str, ...]) -> None:
     click.echo(f"formats:    {', '.join(about.formats)}")
     click.echo(f"ladder:     {len(ladder)} settings, {ladder[0]:g} (smallest files) to {ladder[-1]:g}")
     click.echo(f"lossless:   {'yes' if about.lossless else 'no'}")
-    click.echo(f"control:    {'its own rate control' if about.budget else 'searched by the harness'}")
+    click.echo(f"rate:       {'its own rate control' if about.budget else 'searched by the harness'}")
     click.echo(f"state:      {about.missing or 'ready'}")
     click.echo(f"provenance: {json.dumps(about.provenance)}")
 
@@ -93,10 +93,16 @@ def check(settings: Settings, /, name: str, plugins: tuple[str, ...]) -> None:
 
 @codec.command()
 @click.argument("name")
-@click.option("--folder", type=click.Path(file_okay=False, exists=True, path_type=Path), default=".", show_default=True)
+@click.option(
+    "--folder",
+    type=click.Path(file_okay=False, exists=True, path_type=Path),
+    default=".",
+    show_default=True,
+    help="Where to write.",
+)
 @click.pass_obj
 def new(settings: Settings, /, name: str, folder: Path) -> None:
-    """Write a codec that works, and its test, to start from.
+    """Write a working codec and its test, as a start for your own.
 
     \b
     Example:

@@ -20,25 +20,25 @@ _gpus_option = click.option(
     type=click.Choice(["auto", "all", "none"]),
     default="auto",
     show_default=True,
-    help="auto: where there are.",
+    help="auto: all, where the engine has them; all: all, or refuse.",
 )
 
 
 class Size(click.ParamType[str]):
-    """Bytes, as Docker writes them: 512m, 16g."""
+    """A number of bytes as Docker writes it: 512m, 16g."""
 
     name = "size"
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Return the size as it was written."""
         if not re.fullmatch(r"[1-9]\d*[bkmg]?", value, re.IGNORECASE):
-            self.fail(f"{value!r} is not a size, as in 512m or 16g.", param, ctx)
+            self.fail(f"{value!r} is not a size such as 512m or 16g.", param, ctx)
         return value
 
 
 @click.group(short_help="Build the pinned image, run in it, and check it.")
 def container() -> None:
-    """Build the pinned image, run harness in it, and check that it computes the same again.
+    """Build the pinned image, run harness in it, and check that its results repeat.
 
     \b
     Example:
@@ -48,12 +48,12 @@ def container() -> None:
 
 @container.command(short_help="Build the image from a checkout.")
 @click.argument("source", type=_FOLDER, default=".")
-@click.option("--image", default=None, help=f"The image's name; {IMAGE}, or {IMAGE}:extras.")
+@click.option("--image", default=None, help=f"The image's name.  [default: {IMAGE}; {IMAGE}:extras with --extras]")
 @click.option("--base", default="", envvar="BASE_IMAGE", help="A base image in place of the pinned CUDA one.")
-@click.option("--extras", is_flag=True, help="With the codecs whose libraries are under the GPL.")
+@click.option("--extras", is_flag=True, help="Include the codecs whose libraries are under the GPL.")
 @click.option("--fresh", is_flag=True, help="Use no layer of an earlier build.")
 def build(source: Path, image: str | None, base: str, extras: bool, fresh: bool) -> None:
-    """Build the image from the checkout in SOURCE, the current folder unless named.
+    """Build the image from the checkout in SOURCE, by default the current folder.
 
     \b
     Example:
@@ -72,17 +72,27 @@ def build(source: Path, image: str | None, base: str, extras: bool, fresh: bool)
 @_image_option
 @results_option
 @_gpus_option
-@click.option("--plugin", "plugins", multiple=True, type=_FILE, help="A Python file with a codec; may be given again.")
-@click.option("--mount", "folders", multiple=True, type=_FOLDER, help="A folder to see, read-only, at the same path.")
-@click.option("--network", default="none", show_default=True, help="none, or bridge to fetch data.")
-@click.option("--memory", type=Size(), help="As in 16g; nine tenths of the engine's memory unless said.")
-@click.option("--pids", type=click.IntRange(min=64), default=4096, show_default=True, help="Processes and threads.")
-@click.option("--shm", type=Size(), default="1g", show_default=True, help="Shared memory.")
+@click.option("--plugin", "plugins", multiple=True, type=_FILE, help="A Python file with a codec; may be repeated.")
+@click.option(
+    "--mount",
+    "folders",
+    multiple=True,
+    type=_FOLDER,
+    help="A folder to mount read-only, at the same path; may be repeated.",
+)
+@click.option("--network", default="none", show_default=True, help="none, or bridge to download data.")
+@click.option(
+    "--memory", type=Size(), help="The memory limit, such as 16g.  [default: nine tenths of the engine's memory]"
+)
+@click.option(
+    "--pids", type=click.IntRange(min=64), default=4096, show_default=True, help="The most processes and threads."
+)
+@click.option("--shm", type=Size(), default="1g", show_default=True, help="Shared memory, which data loaders use.")
 @click.pass_obj
 def run(settings: Settings, /, memory: str | None, pids: int, shm: str, **asked: Any) -> None:
-    """Run a harness COMMAND in a fresh container: as you, read-only but for the results, without network.
+    """Run a harness COMMAND in a fresh container: as you, read-only except for the results, without network.
 
-    What $HARNESS_DATA names and --config are seen inside. Ctrl-C stops the container and keeps what is done.
+    It sees the folder $HARNESS_DATA and the file of --config. Ctrl-C stops the container and keeps what is done.
 
     \b
     Example:
@@ -95,16 +105,16 @@ def run(settings: Settings, /, memory: str | None, pids: int, shm: str, **asked:
     sys.exit(run_job(job, _write, lambda line: click.echo(line, err=True)))
 
 
-@container.command(short_help="Compare a small bench in two containers and outside.")
+@container.command(short_help="Compare a small bench in two containers and outside of them.")
 @_image_option
 @_gpus_option
-@click.option("--codecs", type=NameList(), default=(), help="Codec ids; all defaults unless said.")
+@click.option("--codecs", type=NameList(), default=(), help="Codec ids.  [default: those that run by default]")
 @click.pass_obj
 def check(settings: Settings, /, image: str, gpus: str, codecs: tuple[str, ...]) -> None:
-    """Compare a small bench in two fresh containers and outside, file by file and pixel by pixel.
+    """Compare a small bench in two fresh containers and outside of them, file by file and pixel by pixel.
 
-    `again` counts what the second container made equal to the first, `outside` what this machine made equal to it.
-    The exit status is 1 when two containers differ.
+    `again` counts what the second container made equal to the first; `outside` counts what this machine made equal to
+    the first container. The exit status is 1 when the two containers differ.
 
     \b
     Example:

@@ -20,7 +20,7 @@ def data() -> None:
 @data.command("list")
 @click.pass_obj
 def list_sets(settings: Settings) -> None:
-    """List the data sets, and how much of each is here.
+    """List the data sets, and how much of each is on this machine.
 
     \b
     Example:
@@ -36,7 +36,7 @@ def list_sets(settings: Settings) -> None:
 @click.argument("name", shell_complete=complete_data)
 @click.pass_obj
 def fetch(settings: Settings, /, name: str) -> None:
-    """Download what a data set lacks, each file checked by its sha256.
+    """Download the missing files of a data set, and check the sha256 of each.
 
     \b
     Example:

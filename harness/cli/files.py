@@ -15,8 +15,10 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 @click.command(short_help="Compress one image with any codec.")
 @click.argument("image", type=_FILE)
 @click.argument("file", type=_FILE)
-@click.option("--codec", required=True, shell_complete=complete_codecs, help="A codec id, as in webp.")
-@click.option("--ratio", type=click.FloatRange(min=1, min_open=True), help="Raw bytes / file bytes to stay within.")
+@click.option("--codec", required=True, shell_complete=complete_codecs, help="A codec id, such as webp.")
+@click.option(
+    "--ratio", type=click.FloatRange(min=1, min_open=True), help="Raw bytes / file bytes that the file must reach."
+)
 @click.option("--setting", type=float, help="A setting of the codec's ladder, in place of a ratio.")
 @plugin_option
 @click.pass_obj
@@ -33,7 +35,7 @@ def encode(
 ) -> None:
     """Compress IMAGE to FILE with one codec, to a ratio or at a setting; a lossless codec needs neither.
 
-    Ends with status 1, and writes nothing, when no file of the codec reaches the ratio.
+    The exit status is 1, and nothing is written, when no file of the codec reaches the ratio.
 
     \b
     Example:
@@ -51,7 +53,7 @@ def encode(
 @click.command(short_help="Decompress one file.")
 @click.argument("file", type=_FILE)
 @click.argument("image", type=_FILE)
-@click.option("--codec", shell_complete=complete_codecs, help="The codec; found from the file unless said.")
+@click.option("--codec", shell_complete=complete_codecs, help="The codec id.  [default: recognised from the file]")
 @plugin_option
 @click.pass_obj
 def decode(settings: Settings, /, file: Path, image: Path, codec: str | None, plugins: tuple[str, ...]) -> None:

@@ -1,4 +1,4 @@
-"""Options that several commands share, and what is made of them."""
+"""Options that several commands share, and the types of their values."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 @dataclass(frozen=True)
 class Settings:
-    """What the options before the command's name say."""
+    """The values of the options that stand before the command's name."""
 
     config_path: str | None
 
     def load(self, plugins: Iterable[str] = ()) -> Config:
         """Read the configuration, with plugin files."""
-        from harness.config import schema as configuration
+        from harness.config.schema import load
 
         path = Path(self.config_path) if self.config_path else None
-        return configuration.load(path, [Path(plugin) for plugin in plugins])
+        return load(path, [Path(plugin) for plugin in plugins])
 
 
 class RatioList(click.ParamType[tuple[float, ...]]):
@@ -44,14 +44,14 @@ class RatioList(click.ParamType[tuple[float, ...]]):
         try:
             ratios = tuple(float(part) for part in str(value).split(",") if part.strip())
         except ValueError:
-            self.fail(f"{value!r} is not a list of numbers, as in 4,8,12,16.", param, ctx)
+            self.fail(f"{value!r} is not a list of numbers such as 4,8,12,16.", param, ctx)
         if not ratios or not all(1 < ratio < 1e6 for ratio in ratios):
             self.fail(f"{value!r}: a ratio is raw bytes / file bytes, above 1 and below 1000000.", param, ctx)
         return ratios
 
 
 class NameList(click.ParamType[tuple[str, ...]]):
-    """Comma-separated names, of codecs or of metrics."""
+    """Comma-separated names of codecs or metrics."""
 
     name = "names"
 
@@ -76,11 +76,11 @@ class NameList(click.ParamType[tuple[str, ...]]):
 
 def _names(ctx: click.Context, table: str, start: str) -> list[str]:
     """Return the names in a table of the configuration that begin with `start`; none where it cannot be read."""
-    from harness.config import schema as configuration
+    from harness.config.schema import load
 
     root = ctx.find_root()
     try:
-        loaded = configuration.load(Path(root.params["config"]) if root.params.get("config") else None)
+        loaded = load(Path(root.params["config"]) if root.params.get("config") else None)
     except HarnessError:
         return []
     return sorted(name for name in getattr(loaded, table) if name.startswith(start))
@@ -119,7 +119,7 @@ def config_option(command: _Command) -> _Command:
         "--config",
         type=click.Path(dir_okay=False),
         envvar="HARNESS_CONFIG",
-        help="A benchmarks.toml of your own: its tables are added to the packaged ones; each replaces one of its name.",
+        help="Your own benchmarks.toml: its tables are added to the packaged ones, or replace those of the same name.",
     )(command)
 
 
@@ -130,7 +130,7 @@ def plugin_option(command: _Command) -> _Command:
         "plugins",
         multiple=True,
         type=click.Path(dir_okay=False),
-        help="A Python file with codecs, metrics or models; may be given again.",
+        help="A Python file with codecs, metrics or models; may be repeated.",
     )(command)
 
 
@@ -142,5 +142,5 @@ def results_option(command: _Command) -> _Command:
         default="results",
         envvar="HARNESS_RESULTS",
         show_default=True,
-        help="Where the runs and their store are.",
+        help="The folder of the runs and their store.",
     )(command)

@@ -1,4 +1,4 @@
-"""Every command, and how it ends: what is wrong becomes one line and an exit status."""
+"""Every command, and how the program ends: an error becomes one line and an exit status."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ for command in (
 
 
 def main() -> None:
-    """Run the command line; every error of ours becomes one line and an exit status."""
+    """Run the command line; every HarnessError becomes one line and an exit status."""
     try:
         sys.exit(harness.main(standalone_mode=False) or 0)
     except (click.exceptions.Abort, KeyboardInterrupt):
@@ -78,7 +78,7 @@ def _misused(error: click.UsageError) -> str:
         hints.append("It goes before the command: `harness --config FILE COMMAND`.")
     options = {option.name for option in error.ctx.command.params} if error.ctx else set()
     if "unexpected extra argument" in message and "images" in options:
-        hints.append("A folder of images is named with --images.")
+        hints.append("Name a folder of images with --images.")
     path = error.ctx.command_path if error.ctx else "harness"
     return " ".join([*hints, f"See `{path} --help`."])
 

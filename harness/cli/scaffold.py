@@ -1,4 +1,4 @@
-"""Write a working start for a codec of one's own, with its test."""
+"""Write a working codec and its test, as a start for a user's own."""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ def new_codec(name: str, folder: Path, config: Config) -> tuple[Path, Path]:
     """Write NAME.py and test_NAME.py into a folder and return their paths.
 
     Raises:
-        UsageError: the name is no codec name or a codec has it, or a file is there already.
+        UsageError: the name is not a codec name, a codec has it, or a file exists already.
     """
     if not re.fullmatch(r"[a-z][a-z0-9-]{1,40}", name):
-        raise UsageError(f"{name!r} is no codec name: two or more of a-z, 0-9 and -, the first a letter.")
+        raise UsageError(f"{name!r} is not a codec name: use two or more of a-z, 0-9 and -, starting with a letter.")
     if name in config.known_codecs():
-        raise UsageError(f"a codec is called {name!r} already. Choose another name; `harness codec list` has all.")
+        raise UsageError(
+            f"a codec is called {name!r} already. Choose another name; `harness codec list` prints all names."
+        )
     module = name.replace("-", "_")
     paths = folder / f"{module}.py", folder / f"test_{module}.py"
     taken = [path for path in paths if path.exists()]

@@ -1,4 +1,4 @@
-"""The codec new-codec: samples divided by a step, rounded, and deflated. Replace encode and decode by your own."""
+"""The codec new-codec: samples divided by a step, rounded, and deflated. Replace encode and decode with your own."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ class NewCodec(Codec):
         return tuple(range(96, 0, -1))
 
     def encode(self, image: Image, setting: Setting) -> bytes:
-        """Return the whole file: all that decode needs is in it, and counted."""
+        """Return the whole file, with everything that decode needs: its bytes are counted."""
         height, width, _ = image.shape
         rounded = np.rint(image / setting).astype(np.uint8)
         differences = np.diff(rounded, axis=1, prepend=np.uint8(0))
         return _HEADER.pack(_MAGIC, height, width, int(setting)) + zlib.compress(differences.tobytes(), 9)
 
     def decode(self, data: bytes) -> Image:
-        """Return the image; damaged bytes raise BadStreamError before anything large is allocated."""
+        """Return the image; damaged bytes raise BadStreamError before any large allocation."""
         if len(data) < _HEADER.size:
             raise BadStreamError(f"the file ends after {len(data)} bytes.")
         magic, height, width, step = _HEADER.unpack_from(data)
@@ -53,5 +53,5 @@ class NewCodec(Codec):
         return image
 
     def provenance(self) -> Mapping[str, Any]:
-        """Return what decides the bytes: versions and effective parameters."""
+        """Return everything that decides the bytes: versions and parameters."""
         return {"zlib": zlib.ZLIB_RUNTIME_VERSION, "level": 9}
