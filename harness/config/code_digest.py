@@ -1,4 +1,4 @@
-"""What codecs and metrics are made of: a change of their code makes records of their own."""
+"""A digest of the code of a codec or metric: changed code makes new records."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _DIGITS = 16
 
 
 def source_of(target: str, group: str) -> str:
-    """Return what changes with the code of a target, "module:Class" or "file.py:Class".
+    """Return a text that changes with the code of a target, "module:Class" or "file.py:Class".
 
-    Digits of the sha256 of a plugin file, or of a module of harness's own; name and version of the package that has
-    the target as an entry point in the group.
+    For a plugin file or a module of harness it is the start of the file's sha256; for an installed package, which
+    offers the target as an entry point in the group, it is the package's name and version.
     """
     where = target.rpartition(":")[0]
     if where.endswith(".py"):

@@ -1,25 +1,25 @@
-"""Which codecs there are: a table of strings, entry points, plugin files.
+"""The registry of codecs: a table of strings, entry points and plugin files.
 
-A module is imported when its codec is asked for, never to list it.
+A module is imported when its codec is built, never to list it.
 """
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import importlib
 import importlib.util
 import inspect
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any
 
+from harness.config.plugin_files import defined_in
 from harness.errors import ConfigError, UnknownNameError, UsageError
 from harness.interface import FORMATS, Codec
 
@@ -61,16 +61,16 @@ PLUGIN_FOLDER_VARIABLE = "HARNESS_PLUGINS"
 
 @dataclass(frozen=True)
 class CodecSpec:
-    """How to build one codec, here or in another process: plain data, safe to send and to store."""
+    """How to build one codec, in this or another process: plain data, safe to send and to store."""
 
     id: str
-    """What the user types and the report prints, such as "jpeg-444"."""
+    """The name that the user types and the report prints, such as "jpeg-444"."""
     target: str
     """"module:Class", or "/path/to/plugin.py:Class" for a plugin file."""
     parameters: Mapping[str, Any] = field(default_factory=dict)
     """Keywords of the constructor."""
     origin: str = "built-in"
-    """"built-in", "entry point" or "plugin file": codecs of others run in processes of their own."""
+    """"built-in", "entry point" or "plugin file": plugins never share a process with built-in codecs."""
 
     def at_ratio(self, ratio: float) -> CodecSpec:
         """Return the spec of a learned codec's instance for one target ratio."""
@@ -78,45 +78,45 @@ class CodecSpec:
 
 
 def plugin_files(named: Iterable[Path] = ()) -> list[Path]:
-    """Return the plugin files: those named, then every *.py in the plugin folder ($HARNESS_PLUGINS)."""
+    """Return the named plugin files, then every *.py in the plugin folder ($HARNESS_PLUGINS)."""
     folder = os.environ.get(PLUGIN_FOLDER_VARIABLE)
     found = [path for path in sorted(Path(folder).glob("*.py")) if path.is_file()] if folder else []
     return [Path(path).resolve() for path in (*named, *found)]
 
 
 def known_targets(plugins: Iterable[Path] = ()) -> dict[str, tuple[str, str]]:
-    """Return codec name -> (target, origin) of everything registered.
+    """Return codec name -> (target, origin) of every registered codec.
 
     Raises:
-        UsageError: a plugin has a name that is taken, or its file cannot be read.
+        UsageError: the name of a plugin is taken, or its file cannot be read.
     """
     table = {name: (target, "built-in") for name, target in BUILT_IN.items()}
     for point in _installed(ENTRY_POINT_GROUP):
         _add(table, point.name, point.value, "entry point")
     for path in plugin_files(plugins):
-        for name, cls in _defined_in(path).codecs:
+        for name, cls in defined_in(path).codecs:
             _add(table, name, f"{path}:{cls}", "plugin file")
     return table
 
 
 def metric_targets(plugins: Iterable[Path] = ()) -> dict[str, str]:
-    """Return the name of every metric of others -> "module:attribute" or "/path/to/plugin.py:attribute".
+    """Return the name of every plugin metric -> "module:attribute" or "/path/to/plugin.py:attribute".
 
     Raises:
-        UsageError: two have one name, or a plugin file cannot be read.
+        UsageError: two metrics share a name, or a plugin file cannot be read.
     """
     table: dict[str, tuple[str, str]] = {}
     for point in _installed(METRIC_ENTRY_POINT_GROUP):
         _add(table, point.name, point.value, "entry point")
     for path in plugin_files(plugins):
-        for name, attribute in _defined_in(path).metrics:
+        for name, attribute in defined_in(path).metrics:
             _add(table, name, f"{path}:{attribute}", "plugin file")
     return {name: target for name, (target, _) in table.items()}
 
 
 @cache
 def _installed(group: str) -> tuple[EntryPoint, ...]:
-    """Return what installed packages offer to a group; their files are read once a process."""
+    """Return the entry points of a group; their files are read once per process."""
     return tuple(entry_points(group=group))
 
 
@@ -126,55 +126,8 @@ def _add(table: dict[str, tuple[str, str]], name: str, target: str, origin: str)
     table[name] = (target, origin)
 
 
-class _Defined(NamedTuple):
-    """What a plugin file defines, each as (name, name of the class or variable)."""
-
-    codecs: list[tuple[str, str]]
-    metrics: list[tuple[str, str]]
-
-
-def _defined_in(path: Path) -> _Defined:
-    """Read a plugin file's text: nothing of it is run here.
-
-    A codec is recognised by `name = "..."` in the body of a class, a metric by `... = Metric("...", ...)`.
-    """
-    try:
-        tree = ast.parse(path.read_bytes(), str(path))
-    except OSError as error:
-        raise UsageError(f"the plugin {path} cannot be read: {error.strerror}.") from error
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise UsageError(f"the plugin {path} is not Python: {error}.") from error
-    classes = [(name, node.name) for node in tree.body if isinstance(node, ast.ClassDef) for name in _names_in(node)]
-    defined = _Defined(classes, [found for node in tree.body for found in _metrics_in(node)])
-    if not any(defined):
-        raise UsageError(
-            f'the plugin {path} defines no codec: a class, derived from Codec, with `name = "..."` in its body; '
-            'and no metric: a line `... = Metric("...", ...)`.'
-        )
-    return defined
-
-
-def _metrics_in(node: ast.stmt) -> Iterator[tuple[str, str]]:
-    match node:
-        case ast.Assign(
-            targets=[ast.Name(id=attribute)],
-            value=ast.Call(func=ast.Name(id="Metric"), args=[ast.Constant(value=str(name)), *_]),
-        ):
-            yield name, attribute
-
-
-def _names_in(node: ast.ClassDef) -> Iterator[str]:
-    for statement in node.body:
-        match statement:
-            case (
-                ast.Assign(targets=[ast.Name(id="name")], value=ast.Constant(value=str(name)))
-                | ast.AnnAssign(target=ast.Name(id="name"), value=ast.Constant(value=str(name)))
-            ):
-                yield name
-
-
 def _load_file(path: Path) -> ModuleType:
-    """Import a plugin file once a process, under a name made from its place."""
+    """Import a plugin file, once per process, under a name made from its path."""
     name = f"harness_plugin_{hashlib.sha256(str(path).encode()).hexdigest()[:16]}"
     if name in sys.modules:
         return sys.modules[name]
@@ -192,7 +145,7 @@ def _load_file(path: Path) -> ModuleType:
 
 
 def load(target: str) -> object:
-    """Import what a target names; None where its module has no such name.
+    """Import the object that a target names; None where its module has no such name.
 
     Raises:
         UsageError: the module or plugin file cannot be imported.
@@ -206,11 +159,11 @@ def load_class(target: str) -> type[Codec]:
     """Import the class that a target names and check that it is a codec.
 
     Raises:
-        UsageError: the target cannot be imported or is no finished codec.
+        UsageError: the target cannot be imported, or is not a complete codec.
     """
     cls = load(target)
     if not (inspect.isclass(cls) and issubclass(cls, Codec)):
-        raise UsageError(f"{target} is not a codec: a codec is a subclass of harness.interface.Codec.")
+        raise UsageError(f"{target} is not a codec: a codec is a subclass of harness.Codec.")
     if inspect.isabstract(cls):
         raise UsageError(f"the codec {target} lacks {', '.join(sorted(cls.__abstractmethods__))}.")
     unknown = set(getattr(cls, "formats", ())) - set(FORMATS)
@@ -240,7 +193,7 @@ def build(spec: CodecSpec) -> Codec:
         taken = _keywords(cls)
         if taken is not None and (unknown := [key for key in spec.parameters if key not in taken]):
             raise ConfigError(
-                f"codecs.{spec.id}.{unknown[0]} is not a key that the codec {cls.name!r} knows. "
+                f"codecs.{spec.id}.{unknown[0]} is not a key of the codec {cls.name!r}. "
                 f"Known: {', '.join(taken) or 'none'}."
             ) from error
         given = ", ".join(f"{key} = {value!r}" for key, value in spec.parameters.items()) or "no parameters"
@@ -248,7 +201,7 @@ def build(spec: CodecSpec) -> Codec:
 
 
 def _keywords(cls: type[Codec]) -> list[str] | None:
-    """Return the keywords of a codec's constructor; None where it takes any."""
+    """Return the keywords of a codec's constructor; None where it takes any keyword."""
     parameters = inspect.signature(cls).parameters
     takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
     return None if takes_any else list(parameters)

@@ -1,6 +1,6 @@
-"""benchmarks.toml, read once and checked: every choice of the project stands there.
+"""benchmarks.toml, which holds every choice of the project: read once and checked.
 
-A user's own file is laid over the packaged one, table by table: it may add a codec or a suite, or replace one whole.
+A user's own file extends the packaged one: each of its tables adds a codec, a suite, ... or replaces a whole one.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class _Table(BaseModel):
 
 
 class Limits(_Table):
-    """What one call of a codec may take before its process is killed."""
+    """The limits of one call of a codec: its process is killed when it exceeds one."""
 
     seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 300
     memory_mb: Annotated[int, Field(ge=64)] = 8192
@@ -45,25 +45,25 @@ class Limits(_Table):
 
 
 class SuiteConfig(_Table):
-    """What `harness bench --suite NAME` runs unless an option says otherwise."""
+    """What `harness bench --suite NAME` runs; options of the command take precedence."""
 
     description: str
     data: str
     codecs: tuple[str, ...] = ()
-    """Codec ids; empty: every codec whose table does not say `default = false`."""
+    """Codec ids; empty: every codec whose table does not set `default = false`."""
     ratios: Annotated[tuple[Ratio, ...], Field(min_length=1)] = (4, 8, 12, 16)
     protocol: Protocol = "ratio"
     metrics: tuple[str, ...] = ()
-    """Metric names; empty: those that the metrics table marks as default."""
+    """Metric names; empty: those that the table of metrics marks as default."""
     anchor: str | None = None
-    """The codec that differences and BD-rates are taken against."""
+    """The codec that others are compared with: differences and BD-rates are from it."""
     limits: Limits = Limits()
     images_radar: RadarScale | None = None
-    """What the samples of images named by --images stand for, where those are radar images."""
+    """What the samples of the --images stand for, where those are radar images."""
 
 
 class DataConfig(_Table):
-    """A data set: files with their hashes, from a package, a mirror folder or the network, or made here."""
+    """A data set: files with their hashes, from a package, a mirror folder or the network, or generated here."""
 
     description: str
     licence: str
@@ -73,25 +73,27 @@ class DataConfig(_Table):
     mirror: str | None = None
     """The folder below $HARNESS_DATA that holds the files."""
     url: str | None = None
-    """Where a file is fetched from; "{file}" stands for its name."""
+    """The address to download a file from; "{file}" stands for its name."""
     sample_bits: SampleBits | None = None
-    """How many bits of each sample carry the image, where fewer than the file's."""
+    """How many bits of each sample carry the image, where the file's samples have more."""
     bits_of: Mapping[str, SampleBits] = {}
-    """The same for single files."""
+    """The same, for single files."""
     radar: RadarScale | None = None
     """What a sample stands for, where these are radar images."""
     generator: SceneTable | None = None
-    """Which radar scenes to make, where the files are made here: file n of `files` is scene n."""
+    """The radar scenes to generate, where the files are made here: file n of `files` is scene n."""
     hash_start: bool = False
-    """Whether a hash may be its first 8 digits alone, because the publisher of the files names no more."""
+    """Whether a hash may be only its first 8 digits, because the publisher of the files states no more."""
     files: Mapping[str, Sha256]
-    """File -> its sha256, or where there is a generator that of its pixels (`harness.data.images.pixels_sha256`)."""
+    """File -> its sha256; with a generator, the sha256 of its pixels (`harness.data.images.pixels_sha256`)."""
 
     @model_validator(mode="after")
     def _check_hashes(self) -> DataConfig:
         short = [file for file, sha256 in self.files.items() if len(sha256) < 64]
         if short and not self.hash_start:
-            raise ValueError(f"the sha256 of {short[0]!r} has 8 digits of 64; give all, or say hash_start = true")
+            raise ValueError(
+                f"the sha256 of {short[0]!r} has 8 digits of 64; give all of them, or set hash_start = true"
+            )
         return self
 
     @model_validator(mode="after")
@@ -102,15 +104,15 @@ class DataConfig(_Table):
 
 
 class CodecConfig(BaseModel):
-    """One codec variant; keys that are not named here are keywords of the codec's constructor."""
+    """One codec variant; other keys than those below are keywords of the codec's constructor."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
     codec: str | None = None
-    """The registered name; absent: the table's own name, or "command" where `encode` is given."""
+    """The registered name; absent: the name of the table, or "command" where `encode` is given."""
     default: bool = True
     sweep: tuple[float, ...] = ()
-    """The settings of the sweep protocol; empty: up to sixteen, spread over the ladder."""
+    """The settings of the sweep protocol; empty: up to sixteen settings, spread over the ladder."""
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -128,7 +130,7 @@ class Config(_Table):
     recipes: Mapping[str, Mapping[str, Any]] = {}
     figures: Mapping[str, Mapping[str, Any]] = {}
     plugins: Annotated[tuple[Path, ...], Field(max_length=0)] = ()
-    """Plugin files that were named on the command line; never in a file."""
+    """The plugin files that the command line names; a file cannot."""
 
     def suite(self, name: str) -> SuiteConfig:
         """Return a suite by name."""
@@ -139,7 +141,7 @@ class Config(_Table):
         return _named("data set", name, self.data)
 
     def codec_spec(self, codec_id: str) -> CodecSpec:
-        """Return how to build a codec: a variant of benchmarks.toml, or anything registered, by its own name."""
+        """Return how to build a codec: a variant of benchmarks.toml, or a registered codec by its own name."""
         known = registry.known_targets(self.plugins)
         variant = self.codecs.get(codec_id)
         if variant is None:
@@ -157,7 +159,7 @@ class Config(_Table):
         return {*self.codecs, *registry.known_targets(self.plugins)}
 
     def default_codecs(self) -> tuple[str, ...]:
-        """Return the ids of every codec that runs when none is named, plugins' included."""
+        """Return the ids of the codecs that run when none is named, with plugins."""
         variants = [name for name, codec in self.codecs.items() if codec.default]
         others = [name for name, (_, origin) in registry.known_targets(self.plugins).items() if origin != "built-in"]
         return tuple(dict.fromkeys((*variants, *others)))
@@ -170,7 +172,7 @@ def _named(kind: str, name: str, table: Mapping[str, _Value]) -> _Value:
 
 
 def load(path: Path | None = None, plugins: Iterable[Path] = ()) -> Config:
-    """Read the packaged benchmarks.toml with the file at `path`, if any, laid over it.
+    """Read the packaged benchmarks.toml, extended by the file at `path` if one is given.
 
     Raises:
         ConfigError: a file cannot be read or is wrong; the message names file, key, found and expected.
@@ -181,7 +183,7 @@ def load(path: Path | None = None, plugins: Iterable[Path] = ()) -> Config:
         tables[key] = {**tables[key], **value} if merged else value
     where = str(path) if path else PACKAGED.name
     try:
-        # As JSON, because strict checks then take a list for a tuple and still no "4" for a 4.
+        # As JSON: strict validation then takes a list for a tuple, but still refuses "4" for 4.
         config = Config.model_validate_json(json.dumps(tables, default=str), strict=True)
     except ValidationError as error:
         missing = error.errors()[0]["type"] == "missing"
@@ -202,7 +204,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def explain(error: ValidationError) -> str:
-    """Return the first fault of a validation as "key: what is expected; found ..."."""
+    """Return the first error of a validation as "key: what is expected; found ..."."""
     fault = error.errors()[0]
     key = ".".join(str(part) for part in fault["loc"])
     if fault["type"] == "extra_forbidden":
@@ -210,11 +212,12 @@ def explain(error: ValidationError) -> str:
     if fault["type"] == "missing":
         return f"{key} is missing."
     found = reprlib.repr(fault["input"])
-    return f"{key}: {fault['msg'][0].lower()}{fault['msg'][1:]}; found {found}."
+    message = fault["msg"].removeprefix("Value error, ")
+    return f"{key}: {message[0].lower()}{message[1:]}; found {found}."
 
 
 def _check_references(config: Config, where: str) -> None:
-    """Every name that one table says of another must exist; codec modules are not imported for it."""
+    """Check that every name by which one table refers to another exists; no codec module is imported for it."""
     key = "default_suite"
     try:
         config.suite(config.default_suite)

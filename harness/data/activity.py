@@ -1,4 +1,4 @@
-"""How busy an image is: what file sizes of other images are compared by."""
+"""The complexity of an image: the search for a size starts from images of a similar one."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import numpy as np
 from harness.interface import Image
 
 _LINES = 256
-"""So many rows, and columns, tell how busy an image is."""
+"""At most this many rows, and columns, are looked at."""
 
 
 def activity(image: Image) -> float:
-    """Return how busy an image is: log of the mean step between neighbours, across and down, in grey levels.
+    """Return the complexity of an image: log of the mean difference of neighbours, across and down, in gray levels.
 
-    Some rows and columns of a large image are enough; a flat image counts as one of a thousandth of a level.
+    Some rows and columns of a large image are enough. The mean difference of a flat image counts as 0.001.
     """
     height, width, _ = image.shape
     across = np.diff(image[:: -(-height // _LINES)].astype(np.int32), axis=1)

@@ -1,13 +1,14 @@
-"""Find a test image among training images, also when it was cropped, flipped, turned or saved again as a JPEG.
+"""Train/test contamination: find a test image among training images, even if cropped, flipped, rotated or re-encoded.
 
-A fingerprint is a set of tiles. Tiles lie around points that the picture itself determines (extremes of a
-difference of Gaussians), so a crop has the same tiles; each becomes 63 signs of low DCT frequencies and its place.
-A flip or a quarter turn changes those signs in a known way, so eight orientations of every tile are compared. Tiles
-without structure are left out: skies and walls are alike everywhere. One matching tile says nothing; several that
-lie in one training image as they lie in the test image are no chance (docs/fairness.md: what was measured).
+A fingerprint is a set of tiles. The picture itself determines the points around which tiles lie (extrema of a
+difference of Gaussians), so a crop has the same tiles. A tile becomes the 63 signs of its low DCT frequencies, and its
+position. A flip or a quarter turn changes those signs in a known way, so eight orientations of every tile are compared.
+Tiles without structure are left out: skies and walls look alike everywhere. One matching tile proves nothing. Several
+that have the same arrangement in a training image and in the test image are not chance (docs/fairness.md has the
+measurements).
 
-Where nothing else is said of a number below, it was chosen by trial on photographs: so that changed copies are found
-and other photographs are not. A change of one of them is a new `VERSION`.
+The numbers below were chosen by trial on photographs, unless they say otherwise: changed copies are found, and other
+photographs are not. A change of one of them needs a new `VERSION`.
 """
 
 from __future__ import annotations
@@ -24,47 +25,47 @@ from harness.errors import ConformanceError
 from harness.interface import LUMA, Image
 
 VERSION = 3
-"""Of the tiles and of how they are compared; a verdict of another version says nothing."""
+"""The version of the tiles and of their comparison; tiles of different versions cannot be compared."""
 TILE = 64
 """Height and width of a tile, in pixels."""
 MOST_TILES = 4096
-"""Tiles of one image at most: those of the strongest points."""
+"""The most tiles of one image: those around its strongest points."""
 MOST_DIFFERENT = 4
-"""Signs, of 63, in which matching tiles may differ.
+"""The most signs, of 63, in which matching tiles differ.
 
-Were signs fair and independent, two tiles would match by chance once in 1.4e13: 2^63 over the sum of 63 choose 0..4.
+If signs were fair and independent, two tiles would match by chance once in 1.4e13: 2^63 over the sum of 63 choose 0..4.
 They are not, so one match proves nothing; the number was chosen by trial.
 """
 MATCHES_NEEDED = 3
-"""Matching tiles, all moved alike, from which on an image counts as trained on."""
+"""An image with so many matching tiles, all moved by the same offset, counts as trained on."""
 _FREQUENCIES = 8
-"""Of the DCT, down and across: 8 x 8 without the mean are 63 signs, which fit into 64 bits."""
+"""DCT frequencies used, vertical and horizontal: 8 x 8 without the mean are 63 signs, which fit into 64 bits."""
 _SMOOTH = 2.0
 """Standard deviation, in pixels, of the blur before the DCT: half of the 4 pixels over which means are then taken."""
 _BLOB = (5.0, 10.0)
 """Standard deviations, in pixels, of the two Gaussians whose difference finds points."""
 _APART = 17
-"""Height and width, in pixels, of the window in which a point is the strongest one."""
+"""Height and width, in pixels, of the window in which a point must be the strongest."""
 _LEAST_RESPONSE = 0.008
 _LEAST_SPREAD = 0.025
 """The least response of a point and standard deviation of a tile, as shares of the sample range."""
 _UNIT = 4
-"""Places are told in steps of so many pixels."""
+"""Positions are stored in steps of this many pixels."""
 _ALIKE = 4
-"""Width, in those steps, of the cells in which moves are counted as equal; they overlap by half."""
+"""Width, in those steps, of the cells in which offsets count as equal; cells overlap by half."""
 _AT_ONCE = 2**15
-"""Training tiles that are compared in one go: it bounds memory and changes no verdict."""
+"""Training tiles that are compared at once: it bounds memory and changes no verdict."""
 _DIGITS = 30
-"""Hexadecimal digits of a tile: 16 of its signs, 6 of its image's number, 4 of its row, 4 of its column."""
+"""Hexadecimal digits of a tile: 16 for its signs, 6 for the number of its image, 4 for its row, 4 for its column."""
 NUMBER = slice(16, 22)
-"""Where among those digits its image's number stands."""
+"""Which of those digits are the number of its image."""
 _TILE = re.compile(f"[0-9a-f]{{{_DIGITS}}}")
 
 _Signs = NDArray[np.bool_]
 
 
 class _Tiles(NamedTuple):
-    """Tiles, read."""
+    """Tiles as arrays."""
 
     signs: _Signs
     """(tiles, 8, 8)."""
@@ -74,12 +75,12 @@ class _Tiles(NamedTuple):
 
 
 def fingerprint(image: Image, peak: int, number: int = 0) -> list[str]:
-    """Return an image's tiles as hexadecimal numbers, sorted; none for a picture without structure.
+    """Return the tiles of an image as sorted hexadecimal numbers; none for a picture without structure.
 
     Args:
         image: 8 or 16 bits, gray or RGB.
-        peak: 2^sample_bits - 1, the largest value that a sample can have: files of 16 bits often hold 10 or 12.
-        number: which image of a training set it is: tiles of different images never count together.
+        peak: 2^sample_bits - 1, the largest possible sample: 16-bit files often hold 10 or 12 bits.
+        number: the number of the image in its training set: tiles of different images never count together.
     """
     from scipy.ndimage import gaussian_filter
 
@@ -97,7 +98,7 @@ def fingerprint(image: Image, peak: int, number: int = 0) -> list[str]:
 
 
 def checked(tiles: Sequence[str]) -> tuple[str, ...]:
-    """Return what a codec says are tiles.
+    """Return the tiles that a codec states, if all of them are tiles.
 
     Raises:
         ConformanceError: one is not `_DIGITS` lower-case hexadecimal digits.
@@ -112,7 +113,7 @@ def checked(tiles: Sequence[str]) -> tuple[str, ...]:
 
 
 def joined(tiles: Sequence[str], others: Sequence[str]) -> list[str]:
-    """Return the tiles of two training sets, sorted: images of the second that the first lacks, numbered on."""
+    """Return the sorted tiles of two training sets; images that only the second has get the next numbers."""
     known = {frozenset(_without_number(tile) for tile in image) for image in _by_image(tiles)}
     new = [image for image in _by_image(others) if frozenset(_without_number(tile) for tile in image) not in known]
     start = 1 + max((int(tile[NUMBER], 16) for tile in tiles), default=-1)
@@ -136,9 +137,9 @@ def _without_number(tile: str) -> str:
 
 
 def overlap(test: Sequence[str], training: Sequence[str]) -> int:
-    """Return how many tiles of a test image lie in one training image as they do here.
+    """Return how many tiles of a test image have the same arrangement in one training image.
 
-    In any of eight orientations, moved by anything; the most over all training images.
+    The arrangement may have any of eight orientations and any offset; the result is the most over all training images.
     """
     if not test or not training:
         return 0
@@ -148,21 +149,21 @@ def overlap(test: Sequence[str], training: Sequence[str]) -> int:
     most = 0
     for down, across in ((0, 0), (0, _ALIKE // 2), (_ALIKE // 2, 0), (_ALIKE // 2, _ALIKE // 2)):
         cells = np.column_stack([pairs[:, :3], (pairs[:, 3:] + (down, across)) // _ALIKE])
-        distinct = np.unique(cells, axis=0)[:, 1:]  # a tile counts once a cell
+        distinct = np.unique(cells, axis=0)[:, 1:]  # a tile counts once per cell
         if len(distinct):
             most = max(most, int(np.unique(distinct, axis=0, return_counts=True)[1].max()))
     return most
 
 
 def leaked(test: Sequence[str], training: Sequence[str]) -> bool:
-    """Tell whether a test image was trained on: `MATCHES_NEEDED` tiles match and are moved alike."""
+    """Return whether a test image was trained on: `MATCHES_NEEDED` tiles match and have the same offset."""
     return overlap(test, training) >= MATCHES_NEEDED
 
 
 def verdict(test: Sequence[str], training: Sequence[str]) -> str:
-    """Return "leaked", "clean", or "unknown" where no number of matches could tell.
+    """Return "leaked", "clean", or "unknown" where there are too few tiles to decide.
 
-    Unknown: the test image, or every training image, has fewer than `MATCHES_NEEDED` tiles.
+    That is so where the test image, or every training image, has fewer than `MATCHES_NEEDED` tiles.
     """
     most = max(Counter(tile[NUMBER] for tile in training).values(), default=0)
     if min(len(test), most) < MATCHES_NEEDED:
@@ -171,7 +172,7 @@ def verdict(test: Sequence[str], training: Sequence[str]) -> str:
 
 
 def _points(gray: NDArray[np.float64]) -> list[tuple[int, int]]:
-    """Return (row, column) of the strongest blobs, far enough from the edges for a tile, strongest first."""
+    """Return (row, column) of blobs that are far enough from the edges for a tile, strongest first."""
     from scipy.ndimage import gaussian_filter, maximum_filter
 
     narrow, wide = (gaussian_filter(gray, width) for width in _BLOB)
@@ -216,9 +217,9 @@ def _read(tiles: Sequence[str]) -> _Tiles:
 
 
 def _turned(tiles: _Tiles, orientation: int) -> _Tiles:
-    """Return the tiles of the picture in one of its eight orientations: mirrored frequencies of odd order change sign.
+    """Return the tiles of the picture in one of eight orientations: a flip changes the sign of odd frequencies.
 
-    Bit 0 of the orientation: upside down; bit 1: left to right; bit 2: then rows become columns.
+    Orientation bit 0 flips vertically, bit 1 horizontally, and bit 2 then swaps rows and columns.
     """
     odd = np.arange(_FREQUENCIES) % 2 == 1
     signs, places = tiles.signs, tiles.places.copy()
@@ -232,7 +233,7 @@ def _turned(tiles: _Tiles, orientation: int) -> _Tiles:
 
 
 def _votes(ours: _Tiles, theirs: _Tiles, orientation: int) -> NDArray[np.int64]:
-    """Return a row for each pair of matching tiles: ours, orientation, their image, rows and columns moved."""
+    """Return a row for each pair of matching tiles: our tile, orientation, their image, offset of rows and columns."""
     turned = _turned(ours, orientation)
     found = [np.empty((0, 5), np.int64)]
     for first, second in _near(_plus_minus(turned.signs), theirs.signs):
@@ -243,7 +244,7 @@ def _votes(ours: _Tiles, theirs: _Tiles, orientation: int) -> NDArray[np.int64]:
 
 
 def _near(ours: NDArray[np.float32], theirs: _Signs) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Yield the numbers of tiles of ours and theirs whose signs differ in at most `MOST_DIFFERENT`."""
+    """Yield the indices of our and their tiles whose signs differ in at most `MOST_DIFFERENT`."""
     least = _FREQUENCIES**2 - 1 - 2 * MOST_DIFFERENT
     for start in range(0, len(theirs), _AT_ONCE):
         first, second = np.nonzero(ours @ _plus_minus(theirs[start : start + _AT_ONCE]).T >= least)
@@ -251,7 +252,7 @@ def _near(ours: NDArray[np.float32], theirs: _Signs) -> Iterator[tuple[NDArray[n
 
 
 def _plus_minus(signs: _Signs) -> NDArray[np.float32]:
-    """Return signs as -1 and 1, (tiles, 64), without the mean: a product of two is 63 - 2 x their differences."""
+    """Return signs as -1 and 1, (tiles, 64), 0 for the mean: a product of two tiles is 63 - 2 x their differences."""
     values = np.where(signs, np.float32(1), np.float32(-1)).reshape(len(signs), -1)
     values[:, 0] = 0
     return values

@@ -1,7 +1,7 @@
-"""Data sets: which files they have, where those are, and whether they are the right ones.
+"""Data sets: their files, where those are, and whether their hashes are right.
 
-A file is looked for in its package, then below $HARNESS_DATA, then in the cache that `harness data fetch` fills.
-The files of a set with a generator are made into that cache when they are first asked for.
+A file is searched in its package, then below $HARNESS_DATA, then in the cache that `harness data fetch` fills. Files of
+a set with a generator are written into that cache when they are first needed.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ MIRROR_VARIABLE = "HARNESS_DATA"
 
 @dataclass(frozen=True)
 class ImageSource:
-    """Where one image of a set is, and what is known of it before it is read."""
+    """Where one image of a set is, and what is known about it before it is read."""
 
     name: str
     path: Path
     sample_bits: int | None = None
     data: bytes | None = field(default=None, repr=False)
-    """What the file holds, where a task takes it along to a worker that does not see the file."""
+    """The content of the file, where a task carries it to a worker that does not see the file."""
     radar: RadarScale | None = None
     """What a sample stands for, where it is a radar image."""
 
@@ -45,7 +45,7 @@ def from_set(name: str, data: DataConfig) -> list[ImageSource]:
     """Return the images of a configured data set, each checked by its hash.
 
     Raises:
-        DataError: a file is absent or is not what its hash says.
+        DataError: a file is missing or does not match its hash.
     """
     return [_checked(name, data, file) for file in data.files]
 
@@ -55,7 +55,7 @@ def file_of(name: str, data: DataConfig, file: str) -> Path:
 
     Raises:
         UnknownNameError: the set has no such file.
-        DataError: it is absent or is not what its hash says.
+        DataError: it is missing or does not match its hash.
     """
     if file not in data.files:
         raise UnknownNameError(f"file of the data set {name!r}", file, data.files)
@@ -63,7 +63,7 @@ def file_of(name: str, data: DataConfig, file: str) -> Path:
 
 
 def places(name: str, data: DataConfig, file: str) -> Iterator[Path]:
-    """Yield where a file of a set can be, the first place first."""
+    """Yield the paths where a file of a set may be, in the order of the search."""
     if data.package:
         spec = find_spec(data.package.partition(".")[0])
         if spec and spec.origin:
@@ -83,39 +83,40 @@ def _checked(name: str, data: DataConfig, file: str) -> ImageSource:
     if not found.startswith(data.files[file]):
         raise DataError(
             f"{path} of the data set {name!r} has sha256 {found[:16]}..., expected {data.files[file][:16]}...: "
-            "another file, or a damaged one. Remove it and fetch it again."
+            "it is another file, or damaged. Remove it and fetch it again."
         )
     return ImageSource(file, path, data.bits_of.get(file, data.sample_bits), radar=data.radar)
 
 
 def _digest(path: Path, data: DataConfig) -> str:
-    """Return the sha256 that `files` holds a file to.
+    """Return the sha256 of a file, to compare with the one in `files`.
 
-    Of the pixels where they are made here, because libraries that write the same pixels may write other files.
+    For files that are generated here it is the sha256 of the pixels, because another version of a library may write
+    the same pixels into other bytes.
     """
     if not data.generator:
         return file_sha256(path)
     try:
         return read_image(path).fingerprint
     except ImageError as error:
-        raise DataError(f"{error} Remove it: it is made again when it is asked for.") from error
+        raise DataError(f"{error} Remove it: harness makes it again when it is needed.") from error
 
 
 def _made(name: str, data: DataConfig, file: str) -> Path:
     """Make a file of a set with a generator, and return where it is.
 
     Raises:
-        DataError: the cache cannot be written, or what this machine makes has another hash.
+        DataError: the cache cannot be written, or the scene that this machine makes has another hash.
     """
     from harness.data.radar_scenes import scene
 
     assert data.generator is not None  # noqa: S101 - the caller looked
-    assert data.radar is not None  # noqa: S101 - the configuration holds a generator to it
+    assert data.radar is not None  # noqa: S101 - the configuration requires it of a generator
     pixels = scene(data.generator, data.radar, list(data.files).index(file))
     if (found := pixels_sha256(pixels)) != data.files[file]:
         raise DataError(
-            f"the pixels of the scene {file} of the data set {name!r} come out with sha256 {found[:16]}..., expected "
-            f"{data.files[file][:16]}...: the table is not that of its hashes, or numpy is another version."
+            f"the pixels of the scene {file} of the data set {name!r} have sha256 {found[:16]}..., expected "
+            f"{data.files[file][:16]}...: its table was changed, or numpy is another version."
         )
     path = cache_folder() / "data" / name / file
     partial = path.with_name(f"{os.getpid()}-{path.name}")
@@ -129,7 +130,7 @@ def _made(name: str, data: DataConfig, file: str) -> Path:
 
 
 def how_to_get(name: str, data: DataConfig) -> str:
-    """Return what a user can do to have a data set here."""
+    """Return what a user can do to get a data set."""
     ways = [f"run `harness data fetch {name}`"] if data.url else []
     if data.mirror:
         ways.append(f"set {MIRROR_VARIABLE} to a folder that holds {data.mirror}/")
@@ -145,20 +146,20 @@ def state(name: str, data: DataConfig) -> str:
 
 
 def as_hashed(data: DataConfig) -> str:
-    """Return what a check of the files of a set has shown."""
+    """Return the result of a check that every file of a set passed."""
     return f"all as {'the first 8 digits of ' if data.hash_start else ''}their hashes say"
 
 
 def is_here(name: str, data: DataConfig) -> bool:
-    """Tell whether a set can be used without a download."""
+    """Return whether a set can be used without a download."""
     return data.generator is not None or state(name, data) == "complete"
 
 
 def fetch(name: str, data: DataConfig) -> list[Path]:
-    """Download or make what is not here yet into the cache, each file checked by its hash; return all paths.
+    """Download or generate missing files into the cache, check the hash of each, and return all paths.
 
     Raises:
-        DataError: the set has no address, or a download failed or has another hash.
+        DataError: the set has no address, a download failed, or a file has another hash.
     """
     return [_fetch_one(name, data, file) for file in data.files]
 
@@ -188,5 +189,5 @@ def _fetch_one(name: str, data: DataConfig, file: str) -> Path:
         raise DataError(f"{file} of the data set {name!r} cannot be fetched: {error}") from error
     if not (found := file_sha256(path)).startswith(expected):
         path.unlink()
-        raise DataError(f"{file} of the data set {name!r} came with another hash: {found[:16]}..., not {expected}....")
+        raise DataError(f"{file} of the data set {name!r} has another hash: {found[:16]}..., not {expected}....")
     return path

@@ -1,12 +1,12 @@
-"""Radar scenes made by chance, from a seed alone: fields, water, roads, buildings, under speckle of known looks.
+"""Synthetic radar scenes, made from a seed alone: fields, water, roads and buildings, with speckle of known looks.
 
-Speckle is that of the fully developed model (Goodman, J. Opt. Soc. Am. 66(11), 1976): circular complex Gaussian
-fields, blurred by the point response, their powers averaged over the looks. So the intensity over ground of one
-backscatter follows a Gamma law whose shape is the number of looks, and neighbouring pixels share speckle, as in
-detected products that are sampled finer than they resolve.
+The speckle follows the fully developed model (Goodman, J. Opt. Soc. Am. 66(11), 1976): circular complex Gaussian
+fields, blurred by the point response, whose powers are averaged over the looks. So the intensity over ground of one
+backscatter follows a Gamma distribution whose shape is the number of looks. Neighbouring pixels share speckle, as in
+detected products whose sampling is finer than their resolution.
 
-The ground is a model without a source: its areas, shares, periods and decibels were chosen to have something of each
-kind in a scene, and none is fitted to a product.
+The ground is a model without a source: its areas, shares, periods and decibels were chosen so that a scene has
+something of each kind, and none is fitted to a product.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from harness.interface import Image
 Plane = NDArray[np.float64]
 
 _FIELD_PIXELS = 1800
-"""The mean area of a field: some 36 fields in a scene of 256x256."""
+"""The mean area of a field: about 36 fields in a scene of 256x256 pixels."""
 _LAND, _LAND_SPREAD, _WATER = -11.0, 3.0, -22.0
-"""Mean backscatter of fields, its standard deviation between them, and that of calm water, in dB: chosen, as
-for C band in VV."""
+"""In dB: mean backscatter of fields, its standard deviation between fields, and backscatter of calm water. Chosen to
+resemble C band in VV."""
 
 
 def scene(table: SceneTable, scale: RadarScale, number: int) -> Image:
@@ -63,7 +63,7 @@ def backscatter(random: np.random.Generator, side: int) -> Plane:
 
 
 def buildings(random: np.random.Generator, side: int, blur: float) -> Plane:
-    """Return the intensity of strong point reflectors, (side, side): settlements and single ones."""
+    """Return the intensity of strong point reflectors, (side, side): settlements and single buildings."""
     targets = np.zeros((side, side))
     for _ in range(int(random.integers(1, 6))):
         count = int(random.integers(1, 40))
@@ -71,17 +71,17 @@ def buildings(random: np.random.Generator, side: int, blur: float) -> Plane:
         places = random.uniform(0, side, 2) + random.normal(0, spread, (count, 2))
         rows, columns = np.rint(places).astype(np.int64).T % side
         np.add.at(targets, (rows, columns), 10 ** (random.uniform(-5, 12, count) / 10))
-    # The point response of power is that of the field squared; its peak keeps the reflector's intensity.
+    # The point response of power is the square of the field's; its peak keeps the reflector's intensity.
     width = blur / np.sqrt(2)
     intensity: Plane = _gaussian(targets, width) * (2 * np.pi * width**2)
     return intensity
 
 
 def _fields(random: np.random.Generator, rows: Plane, columns: Plane) -> NDArray[np.int64]:
-    """Return which field each pixel belongs to: the nearest of random centres, all stretched one way."""
+    """Return the field that each pixel belongs to: the nearest of random centres, in a stretched metric."""
     from scipy.spatial import cKDTree
 
-    side = len(rows)  # centres lie up to a tenth of it outside: on (1.2 side)^2 = 1.44 side^2
+    side = len(rows)  # centres lie up to a tenth of a side outside: (1.2 side)^2 = 1.44 side^2
     angle, stretch = random.uniform(0, np.pi), random.uniform(1, 2.5)
     centres = random.uniform(-0.1 * side, 1.1 * side, (max(4, int(1.44 * side**2 / _FIELD_PIXELS)), 2))
 
@@ -94,7 +94,7 @@ def _fields(random: np.random.Generator, rows: Plane, columns: Plane) -> NDArray
 
 
 def _furrows(random: np.random.Generator, rows: Plane, columns: Plane, owner: NDArray[np.int64], count: int) -> Plane:
-    """Return the waves of ploughed fields, in dB: some fields have them, each with its own direction and period."""
+    """Return the waves of ploughed fields, in dB: some fields have waves, each with its own direction and period."""
     height = random.uniform(0.5, 2.0, count) * (random.random(count) < 0.3)
     angle, period = random.uniform(0, np.pi, count), random.uniform(4, 14, count)
     waves: Plane = height[owner] * np.sin(2 * np.pi * _across(rows, columns, angle[owner]) / period[owner])
@@ -108,7 +108,7 @@ def _across(rows: Plane, columns: Plane, angle: float | Plane) -> Plane:
 
 
 def _gaussian(plane: Plane, width: float) -> Plane:
-    """Return a plane under a Gaussian filter that wraps round, so that every pixel has the same law."""
+    """Return a plane under a Gaussian filter that wraps around, so that every pixel has the same distribution."""
     from scipy.ndimage import gaussian_filter
 
     filtered: Plane = gaussian_filter(plane, width, mode="wrap", truncate=6)

@@ -1,4 +1,4 @@
-"""Hold a process, with all that it starts, to limits of time, memory and disk; kill it without leaving anything."""
+"""Limits of time, memory and disk for a process and every process that it starts; and how to kill them all."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _TICK_SECONDS = 0.25
 
 @dataclass
 class Watch:
-    """Holds one call to its limits of time, memory (of the child and all it started) and disk."""
+    """Watches the limits of one call: time, memory (of the child and every process that it started) and disk."""
 
     pid: int
     folder: Path
@@ -28,7 +28,7 @@ class Watch:
     over: threading.Event = field(default_factory=threading.Event)
 
     def run(self) -> None:
-        """Look every tick until the call is over; kill the child when a limit is exceeded."""
+        """Check every tick until the call is over; kill the child when it exceeds a limit."""
         deadline = time.monotonic() + self.limits.seconds
         while not self.over.wait(min(_TICK_SECONDS, max(0.0, deadline - time.monotonic()))):
             self.reason = self._excess(deadline)
@@ -73,7 +73,7 @@ def _tree(pid: int) -> list[psutil.Process]:
 
 
 def kill_tree(pid: int) -> None:
-    """Kill a process, all that it started, and its process group."""
+    """Kill a process, every process that it started, and its process group."""
     for process in _tree(pid):
         with contextlib.suppress(psutil.Error):
             process.kill()
@@ -82,7 +82,7 @@ def kill_tree(pid: int) -> None:
 
 
 def kill_strays(folder: str) -> None:
-    """Kill what children started and what then left their trees and groups: its TMPDIR is a folder, or lies below."""
+    """Kill processes that children started and that left their trees and groups: their TMPDIR is in `folder`."""
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
             if Path(folder) in (where := Path(process.environ().get("TMPDIR", "")), *where.parents):

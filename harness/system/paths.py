@@ -1,4 +1,4 @@
-"""Folders: those of the user's that hold what can be made or fetched again, and which lie on the network."""
+"""The user's folders for caches and weights, and whether a folder is on a network file system."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ WEIGHTS_VARIABLE = "HARNESS_WEIGHTS"
 
 
 def cache_folder() -> Path:
-    """Return the folder for what can be fetched again: $HARNESS_CACHE, else the user's cache folder."""
+    """Return the folder for files that can be fetched again: $HARNESS_CACHE, or the user's cache folder."""
     if folder := os.environ.get(CACHE_VARIABLE):
         return Path(folder)
     from platformdirs import user_cache_path
@@ -20,13 +20,13 @@ def cache_folder() -> Path:
 
 
 def weights_folder() -> Path:
-    """Return the folder for weights trained here: $HARNESS_WEIGHTS, else one in the cache."""
+    """Return the folder for weights trained here: $HARNESS_WEIGHTS, or a folder in the cache."""
     folder = os.environ.get(WEIGHTS_VARIABLE)
     return Path(folder) if folder else cache_folder() / "weights"
 
 
 def on_network(path: Path) -> bool:
-    """Tell whether a path is on a network file system, where WAL's shared memory does not work (sqlite.org/wal)."""
+    """Return whether a path is on a network file system, where WAL's shared memory fails (sqlite.org/wal)."""
     import psutil
 
     parents = [str(parent) for parent in path.resolve().parents]

@@ -1,4 +1,4 @@
-"""How many instructions a call takes, where `perf stat` can count them: the same on an idle and on a busy machine."""
+"""Count the instructions of a call with `perf stat`: the count is the same on an idle and on a busy machine."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from collections.abc import Callable
 from functools import cache
 
 INSTRUCTIONS = "instructions:u"
-"""The event: instructions in user mode, of the process and all that it starts."""
+"""The event: instructions in user mode, of the process and every process that it starts."""
 _PATIENCE_SECONDS = 10
 
 
 @cache
 def can_count(event: str = INSTRUCTIONS) -> bool:
-    """Tell whether perf is here and this machine counts an event; virtual machines often do not."""
+    """Return whether perf is installed and this machine counts an event; virtual machines often do not."""
     if shutil.which("perf") is None:
         return False
     done = subprocess.run(["perf", "stat", "-x,", "-e", event, "true"], capture_output=True, text=True, check=False)
@@ -25,9 +25,9 @@ def can_count(event: str = INSTRUCTIONS) -> bool:
 
 
 def count(pid: int, call: Callable[[], object], event: str = INSTRUCTIONS) -> float | None:
-    """Call, and return how often an event happened in a process meanwhile; None where it was not counted.
+    """Call, and return how often an event happened in a process during the call; None where perf did not count it.
 
-    What `call` raises passes through.
+    An error that `call` raises passes through.
     """
     orders, order = os.pipe()
     answer, answers = os.pipe()
@@ -51,7 +51,7 @@ def count(pid: int, call: Callable[[], object], event: str = INSTRUCTIONS) -> fl
 
 
 def _ended(perf: subprocess.Popen[str]) -> str:
-    """End perf and return what it said; nothing where it does not end by itself in time."""
+    """End perf and return its output; nothing where it does not end in time."""
     perf.send_signal(signal.SIGINT)
     try:
         return perf.communicate(timeout=_PATIENCE_SECONDS)[1]
@@ -62,7 +62,7 @@ def _ended(perf: subprocess.Popen[str]) -> str:
 
 
 def _tell(order: int, answer: int, words: bytes) -> bool:
-    """Tell perf what to do and wait until it has; false when it has ended."""
+    """Send an order to perf and wait until it answers; return False when perf has ended."""
     with contextlib.suppress(BrokenPipeError):
         os.write(order, words)
         return bool(os.read(answer, 16))
@@ -70,7 +70,7 @@ def _tell(order: int, answer: int, words: bytes) -> bool:
 
 
 def _counted(said: str, event: str) -> float | None:
-    """Return the count in a line of `perf stat -x,`: "12345,,instructions:u,..."; None where it says it has none."""
+    """Return the count in a line of `perf stat -x,`: "12345,,instructions:u,..."; None where there is no count."""
     for line in said.splitlines():
         value, _, rest = line.partition(",")
         if f",{event}," in f",{rest}":

@@ -1,4 +1,4 @@
-"""Where results come from: the source, the image, the libraries and the machine that made them."""
+"""The provenance of results: the source, the image, the libraries and the machine that made them."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ LIBRARIES = (
     "seaborn",
 )
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
-"""What libraries read their number of threads from; unset, they take one a processor."""
+"""Libraries read their number of threads from these; unset, they start one per processor."""
 
 
 def describe_software() -> dict[str, Any]:
-    """Return the source's revision, the image and lock file, and versions of what decides results.
+    """Return the source's revision, the image, the lock file, and the versions of libraries that decide results.
 
-    `image_id` and `image_digest` are known only to runs that `harness container run` started: an image cannot hold
-    its own hash. The digest is a registry's; an image that was built here has none.
+    Only `harness container run` can pass on `image_id` and `image_digest`, because an image cannot hold its own hash.
+    A registry gives the digest; an image that was built here has none.
     """
     source = Path(__file__).resolve().parents[1]
     return {
@@ -51,7 +51,7 @@ def describe_software() -> dict[str, Any]:
 
 
 def describe_machine() -> dict[str, Any]:
-    """Return processor, memory, accelerator and thread settings of this machine."""
+    """Return the processor, memory, accelerator and thread settings of this machine."""
     import psutil
 
     return {
@@ -67,7 +67,7 @@ def describe_machine() -> dict[str, Any]:
 
 
 def revision(folder: Path) -> str | None:
-    """Return the git revision of a checkout, with "+changes" where it differs from what is committed."""
+    """Return the git revision of a checkout, with "+changes" where files differ from the commit."""
     if shutil.which("git") is None:
         return None
     described = subprocess.run(
@@ -81,18 +81,18 @@ def revision(folder: Path) -> str | None:
 
 
 def has_gpu() -> bool:
-    """Tell whether an NVIDIA GPU can be used."""
+    """Return whether an NVIDIA GPU can be used."""
     return _gpu()["gpu"] is not None
 
 
 def _variable(name: str) -> str | None:
-    """Return what the image says in an environment variable; nothing outside one."""
+    """Return the value of a variable that the image sets; None outside of an image."""
     return os.environ.get(name) or None
 
 
 @cache
 def _own_revision(source: Path) -> str | None:
-    """Return the image's revision, else the checkout's; an installed copy has none."""
+    """Return the revision of the image or of the checkout; an installed copy has none."""
     checkout = (source.parent / "pyproject.toml").is_file()
     return _variable("HARNESS_REVISION") or (revision(source) if checkout else None)
 
@@ -119,7 +119,7 @@ def _cpu_model() -> str:
 
 
 def _gpu() -> dict[str, Any]:
-    """Return model, driver and CUDA version of the first NVIDIA GPU; nothing where there is none."""
+    """Return model, driver and CUDA version of the first NVIDIA GPU, or {"gpu": None}."""
     import pynvml
 
     try:

@@ -129,7 +129,7 @@ WRONG = {
     "ratio 1": ("encode photo.png out --codec webp --ratio 1", "'--ratio'"),
     "unknown codec": ("encode photo.png out --codec wepb --ratio 4", "Did you mean 'webp'?"),
     "absent image": ("encode absent.png out --codec webp --ratio 4", "absent.png cannot be read: No such file"),
-    "no image": ("encode text.png out --codec webp --ratio 4", "text.png is no image that can be read"),
+    "no image": ("encode text.png out --codec webp --ratio 4", "text.png is not an image that can be read"),
     "setting off the ladder": ("encode photo.png out --codec webp --setting 101", "outside the ladder of 'webp': 1 to"),
     "target in no folder": ("encode photo.png absent/out --codec webp --ratio 4", "absent/out cannot be written"),
     "absent file": ("decode absent.webp out.png", "absent.webp cannot be read"),

@@ -44,7 +44,7 @@ WRONG = {
     "no hash": (DATA + 'files = { "a.png" = "12" }', "data.mine.files.a.png: string should match pattern"),
     "short hash": (
         DATA + 'files = { "a.png" = "12345678" }',
-        "the sha256 of 'a.png' has 8 digits of 64; give all, or say hash_start = true",
+        "the sha256 of 'a.png' has 8 digits of 64; give all of them, or set hash_start = true",
     ),
     "17 bits": (DATA + "files = {}\nsample_bits = 17", "data.mine.sample_bits: input should be less than or"),
     "plugins": ('plugins = ["x.py"]', "plugins"),
@@ -147,7 +147,7 @@ def test_a_wrong_parameter_of_a_codec_names_codec_and_value(tmp_path: Path) -> N
 def test_an_unknown_key_of_a_codec_is_named_with_its_table_and_those_that_are_known(tmp_path: Path) -> None:
     path = written(tmp_path, '[codecs.mine]\ncodec = "webp"\nmethd = 3\n')
     line = complaint(call("--config", path, "codec", "show", "mine"))
-    assert "codecs.mine.methd is not a key that the codec 'webp' knows. Known: method" in line
+    assert "codecs.mine.methd is not a key of the codec 'webp'. Known: method" in line
 
 
 def test_the_configuration_cannot_be_changed_once_read() -> None:

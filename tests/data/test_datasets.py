@@ -124,7 +124,7 @@ def test_a_file_with_another_hash_is_refused_with_its_path(tmp_path: Path) -> No
     with pytest.raises(DataError, match=r"mirror/mine/one\.png .* has sha256 [0-9a-f]{16}\.\.\., expected"):
         datasets.from_set("mine", mine(tmp_path))
     line = complaint(call("--config", written(tmp_path, table()), "data", "verify", "mine"))
-    assert "another file, or a damaged one" in line
+    assert "it is another file, or damaged" in line
 
 
 @pytest.mark.parametrize(
@@ -201,7 +201,7 @@ def test_a_hash_of_eight_digits_is_held_to(tmp_path: Path, site: Site) -> None:
 
 def test_a_download_with_another_start_of_its_hash_is_refused_and_not_kept(tmp_path: Path, site: Site) -> None:
     site.bodies["/one.png"] = b"<html>sign in first</html>"
-    with pytest.raises(DataError, match=r"one\.png of the data set 'mine' came with another hash"):
+    with pytest.raises(DataError, match=r"one\.png of the data set 'mine' has another hash"):
         datasets.fetch("mine", short(tmp_path, site))
     assert left_over(tmp_path) == []
 

@@ -150,8 +150,8 @@ TAKEN: dict[str, tuple[str, bytes, NDArray[Any], tuple[str, ...]]] = {
 }
 
 REFUSED: dict[str, tuple[str, bytes, str]] = {
-    "empty": ("x.png", b"", "no image that can be read"),
-    "text": ("x.png", b"no image at all, but words\n", "no image that can be read"),
+    "empty": ("x.png", b"", "not an image that can be read"),
+    "text": ("x.png", b"no image at all, but words\n", "not an image that can be read"),
     "RGBA": ("x.png", saved(with_pixel("RGBA", (1, 2, 3, 254)), "PNG"), "transparent pixels; flatten it"),
     "gray and alpha": ("x.png", saved(with_pixel("LA", (1, 0)), "PNG"), "transparent pixels"),
     "transparent palette": ("x.png", saved(PALETTE, "PNG", transparency=3), "transparent pixels"),
@@ -177,9 +177,9 @@ REFUSED: dict[str, tuple[str, bytes, str]] = {
     "4-bit PGM": ("x.pgm", b"P5\n2 2\n15\n" + bytes(4), "samples from 0 to 15"),
     "APNG": ("x.png", saved(COLOUR, "PNG", save_all=True, append_images=[COLOUR.rotate(180)]), "has 2 frames"),
     "multi-page TIFF": ("x.tif", saved(COLOUR, "TIFF", save_all=True, append_images=[COLOUR] * 2), "has 3 frames"),
-    "20000x20000 bomb": ("x.png", png(20_000, 20_000, 8, 0, bytes(1000)), f"at most {MAX_PIXELS} are taken"),
+    "20000x20000 bomb": ("x.png", png(20_000, 20_000, 8, 0, bytes(1000)), f"the most is {MAX_PIXELS}"),
     "30000x30000 bomb": ("x.png", png(30_000, 30_000, 8, 0, bytes(1000)), f"more than {MAX_PIXELS} pixels"),
-    "no ICC profile": ("x.png", saved(COLOUR, "PNG", icc_profile=b"no profile"), "damaged or no image"),
+    "no ICC profile": ("x.png", saved(COLOUR, "PNG", icc_profile=b"no profile"), "damaged or not an image"),
 }
 
 
@@ -214,7 +214,7 @@ PNG_BYTES = saved(COLOUR, "PNG")
 
 @pytest.mark.parametrize("kept", [1, 20, 40, len(PNG_BYTES) // 2, len(PNG_BYTES) - 30, len(PNG_BYTES) - 14])
 def test_a_truncated_png_is_refused_wherever_it_ends(kept: int, tmp_path: Path) -> None:
-    with pytest.raises(ImageError, match=r"damaged|no image"):
+    with pytest.raises(ImageError, match=r"damaged|not an image"):
         read_image(written(tmp_path, "x.png", PNG_BYTES[:kept]))
 
 
@@ -222,7 +222,7 @@ def test_a_truncated_png_is_refused_wherever_it_ends(kept: int, tmp_path: Path) 
 def test_a_png_with_one_flipped_bit_is_refused(place: int, tmp_path: Path) -> None:
     data = bytearray(PNG_BYTES)
     data[place] ^= 4
-    with pytest.raises(ImageError, match=r"damaged|no image"):
+    with pytest.raises(ImageError, match=r"damaged|not an image"):
         read_image(written(tmp_path, "x.png", bytes(data)))
 
 
@@ -237,7 +237,7 @@ def test_a_png_with_one_flipped_bit_is_refused(place: int, tmp_path: Path) -> No
     ],
 )
 def test_half_a_file_is_refused_in_every_format(name: str, data: bytes, tmp_path: Path) -> None:
-    with pytest.raises(ImageError, match=r"damaged|no image"):
+    with pytest.raises(ImageError, match=r"damaged|not an image"):
         read_image(written(tmp_path, name, data[: len(data) // 2]))
 
 
@@ -293,7 +293,7 @@ def test_a_folder_called_like_an_image_is_no_image(tmp_path: Path) -> None:
     (tmp_path / "folder.png").mkdir()
     with pytest.raises(ImageError, match="cannot be read: Is a directory"):
         read_image(tmp_path / "folder.png")
-    with pytest.raises(ImageError, match=r"holds no image; looked for \.png"):
+    with pytest.raises(ImageError, match=r"holds no image; looked for files ending in \.png"):
         find_images(tmp_path)
 
 
@@ -325,7 +325,7 @@ def test_the_stated_bits_set_the_peak(tmp_path: Path) -> None:
 
 
 def test_an_8_bit_image_has_8_bits_whatever_is_stated(tmp_path: Path) -> None:
-    with pytest.raises(ImageError, match="sample_bits = 7 cannot be"):
+    with pytest.raises(ImageError, match="sample_bits = 7 is impossible"):
         read_image(written(tmp_path, "x.png", saved(GRAYS, "PNG")), sample_bits=7)
 
 

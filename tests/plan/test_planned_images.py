@@ -29,7 +29,7 @@ def test_each_image_that_cannot_be_taken_has_its_reason_up_to_ten(count: int, to
         make_plan(request(tmp_path), "cpu")
     message = str(refused.value)
     assert "float.tif has 32-bit float samples" in message
-    assert message.count(" is no image that can be read") == told - 1
+    assert message.count(" is not an image that can be read") == told - 1
     assert message.endswith(f" {count - told} more cannot be taken.") == (count > told)
 
 

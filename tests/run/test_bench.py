@@ -478,7 +478,7 @@ def test_a_dry_run_counts_and_writes_nothing(tmp_path: Path, images: Path, confi
 WRONG = {
     "no such folder": (("--images", "absent"), "the folder of images absent does not exist"),
     "an empty folder": (("--images", "empty"), "holds no image"),
-    "a damaged image": (("--images", "damaged"), "bad.png is no image that can be read"),
+    "a damaged image": (("--images", "damaged"), "bad.png is not an image that can be read"),
     "an unknown codec": (("--codecs", "jpg-444"), "no codec is called 'jpg-444'. Did you mean 'jpeg-444'?"),
     "an unknown metric": (("--metrics", "pnsr"), "no metric is called 'pnsr'. Did you mean 'psnr'?"),
     "an unknown suite": (("--suite", "kodac"), "no suite is called 'kodac'. Did you mean 'kodak'?"),
@@ -509,7 +509,7 @@ def test_a_wrong_request_is_refused_with_status_2_before_any_work(
 def test_an_image_whose_name_is_no_utf8_is_named_and_refused(tmp_path: Path) -> None:
     write(tmp_path / os.fsdecode(b"caf\xe9.png"), make_image("photograph", (24, 32), "rgb8"))
     refused = complaint(call("bench", "--images", tmp_path, "--codecs", "jpeg-444", "--results", tmp_path / "results"))
-    assert r"caf\xe9.png is no text in UTF-8" in refused
+    assert r"caf\xe9.png is not UTF-8" in refused
     assert "Rename the file" in refused
 
 
