@@ -59,11 +59,11 @@ def build(source: Path, image: str | None, base: str, extras: bool, fresh: bool)
     Example:
       harness container build
     """
-    from harness.container.build import Recipe
+    from harness.container.build import BuildRequest
     from harness.container.build import build as build_image
 
     image = image or (f"{IMAGE}:extras" if extras else IMAGE)
-    built = build_image(Recipe(source, image, base, extras, fresh), click.echo)
+    built = build_image(BuildRequest(source, image, base, extras, fresh), click.echo)
     click.echo(f"{image}: {built.id}, {built.size_bytes / 1e9:.2f} GB")
 
 

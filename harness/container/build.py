@@ -1,4 +1,4 @@
-"""Build the image from a checkout, with where it comes from written into it."""
+"""Build the image from a checkout, and write its provenance into it."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ EXTRAS = {
     "EXTRAS": "--extra ffmpeg --extra heif --extra jpegli",
     "LICENSES": "Apache-2.0 AND GPL-3.0-or-later",
 }
-"""Build arguments of the image with every codec: some of their libraries are under the GPL."""
+"""Build arguments of the image with every codec; some of their libraries are under the GPL."""
 
 
 @dataclass(frozen=True)
 class Built:
-    """An image that was built."""
+    """A finished image."""
 
     id: str
     size_bytes: int
-    """Unpacked, with the base."""
+    """Unpacked, with its base image."""
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """What to build, and from what."""
+class BuildRequest:
+    """What to build, and from which source and base."""
 
     source: Path
     """A checkout of harness."""
@@ -45,41 +45,41 @@ class Recipe:
     base: str = ""
     """Replaces the pinned base image."""
     extras: bool = False
-    """With the codecs whose libraries are under the GPL."""
+    """Include the codecs whose libraries are under the GPL."""
     fresh: bool = False
     """Use no layer of an earlier build."""
 
 
-def build(recipe: Recipe, say: Callable[[str], None]) -> Built:
-    """Build an image, each line of progress handed to `say`.
+def build(request: BuildRequest, say: Callable[[str], None]) -> Built:
+    """Build an image; `say` gets each line of progress.
 
     Raises:
-        UsageError: the source is no checkout of harness.
+        UsageError: the source is not a checkout of harness.
         ContainerError: there is no engine, or a step failed.
     """
-    arguments = build_arguments(recipe)
+    arguments = build_arguments(request)
     with connected() as client:
         steps = client.api.build(
-            path=str(recipe.source),
-            tag=recipe.image,
+            path=str(request.source),
+            tag=request.image,
             buildargs=arguments,
             decode=True,
             rm=True,
             forcerm=True,
-            nocache=recipe.fresh,
+            nocache=request.fresh,
         )
         _follow(steps, say)
-        attributes = client.images.get(recipe.image).attrs
+        attributes = client.images.get(request.image).attrs
         return Built(attributes["Id"], attributes["Size"])
 
 
-def build_arguments(recipe: Recipe) -> dict[str, str]:
-    """Return the values of the Dockerfile's ARGs: revision, address and lock of the checkout.
+def build_arguments(request: BuildRequest) -> dict[str, str]:
+    """Return the build arguments of the Dockerfile: revision, address and lock file of the checkout.
 
     Raises:
-        UsageError: the source is no checkout of harness.
+        UsageError: the source is not a checkout of harness.
     """
-    source, lock = recipe.source, EXTRAS_LOCK if recipe.extras else LOCK
+    source, lock = request.source, EXTRAS_LOCK if request.extras else LOCK
     for name in ("Dockerfile", lock):
         if not (source / name).is_file():
             raise UsageError(f"{source.resolve()} holds no {name}: name the folder of a checkout of harness.")
@@ -90,11 +90,11 @@ def build_arguments(recipe: Recipe) -> dict[str, str]:
         "LOCK_SHA256": file_sha256(source / lock),
         "SOURCE_DATE_EPOCH": os.environ.get("SOURCE_DATE_EPOCH") or _git(source, "log", "-1", "--format=%ct") or "0",
     }
-    return arguments | (EXTRAS if recipe.extras else {}) | ({"BASE_IMAGE": recipe.base} if recipe.base else {})
+    return arguments | (EXTRAS if request.extras else {}) | ({"BASE_IMAGE": request.base} if request.base else {})
 
 
 def _address(source: Path) -> str:
-    """Return where the source is published, without a user or password; empty when it is only on this machine."""
+    """Return the public address of the source, without user or password; empty when it is only on this machine."""
     parts = urlsplit(_git(source, "config", "--get", "remote.origin.url"))
     return f"https://{parts.hostname}{parts.path}" if parts.scheme in ("http", "https") else ""
 
@@ -105,7 +105,7 @@ def _git(folder: Path, *arguments: str) -> str:
 
 
 def _follow(steps: Iterable[Mapping[str, Any]], say: Callable[[str], None]) -> None:
-    """Hand on each line of a build, and a layer's state when it changes.
+    """Pass on each line of a build, and the state of a layer when it changes.
 
     Raises:
         ContainerError: a step failed.

@@ -1,6 +1,6 @@
-"""Does a container compute the same again, and the same as this machine outside of it?
+"""Check that a container repeats its results, and that they equal those of this machine outside of it.
 
-A fixed small bench runs twice in fresh containers and once here; files and decoded pictures are compared by sha256.
+A small fixed bench runs twice in fresh containers and once here; files and decoded pictures are compared by sha256.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SUITE, LIMIT, RATIO = "demo", 1, 8.0
-"""What is run: one photograph, one ratio, every codec unless some are named."""
+"""What runs: one photograph, one ratio, every codec unless some are named."""
 _KEY = ["image", "codec", "protocol", "target_ratio"]
 
 
 @dataclass(frozen=True)
 class Checking:
-    """What is compared with what."""
+    """What to compare."""
 
     config: Config
     config_path: Path | None = None
-    """The file that `config` was read from, for the container to see; None for the packaged one."""
+    """The file of `config`, to mount into the container; None for the packaged one."""
     codecs: tuple[str, ...] = ()
     image: str = IMAGE
     gpus: str = "auto"
@@ -40,7 +40,7 @@ class Checking:
 
 @dataclass(frozen=True)
 class Agreement:
-    """How the records of one codec agree: equal ones among those with a file in both runs."""
+    """How many records of one codec agree, among those with a file in both runs."""
 
     codec: str
     compared: int
@@ -49,7 +49,7 @@ class Agreement:
     files_outside: int
     pixels_outside: int
     largest_difference: int
-    """Between a sample decoded in the container and outside, from the file that each made; in levels."""
+    """Between samples that were decoded in the container and outside, each from its own file; in gray levels."""
 
     @property
     def repeats(self) -> bool:
@@ -61,7 +61,7 @@ def check(checking: Checking, say: Callable[[str], None], write: Callable[[bytes
     """Run the bench three times and compare; progress goes to `say` and `write`.
 
     Raises:
-        ContainerError: there is no engine or image, or a run ended early.
+        ContainerError: the engine or the image is missing, or a run ended early.
     """
     from harness.plan.plan import Request
     from harness.run.bench import bench
@@ -81,7 +81,7 @@ def check(checking: Checking, say: Callable[[str], None], write: Callable[[bytes
         first, second, outside = (_records(folder) for folder in folders)
         return [
             _agreement(
-                codec, _paired(first, second, codec), _paired(first, outside, codec), Pictures(checking, folders)
+                codec, _paired(first, second, codec), _paired(first, outside, codec), DecodedAgain(checking, folders)
             )
             for codec in dict.fromkeys(first["codec"])
         ]
@@ -106,7 +106,7 @@ def _records(results: Path) -> pd.DataFrame:
 
 
 def _paired(one: pd.DataFrame, other: pd.DataFrame, codec: str) -> pd.DataFrame:
-    """Return the records of a codec that have a file in both runs, side by side."""
+    """Return the records of a codec that have a file in both runs, joined."""
     both = one[one["codec"] == codec].merge(other, on=_KEY, suffixes=("", "_other"))
     return both.dropna(subset=["file_sha256", "file_sha256_other"])
 
@@ -116,14 +116,14 @@ def _equal(pairs: pd.DataFrame, column: str) -> int:
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """Decodes kept files again, in a container and outside, to see how far two pictures are apart."""
+class DecodedAgain:
+    """Decodes kept files again, in a container and outside, to find how far two pictures differ."""
 
     checking: Checking
     folders: list[Path]
 
     def largest_difference(self, codec: str, inside_sha256: str, outside_sha256: str) -> int:
-        """Return the largest difference of a sample, in levels."""
+        """Return the largest difference of two samples, in gray levels."""
         from harness.data.images import read_image
         from harness.run.one_file import decode_file
 
@@ -140,7 +140,7 @@ class Pictures:
         return int(np.abs(one - other).max())
 
 
-def _agreement(codec: str, again: pd.DataFrame, outside: pd.DataFrame, pictures: Pictures) -> Agreement:
+def _agreement(codec: str, again: pd.DataFrame, outside: pd.DataFrame, pictures: DecodedAgain) -> Agreement:
     apart = outside[outside["pixels_sha256"] != outside["pixels_sha256_other"]]
     differences = [
         pictures.largest_difference(codec, row["file_sha256"], row["file_sha256_other"])

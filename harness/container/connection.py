@@ -1,4 +1,4 @@
-"""The way to the Docker engine, and its errors as one line that says what to do."""
+"""The connection to the Docker engine; its errors become one line that says what to do."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from docker import DockerClient
 
 IMAGE = "harness"
-"""The name that images are given and looked for under."""
+"""The default name of the image."""
 DEFAULT_ENGINE = "unix:///var/run/docker.sock"
 _NO_DISK = "no space left on device"
 _NO_GPU_DRIVER = "could not select device driver"
@@ -27,18 +27,18 @@ _ADVICE = (
     (
         _NO_GPU_DRIVER,
         "the engine has no NVIDIA runtime. Install nvidia-container-toolkit, run `nvidia-ctk runtime configure "
-        "--runtime=docker` and restart the engine; or leave --gpus out to run on the CPU.",
+        "--runtime=docker` and restart the engine; or omit --gpus to run on the CPU.",
     ),
-    (_GPU_HOOK, "the NVIDIA runtime found no GPU that works; `nvidia-smi` on the host tells more."),
+    (_GPU_HOOK, "the NVIDIA runtime found no GPU that works; run `nvidia-smi` on the host to find out why."),
 )
 
 
 @contextlib.contextmanager
 def connected() -> Iterator[DockerClient]:
-    """Yield a client of the engine that DOCKER_HOST names, else of the local one.
+    """Yield a client of the engine that DOCKER_HOST names, or of the local one.
 
     Raises:
-        ContainerError: there is no engine, no permission, no such image, no room, or the engine refused.
+        ContainerError: there is no engine, permission, image or disk space, or the engine refused.
     """
     import docker
     import requests
@@ -58,17 +58,17 @@ def connected() -> Iterator[DockerClient]:
 
 
 def is_gpu_trouble(message: str) -> bool:
-    """Tell whether an engine's refusal is about the GPUs that were asked for."""
+    """Return whether the engine refused because of the GPUs."""
     return _NO_GPU_DRIVER in message or _GPU_HOOK in message
 
 
 def is_full_disk(message: str) -> bool:
-    """Tell whether a message, of the engine or of a program that builds, says that there is no room."""
+    """Return whether a message of the engine or of a build step says that the disk is full."""
     return _NO_DISK in message.lower()
 
 
 def refusal(explanation: str) -> str:
-    """Return what an engine's refusal means and what to do about it, where that is known."""
+    """Return what a refusal of the engine means, and what to do where that is known."""
     advice = next((advice for sign, advice in _ADVICE if sign in explanation.lower()), "")
     return f"{advice} (The engine says: {explanation})" if advice else f"the engine refused: {explanation}"
 

@@ -1,4 +1,4 @@
-"""Run harness in a fresh container: locked down, as the caller, with its output passed through as it comes."""
+"""Run harness in a fresh container: locked down, as the calling user, with its output passed on at once."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from docker.models.containers import Container
 
 STOP_SECONDS = 10
-"""How long a run may take to end after Ctrl-C before it is killed."""
+"""How long a run may take to end after Ctrl-C before the engine kills it."""
 MEMORY_SHARE = 0.9
-"""Of the engine's memory, unless a limit is given."""
+"""The default memory limit, as a share of the engine's memory."""
 _RESULTS, _CACHE, _DATA, _PLUGINS, _CONFIG = "/results", "/cache", "/data", "/plugins", "/config/benchmarks.toml"
 _SCRATCH = "/tmp"  # noqa: S108 - a fresh tmpfs of the container's own
 
@@ -38,13 +38,13 @@ Output = tuple[bytes | None, bytes | None]
 
 @dataclass(frozen=True)
 class Limits:
-    """What the container may use."""
+    """The limits of the container."""
 
     memory: str = ""
-    """Such as 16g; empty: MEMORY_SHARE of what the engine has."""
+    """Such as 16g; empty: MEMORY_SHARE of the engine's memory."""
     pids: int = 4096
     shm: str = "1g"
-    """Shared memory, which data loaders pass batches through."""
+    """Shared memory, through which data loaders pass batches."""
 
 
 DEFAULT_LIMITS = Limits()
@@ -52,32 +52,32 @@ DEFAULT_LIMITS = Limits()
 
 @dataclass(frozen=True)
 class Job:
-    """What to run, and what of the host it sees."""
+    """What to run, and what it sees of the host."""
 
     command: tuple[str, ...]
-    """The arguments of harness."""
+    """The arguments of the program harness."""
     results: Path
-    """The only folder of the host, with the cache, that is written to."""
+    """The folder for results: with the cache, the only folder of the host that the container writes to."""
     image: str = IMAGE
     gpus: str = "auto"
-    """auto: all where the engine has them; all: all, or refuse; none."""
+    """auto: all GPUs, where the engine has them; all: all GPUs, or refuse; none."""
     network: str = "none"
     plugins: tuple[Path, ...] = ()
-    """Beside those in the folder that $HARNESS_PLUGINS names."""
+    """Plugin files, besides those in the folder that $HARNESS_PLUGINS names."""
     folders: tuple[Path, ...] = ()
-    """More folders to see, read-only, under the paths that they have here."""
+    """More folders to mount read-only, at the same paths as here."""
     config: Path | None = None
     limits: Limits = DEFAULT_LIMITS
     aside: bool = False
-    """A step of something else, whose results do not stay: where they are goes unsaid, with all of standard output."""
+    """The run is one step of something else, and its results do not stay: its standard output is dropped."""
 
 
 def run(job: Job, write: Callable[[bytes, bytes], None], say: Callable[[str], None]) -> int:
     """Run a job and return its exit status; Ctrl-C or SIGTERM stops the container, which keeps what is done.
 
     Raises:
-        UsageError: a folder or file of the job cannot be used; nothing was started.
-        ContainerError: the engine or the image is not there, or the engine refused.
+        UsageError: a folder or file of the job cannot be used; no container was started.
+        ContainerError: the engine or the image is missing, or the engine refused.
     """
     mounts = _mounts(job)
     with connected() as client, _started(client, job, mounts, say) as (container, output):
@@ -88,7 +88,7 @@ def run(job: Job, write: Callable[[bytes, bytes], None], say: Callable[[str], No
 
 
 def _mounts(job: Job) -> dict[str, str]:
-    """Return path inside -> path here, the writable ones first; the folders that are written to are made."""
+    """Return path inside -> path here, writable ones first; missing writable folders are made."""
     for folder in (job.results, cache_folder()):
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -107,7 +107,7 @@ def _mounts(job: Job) -> dict[str, str]:
     wanted |= {str(folder.resolve()): folder for folder in job.folders}
     for path in wanted.values():
         if not path.exists():
-            raise UsageError(f"{path} is to be seen in the container, and is not there.")
+            raise UsageError(f"{path} cannot be mounted into the container: it does not exist.")
     return {inside: str(path.resolve()) for inside, path in wanted.items()}
 
 
@@ -115,7 +115,7 @@ def _mounts(job: Job) -> dict[str, str]:
 def _started(
     client: DockerClient, job: Job, mounts: Mapping[str, str], say: Callable[[str], None]
 ) -> Iterator[tuple[Container, Iterator[Output]]]:
-    """Yield a container that runs, with its output; it is removed afterwards, whatever happens."""
+    """Yield a running container and its output; always remove the container afterwards."""
     from docker.errors import APIError
 
     tries = [True, False] if job.gpus == "auto" else [job.gpus == "all"]
@@ -183,13 +183,13 @@ def _environment(job: Job, mounts: Mapping[str, str], image: Any) -> dict[str, s
 
 
 def _terminal(job: Job) -> bool:
-    """Tell whether a job gets a terminal, which makes one stream of its two."""
+    """Return whether a job gets a terminal, which merges its two output streams."""
     return not job.aside and sys.stdout.isatty()
 
 
 @contextlib.contextmanager
 def _stopping(container: Container) -> Iterator[None]:
-    """On the first Ctrl-C or SIGTERM ask the container to stop and go on reading; the next ends this at once."""
+    """On the first Ctrl-C or SIGTERM ask the container to stop, and go on reading; a second one ends this at once."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -1,10 +1,10 @@
-"""Two images of one size, and the work on them that several metrics share.
+"""Two images of one size, and the work that several metrics share.
 
-SSIM is that of Wang, Bovik, Sheikh, Simoncelli 2004; MS-SSIM that of Wang, Simoncelli, Bovik 2003. Window, constants,
-weights and the pooling of odd sides are those of pytorch-msssim, the reference for both.
+SSIM follows Wang, Bovik, Sheikh, Simoncelli 2004; MS-SSIM follows Wang, Simoncelli, Bovik 2003. Window, constants,
+weights and the pooling of odd sides are as in pytorch-msssim, the reference for both.
 
-The moments are taken of the sum s = x + y and the difference d = x - y, not of x and y: four planes to filter
-instead of five, and nothing cancels when x and y are close, so that 1 - SSIM keeps its digits in float32.
+The moments are those of the sum s = x + y and the difference d = x - y, not of x and y. That leaves four planes to
+filter instead of five, and nothing cancels when x and y are close, so 1 - SSIM keeps its digits in float32.
 With var(s) + var(d) = 2 (var(x) + var(y)), and the same for squared means,
 
     contrast  = 1 - var(d)    / (var(x) + var(y) + C2)
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     import torch
 
 WINDOW_SIDE = 11
-"""Taps of the Gaussian, whose standard deviation is 1.5 pixels (Wang 2004, section III.C)."""
+"""Taps of the Gaussian window; its standard deviation is 1.5 pixels (Wang 2004, section III.C)."""
 MS_SSIM_SMALLEST_SIDE = 161
-"""pytorch-msssim's rule: more than (11 - 1) x 2^4 pixels."""
+"""The rule of pytorch-msssim: more than (11 - 1) x 2^4 pixels."""
 
 _TAPS = np.exp(-((np.arange(WINDOW_SIDE) - WINDOW_SIDE // 2) ** 2) / (2 * 1.5**2))
 _WINDOW = _TAPS / _TAPS.sum()
@@ -37,16 +37,16 @@ _K1, _K2 = 0.01, 0.03
 _SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 """Finest scale first (Wang 2003, section 3.2)."""
 _STRIP_ROWS = 64
-"""Rows filtered at a time on a CPU: a strip's planes stay in its cache, which halves the time."""
+"""Rows that a CPU filters at a time: the planes of a strip stay in its cache, which halves the time."""
 
 
 @dataclass(frozen=True)
 class Scale:
-    """What one scale of the pyramid says: float64 tensors, one value a channel."""
+    """The terms of one scale of the pyramid: float64 tensors, one value per channel."""
 
     ssim: torch.Tensor
     contrast: torch.Tensor
-    """The contrast-structure term alone: SSIM without its luminance term."""
+    """The contrast-structure term: SSIM without its luminance term."""
 
 
 @dataclass(frozen=True)
@@ -59,16 +59,16 @@ class Planes:
 
 @dataclass(frozen=True)
 class Pair:
-    """A reference and what a codec made of it; each shared step runs once, when it is first asked for."""
+    """A reference image and its decoded version; each shared step runs once, when a metric first needs it."""
 
     reference: Image
     decoded: Image
     peak: int
-    """The largest sample value there can be: 2^sample_bits - 1."""
+    """The largest possible sample: 2^sample_bits - 1."""
     device: str = "cpu"
     """Where torch computes: "cpu" or "cuda"."""
     radar: RadarScale | None = None
-    """What a sample stands for; None where that is not declared."""
+    """What a sample of a radar image stands for; None where that is not declared."""
 
     @cached_property
     def planes(self) -> Planes:
@@ -133,7 +133,7 @@ class Pair:
 
 
 def _halved(plane: torch.Tensor, channels: int) -> torch.Tensor:
-    """Return the means of 2x2 pixels of a (height, width x channels) plane; an odd side gets a zero in front."""
+    """Return means of 2x2 pixels of a (height, width x channels) plane; an odd side gets zeros in front."""
     from torch.nn.functional import pad
 
     height, width = plane.shape[0], plane.shape[1] // channels
@@ -183,10 +183,10 @@ def _losses(
 
 
 def _filtered_down(planes: torch.Tensor) -> torch.Tensor:
-    """Return (count, height, anything) filtered down the height, without the borders that the window overhangs.
+    """Return (count, height, anything) filtered along the height, without borders where the window does not fit.
 
-    The last axis becomes the channels of a depthwise convolution, channels last: the layout that CPU kernels
-    vectorise over, 30 times faster than convolving plane by plane.
+    The last axis becomes the channels of a depthwise convolution, channels last: CPU kernels vectorise over this
+    layout, which is 30 times faster than a convolution plane by plane.
     """
     import torch
 

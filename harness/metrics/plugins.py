@@ -1,4 +1,4 @@
-"""Metrics of others: found by the registry, checked, and put beside the table of metrics."""
+"""Plugin metrics: the registry finds them; here they are checked and added to the table of metrics."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from harness.metrics.pair import Pair
 from harness.metrics.table import METRICS, Metric
 
 Targets = tuple[tuple[str, str], ...]
-"""(name, where it is) of each metric of others."""
+"""(name, target) of each plugin metric."""
 
 
 @lru_cache(maxsize=16)
 def known_metrics(targets: Targets) -> Mapping[str, Metric]:
-    """Return the metrics of harness and these of others, by name.
+    """Return the metrics of harness and these plugin metrics, by name.
 
     Raises:
-        UsageError: one cannot be imported, is no metric, or has a name of harness's own.
+        UsageError: a plugin cannot be imported, is not a metric, or has the name of a metric of harness.
     """
     return {**METRICS, **{name: _loaded(name, target) for name, target in targets}}
 
@@ -38,7 +38,7 @@ def _loaded(name: str, target: str) -> Metric:
 
 
 def _guarded(name: str, compute: Callable[[Pair], float | None]) -> Callable[[Pair], float | None]:
-    """Return the function with whatever goes wrong in it as an error of ours: it costs its records, with the reason."""
+    """Return the function with every exception turned into a UsageError: it then costs only its records."""
 
     def guarded(pair: Pair) -> float | None:
         try:

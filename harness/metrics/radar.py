@@ -1,6 +1,6 @@
 """Metrics for radar images: speckle and edges.
 
-Each takes a `Pair` that `harness.metrics.table` has checked for format and size.
+Each takes a `Pair` whose format and size `harness.metrics.table` has checked.
 """
 
 from __future__ import annotations
@@ -12,31 +12,31 @@ from harness.interface import Image
 from harness.metrics.pair import Pair
 
 ENL_WINDOW_SIDE = 15
-"""Pixels; the window in which a radar image is judged to be homogeneous.
+"""In pixels: height and width of the windows that are tested for homogeneity.
 
-A choice: 225 samples, were they independent and Gaussian, give a variance to sqrt(2 / 224), about 9 %.
+A choice: if they were independent and Gaussian, 225 samples would give a variance to sqrt(2 / 224), about 9 %.
 """
 
 _HOMOGENEOUS = 0.3
-"""The largest coefficient of variation (standard deviation / mean) of what is homogeneous: a choice."""
+"""The largest coefficient of variation (standard deviation / mean) of homogeneous ground: a choice."""
 _NO_SPECKLE = 1e-9
-"""The squared coefficient of variation that counts as none: rounding leaves as much.
+"""A squared coefficient of variation below this counts as 0: rounding alone causes as much.
 
-The filter adds up along rows and columns, so a window keeps rounding of its bright neighbours, of the order of 1e-16 x
-(brightest / mean)^2 in float64. That is up to 1e-9 at 35 dB, the range of the scenes made here; tried: 5e-10.
+The filter adds up along rows and columns, so bright neighbours leave a rounding error in a window, of the order of
+1e-16 x (brightest / mean)^2 in float64. That is up to 1e-9 at 35 dB, the range of generated scenes; measured: 5e-10.
 """
 
 
 def enl_ratio(pair: Pair) -> float | None:
-    """Equivalent number of looks (mean^2 / variance of intensity) after decoding, as a ratio to that before.
+    """Equivalent number of looks (mean^2 / variance of intensity) after decoding / before.
 
-    Over all 15x15 windows of the reference that are homogeneous; the number of looks is 1 / the mean squared
-    coefficient of variation of those windows. 1: the speckle is as it was; above 1: smoothed away; infinite: all of
-    it. None where no window is homogeneous, or where nobody declared what a sample stands for.
+    It is over all homogeneous 15x15 windows of the reference; the number of looks is 1 / the mean squared coefficient
+    of variation of those windows. 1 means that the speckle is unchanged, above 1 that it is smoothed, infinite that it
+    is gone. None where no window is homogeneous, or where the data set does not declare what a sample stands for.
 
-    A window is homogeneous when its intensity, speckle taken off, has a coefficient of variation below 0.3. Speckle
-    of L looks multiplies: C^2 = R^2 + (1 + R^2) / L, of the intensity's C and the ground's R (Lee, IEEE Trans. PAMI
-    2(2), 1980, section IV). With undeclared looks none is taken off: C itself is held to 0.3, as L = infinity.
+    A window is homogeneous when the ground below the speckle has a coefficient of variation R below 0.3. Speckle of L
+    looks is multiplicative: C^2 = R^2 + (1 + R^2) / L, where C belongs to the intensity (Lee, IEEE Trans. PAMI 2(2),
+    1980, section IV). Where the looks are not declared, C itself must be below 0.3 (L = infinity).
     """
     if pair.radar is None:
         return None
@@ -47,7 +47,7 @@ def enl_ratio(pair: Pair) -> float | None:
     homogeneous = before < _HOMOGENEOUS**2 * (1 + of_speckle) + of_speckle
     if not homogeneous.any():
         return None
-    remaining = float(np.nan_to_num(after[homogeneous]).mean())  # a window decoded to nothing has no speckle
+    remaining = float(np.nan_to_num(after[homogeneous]).mean())  # a window that decodes to 0 has no speckle
     original = float(before[homogeneous].mean())
     if remaining == 0:
         return 1.0 if original == 0 else float("inf")
@@ -55,11 +55,11 @@ def enl_ratio(pair: Pair) -> float | None:
 
 
 def _squared_variation(intensity: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return variance / mean^2 of every whole window; not a number where the mean is 0."""
+    """Return variance / mean^2 of every whole window; NaN where the mean is 0."""
     from scipy.ndimage import uniform_filter
 
     inside = (slice(ENL_WINDOW_SIDE // 2, -(ENL_WINDOW_SIDE // 2)),) * 2
-    centre = intensity.mean()  # taken off, lest the variance be lost in rounding
+    centre = intensity.mean()  # subtracted, so that rounding does not swallow the variance
     mean = uniform_filter(intensity - centre, ENL_WINDOW_SIDE)[inside]
     variance = uniform_filter((intensity - centre) ** 2, ENL_WINDOW_SIDE)[inside] - mean**2
     level = mean + centre
@@ -72,7 +72,7 @@ def _squared_variation(intensity: NDArray[np.float64]) -> NDArray[np.float64]:
 def epi(pair: Pair) -> float | None:
     """Edge preservation: cosine of the angle between the two images' Sobel gradient magnitudes, 1 is best.
 
-    None where the reference has no gradient at all; 0 where the decoded image alone has none.
+    None where the reference has no gradient at all; 0 where only the decoded image has none.
     """
     before, after = _gradient(pair.reference), _gradient(pair.decoded)
     if not before.any():

@@ -1,7 +1,8 @@
-"""Quality metrics, all in one table: pure functions of a reference, the integers that a decoder returned, and the peak.
+"""Quality metrics, all in one table: pure functions of the reference, the decoded image and the peak.
 
-A metric that does not apply to a pair of images gives None ("not applicable"), never a number that stands in.
-torch is imported when a metric that needs it is computed, never to list the table.
+The decoded image holds the integers that the decoder returned. A metric that does not apply to a pair of images gives
+None ("not applicable"), never a substitute. torch is imported when a metric that needs it is computed, never to list
+the table.
 """
 
 from __future__ import annotations
@@ -23,15 +24,15 @@ from harness.metrics import radar as radar_metrics
 from harness.metrics.pair import MS_SSIM_SMALLEST_SIDE, WINDOW_SIDE, Pair
 
 _BLOCK = 2**15
-"""Rows squared at a time: a block stays in the processor's cache."""
+"""Rows that are squared at a time: a block stays in the processor's cache."""
 _GRAY = ("gray8", "gray16")
 _DISPLAYED = ("rgb8", "gray8")
-"""Pictures made to be looked at: 16-bit gray is measurement data, which models of vision know nothing about."""
+"""Formats of pictures to look at: 16-bit gray is measurement data, which models of vision do not cover."""
 
 
 @dataclass(frozen=True)
 class Metric:
-    """One metric: call it, or let `measure` compute several at once."""
+    """One metric: call it, or compute several at once with `measure`."""
 
     name: str
     unit: str
@@ -40,30 +41,30 @@ class Metric:
     """Which values are better."""
     compute: Callable[[Pair], float | None]
     formats: tuple[str, ...] = FORMATS
-    """Which of `interface.FORMATS` it takes."""
+    """The image formats that it takes."""
     smallest_side: int = 1
-    """In pixels; it does not apply to an image whose height or width is less."""
+    """In pixels; the metric does not apply to an image with a smaller height or width."""
     default: bool = False
-    """Whether a run computes it unless told otherwise."""
+    """Whether a run computes it by default."""
     libraries: tuple[str, ...] = ()
-    """The packages, beside numpy, whose version may change its values."""
+    """The packages, besides numpy, whose version may change its values."""
     revision: int = 1
-    """Raised whenever a change of this project's own code changes its values."""
+    """A number to raise whenever a change of its code changes its values."""
     source: str = ""
-    """Where it comes from: the start of the sha256 of a plugin file, or a package and its version."""
+    """Where a plugin metric comes from: the start of the sha256 of its file, or a package and its version."""
 
     @property
     def version(self) -> str:
-        """What its values depend on, for the fingerprint of a record: "1; torch 2.13.0"."""
+        """What its values depend on, for the key of a record: "1; torch 2.13.0"."""
         first = [str(self.revision), *([self.source] if self.source else [])]
         return "; ".join([*first, *(f"{name} {_installed(name)}" for name in self.libraries)])
 
     def applies_to(self, image: Image) -> bool:
-        """Tell whether it takes images of this format and size."""
+        """Return whether the metric takes images of this format and size."""
         return image_format(image) in self.formats and min(image.shape[:2]) >= self.smallest_side
 
     def __call__(self, reference: Image, decoded: Image, peak: int, radar: RadarScale | None = None) -> float | None:
-        """Return its value on the CPU, or None where it does not apply; arguments and errors as those of `measure`."""
+        """Return its value on the CPU, or None where it does not apply; arguments and errors are as for `measure`."""
         return measure(reference, decoded, peak, [self.name], table={self.name: self}, radar=radar)[self.name]
 
 
@@ -81,7 +82,7 @@ def _psnr(pair: Pair) -> float:
 
 
 def _psnr_y(pair: Pair) -> float:
-    """PSNR of Y, which is not rounded; of a gray image its PSNR."""
+    """PSNR of unrounded Y; the PSNR of a gray image."""
     if pair.reference.shape[2] == 1:
         return _psnr(pair)
     errors = pair.planes.difference.reshape(-1, 3)
@@ -89,7 +90,7 @@ def _psnr_y(pair: Pair) -> float:
 
 
 def _sum_of_squares(errors: NDArray[np.float32], weights: NDArray[np.float64] | None = None) -> float:
-    """Return the sum of the squared errors, or of each row's weighted sum; without weights it is exact."""
+    """Return the sum of squared errors, or of squared weighted sums of each row; it is exact without weights."""
     total = 0.0
     for start in range(0, len(errors), _BLOCK):
         block = errors[start : start + _BLOCK].astype(np.float64)
@@ -203,12 +204,18 @@ def measure(
 ) -> dict[str, float | None]:
     """Return the value of each named metric, None where it does not apply; the metrics share their work.
 
-    `peak` is 2^sample_bits - 1 of the image; `device` is where torch computes, "cpu" or "cuda"; `table` has the names;
-    `radar` says what the samples of a radar image stand for.
+    Args:
+        reference: the image.
+        decoded: the decoded image, of the same shape and dtype.
+        peak: the largest possible sample, 2^sample_bits - 1.
+        names: the metrics to compute.
+        device: where torch computes, "cpu" or "cuda".
+        table: name -> metric.
+        radar: what a sample of a radar image stands for.
 
     Raises:
-        UnknownNameError: no metric has one of the names.
-        UsageError: the two images differ in shape or dtype, or the reference exceeds the peak.
+        UnknownNameError: a name is not in the table.
+        UsageError: the images differ in shape or dtype, or the reference exceeds the peak.
         MissingDependencyError: a named metric needs a program or library that is not installed.
     """
     chosen = [find(name, table) for name in names]

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from harness.container import run as running
-from harness.container.build import Recipe, build_arguments
+from harness.container.build import BuildRequest, build_arguments
 from harness.container.connection import refusal
 from harness.errors import UsageError
 from harness.system.container import where_on_host
@@ -41,7 +41,7 @@ def test_the_dockerfile_needs_no_extension_that_some_builder_lacks(extension: st
 
 def test_every_value_that_a_build_fills_in_is_an_argument_of_the_dockerfile() -> None:
     declared = set(re.findall(r"^ARG (\w+)", DOCKERFILE, re.MULTILINE))
-    assert set(build_arguments(Recipe(ROOT, base="base", extras=True))) == declared - CONSTANTS
+    assert set(build_arguments(BuildRequest(ROOT, base="base", extras=True))) == declared - CONSTANTS
 
 
 def pins(name: str) -> dict[str, str]:
@@ -118,7 +118,7 @@ def test_building_elsewhere_than_in_a_checkout_names_what_is_not_there(lacking: 
     for name in {"Dockerfile", "requirements.lock"} - {lacking}:
         (tmp_path / name).touch()
     with pytest.raises(UsageError, match=f"holds no {lacking}"):
-        build_arguments(Recipe(tmp_path))
+        build_arguments(BuildRequest(tmp_path))
 
 
 @pytest.fixture
@@ -137,7 +137,7 @@ def git(folder: Path, *arguments: str) -> str:
 
 
 def test_a_build_knows_its_commit_its_lock_and_the_time_of_the_commit(repository: Path) -> None:
-    arguments = build_arguments(Recipe(repository))
+    arguments = build_arguments(BuildRequest(repository))
     assert arguments["REVISION"] == git(repository, "rev-parse", "--short=12", "HEAD")
     assert arguments["SOURCE_DATE_EPOCH"] == git(repository, "log", "-1", "--format=%ct")
     assert len(arguments["LOCK_SHA256"]) == 64
@@ -152,7 +152,7 @@ def test_a_change_that_is_not_committed_marks_the_revision(repository: Path) -> 
 
 def test_the_address_of_the_source_is_told_without_its_password(repository: Path) -> None:
     git(repository, "remote", "add", "origin", "https://someone:secret@example.org/a/harness.git")
-    assert build_arguments(Recipe(repository))["SOURCE"] == "https://example.org/a/harness.git"
+    assert build_arguments(BuildRequest(repository))["SOURCE"] == "https://example.org/a/harness.git"
 
 
 def test_two_plugins_of_one_name_are_refused_before_anything_starts(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness.container.build import Recipe, build_arguments
+from harness.container.build import BuildRequest, build_arguments
 from harness.container.connection import connected
 from harness.errors import ContainerError
 from tests.support.command import Ended, run
@@ -36,7 +36,7 @@ def engine() -> Iterator[DockerClient]:
 @pytest.fixture(scope="session")
 def made_from() -> dict[str, str]:
     """What the image is made from, taken before it is built."""
-    return build_arguments(Recipe(ROOT))
+    return build_arguments(BuildRequest(ROOT))
 
 
 @pytest.fixture(scope="session")
