@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.config import registry
-from harness.config import schema as configuration
+from harness.config.schema import load
 from harness.interface import Codec
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def bench(
     from harness.plan.plan import Request
     from harness.run.bench import bench as run_bench
 
-    loaded = configuration.load(Path(config) if config else None, [Path(plugin) for plugin in plugins])
+    loaded = load(Path(config) if config else None, [Path(plugin) for plugin in plugins])
     request = Request(
         loaded,
         suite=suite,
@@ -65,7 +65,7 @@ def load_codec(name: str) -> Codec:
     Raises:
         UnknownNameError: no codec has that id.
     """
-    return registry.build(configuration.load().codec_spec(name))
+    return registry.build(load().codec_spec(name))
 
 
 def check_codec(name: str, *, plugins: Sequence[str | Path] = ()) -> list[Verdict]:
@@ -80,7 +80,7 @@ def check_codec(name: str, *, plugins: Sequence[str | Path] = ()) -> list[Verdic
     """
     from harness.sandbox import conformance
 
-    loaded = configuration.load(plugins=[Path(plugin) for plugin in plugins])
+    loaded = load(plugins=[Path(plugin) for plugin in plugins])
     return list(conformance.check(loaded.codec_spec(name)))
 
 

@@ -36,7 +36,7 @@ def list_sets(settings: Settings) -> None:
 @click.argument("name", shell_complete=complete_data)
 @click.pass_obj
 def fetch(settings: Settings, /, name: str) -> None:
-    """Download the missing files of a data set, and check the sha256 of each.
+    """Download and check the missing files of a data set.
 
     \b
     Example:

@@ -53,7 +53,7 @@ def pixels_sha256(image: Image) -> str:
 
 
 def is_image(file: str) -> bool:
-    """Tell whether a file is an image by its name."""
+    """Return whether the name of a file ends like that of an image."""
     return file.lower().endswith(SUFFIXES)
 
 

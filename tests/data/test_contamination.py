@@ -1,4 +1,4 @@
-"""The fingerprint finds what was cropped, flipped, turned or saved again, and nothing else."""
+"""The fingerprint finds images that were cropped, flipped, rotated or saved again, and no others."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_an_image_of_fewer_bits_than_its_file_is_found(sample_bits: int) -> None
     assert leaked(training, TrainingSet([TrainingImage("one", "one", held, True, sample_bits)], []).fingerprints())
 
 
-def test_few_matching_tiles_are_no_leak() -> None:
+def test_few_matching_tiles_are_no_contamination() -> None:
     tiles = tiles_of(packaged_photograph("coffee.png"))
     assert overlap(tiles[:2], tiles) == 2 < MATCHES_NEEDED
     assert not leaked(tiles[:2], tiles)

@@ -1,4 +1,4 @@
-"""Data sets: found in their package, a mirror or the cache, fetched, and held to their hashes."""
+"""Data sets: found in their package, a mirror or the cache, downloaded, and checked by their hashes."""
 
 from __future__ import annotations
 

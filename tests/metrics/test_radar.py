@@ -68,7 +68,7 @@ def test_intensities_beyond_the_limits_are_clipped() -> None:
     [
         ('{ scale = "decibels" }', "", "needs low and high"),
         ('{ scale = "decibels", low = 5, high = -30 }', "", "low below high"),
-        ('{ scale = "amplitude", low = 5 }', "", "belong to scale"),
+        ('{ scale = "amplitude", low = 5 }', "", "are only for scale"),
         ('{ scale = "power" }', "", "data.mine.radar.scale"),
         ('{ scale = "intensity" }', "{ seed = 1, side = 64, bits = 8 }", "a generator needs radar"),
         ('{ scale = "decibels", low = 0, high = 1, looks = 4 }', "{ seed = 1, side = 64, bits = 12 }", "bits"),
@@ -194,7 +194,7 @@ margin = 1
 def test_a_table_that_is_not_that_of_its_hashes_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
     loaded = schema.load(made_set(tmp_path, seed=8))
-    with pytest.raises(DataError, match=r"0\.tif of the data set 'mine' come out with sha256"):
+    with pytest.raises(DataError, match=r"0\.tif of the data set 'mine' have sha256"):
         datasets.from_set("mine", loaded.data["mine"])
     assert not list((tmp_path / "cache").rglob("*.tif"))
 
@@ -369,7 +369,7 @@ def test_own_images_have_an_enl_where_the_suite_says_what_their_samples_are(
 def test_a_float_raster_is_refused_with_what_is_taken(tmp_path: Path) -> None:
     Pillow.fromarray(np.zeros((32, 32), np.float32)).save(tmp_path / "one.tif")
     ended = run("bench", "--suite", "sar", "--images", tmp_path, "--results", tmp_path / "results")
-    assert "16-bit gray are taken" in complaint(ended)
+    assert "and 16-bit gray" in complaint(ended)
 
 
 def test_the_page_s_way_from_a_float_raster_to_samples_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

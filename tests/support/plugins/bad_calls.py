@@ -27,7 +27,7 @@ _sound: Codec = _module.Bits()
 
 
 class _Sound(Codec):
-    """Everything but the one step in which a class below misbehaves."""
+    """Everything except the one step in which a class below misbehaves."""
 
     formats: ClassVar[tuple[str, ...]] = ("rgb8", "gray8")
 

@@ -1,4 +1,4 @@
-"""Codecs whose answers are not of the types that the interface names, each in one way."""
+"""Codecs whose replies do not have the types of the interface, each in one way."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SURROGATE = "caf\udce9"
 
 
 class _Plain(Codec):
-    """Everything but the one odd answer."""
+    """Everything except the one odd reply."""
 
     formats: ClassVar[tuple[str, ...]] = ("rgb8",)
 
@@ -92,7 +92,7 @@ class LargestSetting(_Budget):
 
 
 class _Learned(_Plain, LearnedCodec):
-    """Says odd things of its weights."""
+    """Says odd things about its weights."""
 
     def __init__(self, ratio: float = 16) -> None:
         pass
@@ -157,7 +157,7 @@ class NegativePredictions(_Learned):
 
 
 class _Forges(_Plain):
-    """Answers its first call itself, on the channel, and ends."""
+    """Writes the reply to its first call to the pipe itself, and ends."""
 
     header: ClassVar[bytes]
 

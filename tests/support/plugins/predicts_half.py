@@ -11,7 +11,7 @@ from harness import Image, LearnedCodec, Setting
 
 
 class PredictsHalf(LearnedCodec):
-    """Its files are as long as a rung and the pixels say, and hold nothing but the size."""
+    """The setting and the pixels decide the length of its files, which hold only the size."""
 
     name: ClassVar[str] = "predicts-half"
     formats: ClassVar[tuple[str, ...]] = ("rgb8",)

@@ -1,4 +1,4 @@
-"""Two codecs that keep every law and take their time, so that a run can be caught in the middle."""
+"""Two sound codecs that are slow, so that a test can catch a run in the middle."""
 
 from __future__ import annotations
 
