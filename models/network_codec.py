@@ -101,12 +101,12 @@ class NetworkCodec(TrainableCodec):
 
     def estimated_bits(self, image: Image, setting: Setting) -> float:
         """Return the information in the latents under the entropy model: an estimate of the payload, in bits."""
-        k, held = int(setting), self._analysed
-        if held is None or held.image != _key(image) or k not in held.bits:
+        k, cached = int(setting), self._analysed
+        if cached is None or cached.image != _key(image) or k not in cached.bits:
             self._encoded(image, k)
-            held = self._analysed
-        assert held is not None  # noqa: S101 - encoding has set it
-        return held.bits[k]
+            cached = self._analysed
+        assert cached is not None  # noqa: S101 - encoding has set it
+        return cached.bits[k]
 
     def predicted_sizes(self, image: Image) -> list[float]:
         """Return about how many bytes the file has at each setting; the network runs once and nothing is coded."""
@@ -167,9 +167,9 @@ class NetworkCodec(TrainableCodec):
 
         The same setting again runs the network again, so that repeated encodes can be timed.
         """
-        held, key = self._analysed, _key(image)
-        if held is not None and held.image == key and held.k != k:
-            self._analysed = held._replace(k=k)
+        cached, key = self._analysed, _key(image)
+        if cached is not None and cached.image == key and cached.k != k:
+            self._analysed = cached._replace(k=k)
         else:
             self._analysed = _Analysed(key, k, analysed(model.autoencoder, image, self._device), {})
         return self._analysed

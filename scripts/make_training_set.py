@@ -41,7 +41,7 @@ class Crop:
     repository: str
     path: str
     blob: str | None
-    """The original's git hash; None for those of the data set."""
+    """The original's git hash; None if the data set has the original."""
     shrink: float
     """The factor by which the original is reduced before the crop is cut."""
     top: int

@@ -27,7 +27,7 @@ def refresh(weights: Path, data: str) -> None:
     found = list(cards([weights]))
     others = [(card, path) for card, path in found if names(card.data) != sources]
     for _, path in others:
-        print(f"{path.name}: trained on other images than those of {data}; left as it is")
+        print(f"{path.name}: not trained on the images of {data}; left unchanged")
     if len(others) == len(found):
         sys.exit(f"of {len(found)} cards in {weights} none was made from the images of {data}; nothing is written.")
     name = write_fingerprints(images.fingerprints(), weights)

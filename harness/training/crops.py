@@ -73,17 +73,17 @@ def split(images: Sequence[TrainingImage], recipe: TrainingRecipe, ratio: float,
         usable(images, recipe, ratio),
         key=lambda image: (not image.lossless, _draw(recipe.seed, image.source), image.name),
     )
-    held: dict[str, TrainingImage] = {}
+    validation: dict[str, TrainingImage] = {}
     for image in in_order:
-        if len(held) < recipe.validation_images:
-            held.setdefault(image.source, image)
-    rest = [image for image in in_order if image.source not in held]
+        if len(validation) < recipe.validation_images:
+            validation.setdefault(image.source, image)
+    rest = [image for image in in_order if image.source not in validation]
     rest.sort(key=lambda image: _draw(recipe.seed + 1, image.name))
     training = rest[: int(np.ceil(len(rest) * recipe.subset))]
     training = [_coloured(image, colours) for image in training]
     if recipe.halves:
         training += [halved(image) for image in training if image.lossless]
-    return Split(training, [_coloured(image, colours) for image in held.values()])
+    return Split(training, [_coloured(image, colours) for image in validation.values()])
 
 
 def _draw(seed: int, name: str) -> str:

@@ -106,10 +106,10 @@ class _Plan:
 
 
 def _plan(scales: Integers, families: Integers) -> _Plan:
-    held = bank()
-    index = np.searchsorted(held.thresholds, scales, side="right")
-    low_bits = np.maximum(0, -((held.scales - 1 - index) // PER_OCTAVE))
-    tables = families * held.scales + index - PER_OCTAVE * low_bits
+    shipped = bank()
+    index = np.searchsorted(shipped.thresholds, scales, side="right")
+    low_bits = np.maximum(0, -((shipped.scales - 1 - index) // PER_OCTAVE))
+    tables = families * shipped.scales + index - PER_OCTAVE * low_bits
     order = np.argsort((tables * _MOST_LOW_BITS + low_bits).astype(np.int16), kind="stable")
     return _Plan(order, tables[order], low_bits[order])
 
@@ -126,13 +126,13 @@ class LatentEncoder:
 
     def encode(self, symbols: Integers, scales: Integers, families: Integers) -> None:
         """Append symbols, each with its own distribution; all three arrays are int64 of one shape (n,)."""
-        plan, held = _plan(scales, families), bank()
+        plan, shipped = _plan(scales, families), bank()
         sorted_symbols = symbols[plan.order]
         high = sorted_symbols >> plan.low_bits
-        most = held.most[plan.tables]
+        most = shipped.most[plan.tables]
         outside = np.abs(high) > most
         places = np.where(outside, 2 * most + 1, high + most)
-        self.estimated_bits += float(held.bits[held.starts[plan.tables] + places].sum() + plan.low_bits.sum())
+        self.estimated_bits += float(shipped.bits[shipped.starts[plan.tables] + places].sum() + plan.low_bits.sum())
         far = np.flatnonzero(outside)
         coded = places.astype(np.int32)
         for table, run in plan.runs(plan.tables):

@@ -29,7 +29,7 @@ MOST_OCTAVES = 2
 MOST_WIDTH = 512
 """The most hidden channels."""
 LARGEST_WEIGHT = 2**19
-"""The greatest magnitude of integer weights; that of biases is 2^LOG_BITS times this."""
+"""The greatest magnitude of integer weights; biases can be 2^LOG_BITS times as large."""
 _MOST_BETWEEN = 2**16
 """Activations are clipped to this, so that sums stay exact."""
 _MOST_SCALE = 2**30

@@ -182,9 +182,9 @@ def test_sizes_are_predicted_for_every_setting_and_come_near(ratio: float, recip
     assert predicted is not None
     assert len(predicted) == len(one.ladder)
     assert predicted == sorted(predicted)
-    rungs = [one.ladder.index(k) for k in (-10, 20, 50)]
+    places = [one.ladder.index(k) for k in (-10, 20, 50)]
     sizes = [len(one.encode(image, one.ladder[rung])) for rung in rungs]
-    assert [predicted[rung] for rung in rungs] == pytest.approx(sizes, rel=0.1)
+    assert [predicted[place] for place in places] == pytest.approx(sizes, rel=0.1)
 
 
 def test_one_analysis_serves_a_search_and_gives_the_same_bytes_as_none(weights: Path) -> None:
@@ -288,10 +288,10 @@ def test_a_flat_image_of_16_bits_comes_back_within_one_level(sample: int, tmp_pa
     assert np.abs(codec(tmp_path).decode(codec(tmp_path).encode(image, 0)).astype(int) - sample).max() <= 1
 
 
-def test_a_entropy_model_of_unknown_families_is_refused(tmp_path: Path) -> None:
+def test_an_entropy_model_of_unknown_families_is_refused(tmp_path: Path) -> None:
     arrays = load_file(tiny_weights(tmp_path, "baseline", tiny_shape(3)))
     entropy_model = {name.removeprefix("law."): array for name, array in arrays.items() if name.startswith("law.")}
-    with pytest.raises(ValueError, match="families beyond"):
+    with pytest.raises(ValueError, match="family of distributions beyond"):
         EntropyModel.from_arrays({**entropy_model, "families": entropy_model["families"] + 2})
 
 
