@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from harness.codecs._compressai.stream import MULTIPLE, payload_of, strings_of
-from harness.codecs._compressai.weights import DATA_SET, ROOT, Published, folders, published_sha256, read_weights
+from harness.codecs._compressai.weights import Published, find_published, folders, published_sha256, read_weights
 from harness.errors import BadStreamError, ConfigError, DataError
 from harness.interface import FORMATS, Image, Setting, image_format
 from harness.learned.bitstream import STEPS_PER_OCTAVE, VERSION, SizeLimit, Stream, require_size
@@ -156,7 +156,7 @@ class CompressAiCodec(TrainableCodec):
         if self._recipe is not None:
             return self._repository.missing()
         try:
-            self._path(self.checkpoint)
+            find_published(self.checkpoint, self._folders, self.name)
         except DataError as error:
             return str(error)
         return None
@@ -187,26 +187,10 @@ class CompressAiCodec(TrainableCodec):
             return {**asked, **libraries, **self._repository.provenance()}
         made = {"stream": VERSION, "quality": self._quality, "published": self.checkpoint.file, **libraries}
         try:
-            path = self._path(self.checkpoint)
+            path = find_published(self.checkpoint, self._folders, self.name)
         except DataError:
             return {**made, "weights": None}
         return {**made, "weights": published_sha256(path)}
-
-    def _path(self, wanted: Published) -> Path:
-        """Return the path of the converted weights, or of the published file if it is not converted yet.
-
-        Raises:
-            DataError: neither file is here.
-        """
-        for name in (wanted.converted, wanted.file):
-            for folder in self._folders:
-                if (folder / name).is_file():
-                    return folder / name
-        raise DataError(
-            f"the published weights {wanted.file} of {self.name} are in none of "
-            f"{', '.join(str(folder) for folder in self._folders)}. "
-            f"Run `harness data fetch {DATA_SET}`, or download {ROOT}/{wanted.file} into one of them."
-        )
 
     def _named(self, weights_id: str) -> SteppedNetwork:
         """Return the network with the weights that a file names.
@@ -217,7 +201,7 @@ class CompressAiCodec(TrainableCodec):
         for one in self.published:
             if weights_id.startswith(one.sha256_start):
                 try:
-                    self._path(one)
+                    find_published(one, self._folders, self.name)
                 except DataError as error:
                     raise BadStreamError(f"the file was made with weights that are not here: {error}") from error
                 return self._published_network(one)
@@ -245,7 +229,7 @@ class CompressAiCodec(TrainableCodec):
         if wanted.file not in self._loaded:
             from harness.codecs._compressai.network import SteppedNetwork
 
-            weights = read_weights(self._path(wanted), wanted, weights_folder())
+            weights = read_weights(find_published(wanted, self._folders, self.name), wanted, weights_folder())
             network = self.network(*wanted.widths)
             network.load_state_dict(weights.tensors)
             self._loaded[wanted.file] = SteppedNetwork(network, weights.sha256)

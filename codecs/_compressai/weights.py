@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
@@ -71,6 +71,27 @@ def folders() -> list[Path]:
     """Return the folders where published weights are looked for, in order."""
     data = os.environ.get(MIRROR_VARIABLE)
     return [weights_folder(), *([Path(data) / "weights"] if data else []), cache_folder() / "data" / DATA_SET]
+
+
+def find_published(wanted: Published, places: Sequence[Path], name: str) -> Path:
+    """Return the path of converted weights, or of the published file if it is not converted yet.
+
+    Args:
+        wanted: the published checkpoint.
+        places: the folders to look into, in order.
+        name: the codec that needs the weights.
+
+    Raises:
+        DataError: neither file is in any of the folders.
+    """
+    for file in (wanted.converted, wanted.file):
+        for folder in places:
+            if (folder / file).is_file():
+                return folder / file
+    raise DataError(
+        f"the published weights {wanted.file} of {name} are in none of {', '.join(str(folder) for folder in places)}. "
+        f"Run `harness data fetch {DATA_SET}`, or download {ROOT}/{wanted.file} into one of them."
+    )
 
 
 def published_sha256(path: Path) -> str:

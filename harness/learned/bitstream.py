@@ -9,7 +9,7 @@
 | 4, 4  | height, width, in pixels                                                 |
 | 2     | k, signed: the step is 2^(k / 32)                                        |
 | 2, 2  | the samples that became 0 and 1 for the networks                         |
-| 4     | CRC-32 of the latents (int32, little-endian, in coding order)         |
+| 4     | CRC-32 of the latents (int32, little-endian, in coding order)            |
 | 4     | bytes that follow the header                                             |
 | 4     | CRC-32 of the header before this field and of all that follows           |
 

@@ -1,14 +1,25 @@
-"""Draw the curve of a training: loss, PSNR and ratio by step. Imports matplotlib only to draw."""
+"""The curve of a training (loss, PSNR and ratio by step): read and draw it. Imports matplotlib only to draw."""
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+FIELDS = ("step", "loss", "score", "psnr", "ratio", "weight")
+"""Columns of curve.csv. PSNR (dB, at the target ratio), the ratio at step 1 and lambda: on validated steps only."""
 PANELS = {"loss": "loss", "psnr": "PSNR at target (dB)", "ratio": "ratio at step 1"}
 """Column of a curve -> the label of its axis. Each column that a curve has gets a panel."""
 _WIDTH, _HEIGHT, _DPI = 7.0, 2.2, 100
 """Width of the picture and height of one panel in inches; dots per inch."""
+
+
+def read_curve(path: Path) -> list[dict[str, str]]:
+    """Return the rows of a curve, or an empty list if there is no file."""
+    if not path.is_file():
+        return []
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def draw(rows: Sequence[Mapping[str, float]], title: str, path: Path) -> None:

@@ -22,6 +22,7 @@ from harness.learned.tensors import padded_to_multiple
 from harness.system.memory import keep_freed_memory
 from harness.training.bar import bars
 from harness.training.crops import TrainingImage
+from harness.training.curve import FIELDS, read_curve
 from harness.training.module import TrainingModule
 from harness.training.validate import tensor_of, validate
 
@@ -150,18 +151,6 @@ class TrainingMonitor(Callback):
             writer = csv.DictWriter(file, FIELDS)
             writer.writeheader()
             writer.writerows(rows)
-
-
-FIELDS = ("step", "loss", "score", "psnr", "ratio", "weight")
-"""Columns of curve.csv. PSNR (dB, at the target ratio), the ratio at step 1 and lambda: on validated steps only."""
-
-
-def read_curve(path: Path) -> list[dict[str, str]]:
-    """Return the rows of a curve, or an empty list if there is no file."""
-    if not path.is_file():
-        return []
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
 
 
 @torch.no_grad()

@@ -18,12 +18,12 @@ from harness.data.contamination import joined
 from harness.errors import DataError
 from harness.learned.checkpoint import fingerprints, save
 from harness.training.crops import Split, split
-from harness.training.curve import PANELS, draw
+from harness.training.curve import PANELS, draw, read_curve
 from harness.training.export import fit_to_ratio, psnr_at_one, round_to_fp16
 from harness.training.folder import CHECKPOINTS, images_digest, lock_folder
 from harness.training.images import TrainingSet
 from harness.training.jobs import TrainingJob
-from harness.training.loop import BEST, CURVE, LAST, LoopSettings, Machines, read_curve, run
+from harness.training.loop import BEST, CURVE, LAST, LoopSettings, Machines, run
 from harness.training.module import TrainingModule
 from harness.training.start import Start, initialised_module, start_of
 

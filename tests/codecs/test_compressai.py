@@ -14,7 +14,16 @@ import numpy as np
 import pytest
 
 from harness.codecs._compressai.codec import MOST_PIXELS, CompressAiCodec
-from harness.codecs._compressai.weights import DATA_SET, ROOT, Published, networks, published_sha256, read_weights
+from harness.codecs._compressai.weights import (
+    DATA_SET,
+    ROOT,
+    Published,
+    find_published,
+    folders,
+    networks,
+    published_sha256,
+    read_weights,
+)
 from harness.codecs.compressai import Factorized
 from harness.config.registry import BUILT_IN, build, get_codec
 from harness.config.schema import load
@@ -71,7 +80,9 @@ def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def tensors(codec: CompressAiCodec) -> Any:
     """Return the network's weights as a state dict."""
-    return read_weights(codec._path(codec.checkpoint), codec.checkpoint, weights_folder()).tensors
+    return read_weights(
+        find_published(codec.checkpoint, folders(), codec.name), codec.checkpoint, weights_folder()
+    ).tensors
 
 
 @pytest.mark.parametrize("kind", ["rgb8", "gray16"])

@@ -183,7 +183,7 @@ def test_sizes_are_predicted_for_every_setting_and_come_near(ratio: float, recip
     assert len(predicted) == len(one.ladder)
     assert predicted == sorted(predicted)
     places = [one.ladder.index(k) for k in (-10, 20, 50)]
-    sizes = [len(one.encode(image, one.ladder[rung])) for rung in rungs]
+    sizes = [len(one.encode(image, one.ladder[place])) for place in places]
     assert [predicted[place] for place in places] == pytest.approx(sizes, rel=0.1)
 
 
