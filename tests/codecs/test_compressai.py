@@ -19,7 +19,6 @@ from harness.codecs._compressai.weights import (
     ROOT,
     Published,
     find_published,
-    folders,
     networks,
     published_sha256,
     read_weights,
@@ -81,7 +80,7 @@ def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def tensors(codec: CompressAiCodec) -> Any:
     """Return the network's weights as a state dict."""
     return read_weights(
-        find_published(codec.checkpoint, folders(), codec.name), codec.checkpoint, weights_folder()
+        find_published(codec.checkpoint, codec._folders, codec.name), codec.checkpoint, weights_folder()
     ).tensors
 
 
