@@ -26,11 +26,11 @@ from harness.data import datasets
 from harness.data.images import read_image
 from harness.training.crops import split
 from harness.training.images import TrainingSet
-from harness.training.job import Order, started
-from harness.training.loop import Job, Machines, quiet, run
+from harness.training.jobs import TrainingJob, job_for
+from harness.training.loop import LoopSettings, Machines, quiet, run
 from harness.training.module import TrainingModule
-from harness.training.orders import order_for
 from harness.training.session import TrainingSession
+from harness.training.start import initialised_module
 
 RATIO = 16.0
 
@@ -46,31 +46,31 @@ def main() -> None:
     loaded = schema.load()
     session = TrainingSession(loaded, asked.data)
     for name in asked.models.split(","):
-        order = short(order_for(find(name, {"recipe": "rate", "ratio": RATIO}), loaded.recipes), asked.steps)
-        compare(order, session.images(order), asked.rounds)
+        job = short(job_for(find(name, {"recipe": "rate", "ratio": RATIO}), loaded.recipes), asked.steps)
+        compare(job, session.images(job), asked.rounds)
     coding(RATIO)
 
 
-def short(order: Order, steps: int) -> Order:
+def short(job: TrainingJob, steps: int) -> TrainingJob:
     """Return a training of so many steps of the networks' phase, without validation before its end."""
     changes = {"steps": steps, "entropy_steps": 0, "validate_every": 10**6}
-    return replace(order, recipe=order.recipe.model_copy(update=changes))
+    return replace(job, recipe=job.recipe.model_copy(update=changes))
 
 
-def compare(order: Order, images: TrainingSet, rounds: int) -> None:
+def compare(job: TrainingJob, images: TrainingSet, rounds: int) -> None:
     """Print steps per second of both, round by round, and the median of their ratio."""
     ratios = []
     for number in range(rounds):
-        ours, bare = by_harness(order, images), by_loop(order, images)
+        ours, bare = by_harness(job, images), by_loop(job, images)
         ratios.append(ours / bare)
-        print(f"{order.name} round {number + 1}: harness {ours:.3f}, loop {bare:.3f} steps/s, {ours / bare:.3f}")
-    print(f"{order.name}: harness / loop, median of {rounds} rounds: {statistics.median(ratios):.3f}")
+        print(f"{job.name} round {number + 1}: harness {ours:.3f}, loop {bare:.3f} steps/s, {ours / bare:.3f}")
+    print(f"{job.name}: harness / loop, median of {rounds} rounds: {statistics.median(ratios):.3f}")
 
 
-def fresh(order: Order, images: TrainingSet) -> TrainingModule:
+def fresh(job: TrainingJob, images: TrainingSet) -> TrainingModule:
     """Return networks at their first step."""
     torch.manual_seed(0)
-    return started(order, split(images.images, order.recipe, order.ratio, order.colours), None)
+    return initialised_module(job, split(images.images, job.recipe, job.ratio, job.colours), None)
 
 
 class Clocked(TrainingModule):
@@ -84,10 +84,10 @@ class Clocked(TrainingModule):
         return super().training_step(images, number)
 
 
-def by_harness(order: Order, images: TrainingSet) -> float:
+def by_harness(job: TrainingJob, images: TrainingSet) -> float:
     """Return steps per second between the second step and the last, as `harness train` takes them."""
-    made = fresh(order, images)
-    module = Clocked(made.trainable, made.recipe, made.crops, order.architecture)
+    made = fresh(job, images)
+    module = Clocked(made.trainable, made.recipe, made.crops, job.architecture)
     module.weight.copy_(made.weight)
     module.begun = []
     first = made.crops.images[0]
@@ -95,21 +95,21 @@ def by_harness(order: Order, images: TrainingSet) -> float:
         first, pixels=first.pixels[:64, :64]
     )  # the end of a phase is validated; that is after the last step
     with tempfile.TemporaryDirectory() as folder, quiet():
-        run(module, [small], Job(order.ratio, Path(folder), Machines("cpu")))
+        run(module, [small], LoopSettings(job.ratio, Path(folder), Machines("cpu")))
     return (len(module.begun) - 2) / (module.begun[-1] - module.begun[1])
 
 
-def by_loop(order: Order, images: TrainingSet) -> float:
+def by_loop(job: TrainingJob, images: TrainingSet) -> float:
     """Return steps per second of the same work in a plain loop."""
-    module = fresh(order, images).train()
+    module = fresh(job, images).train()
     optimizer: torch.optim.Optimizer = module.configure_optimizers()["optimizer"]
     begun = []
-    for step in range(order.recipe.steps_for(order.architecture)):
+    for step in range(job.recipe.steps_for(job.architecture)):
         batch = torch.from_numpy(module.crops.batch(module.batch, step))
         begun.append(time.process_time())
         optimizer.zero_grad()
         torch.autograd.backward(module.rate_loss(batch))
-        torch.nn.utils.clip_grad_norm_(module.parameters(), order.recipe.clip)
+        torch.nn.utils.clip_grad_norm_(module.parameters(), job.recipe.clip)
         optimizer.step()
     return (len(begun) - 2) / (begun[-1] - begun[1])
 

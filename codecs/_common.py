@@ -1,4 +1,4 @@
-"""What the classical codecs share: ladders, limits of a format, and reading bytes that may be damaged."""
+"""Helpers of the classical codecs: ladders, limits of file formats, and reading damaged files."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ LIBRARY_ERRORS = (
 
 
 def geometric(first: float, last: float, factor: float) -> tuple[float, ...]:
-    """Return a ladder from `first` to exactly `last`, neighbours about `factor` apart, in 5 digits."""
+    """Return a ladder from `first` to exactly `last` in factors of about `factor`, rounded to 5 digits."""
     steps = max(1, round(abs(math.log(last / first)) / abs(math.log(factor))))
     return tuple(float(f"{first * (last / first) ** (k / steps):.5g}") for k in range(steps + 1))
 
 
 def optional(package: str, extra: str) -> ModuleType:
-    """Import a package that one of harness's extras brings.
+    """Import a package that one of harness's extras installs.
 
     Raises:
         MissingDependencyError: it is not installed.
@@ -46,36 +46,36 @@ def optional(package: str, extra: str) -> ModuleType:
 
 
 def require_sides(image: Image, largest: int, kind: str) -> None:
-    """Check that no side of an image is longer than its format can say.
+    """Check that no side of an image is longer than the file format allows.
 
     Raises:
-        UnsupportedImageError: a side is longer than `largest` pixels.
+        UnsupportedImageError: a side is longer than `largest`, in pixels.
     """
     height, width, _ = image.shape
     if max(height, width) > largest:
         raise UnsupportedImageError(f"{kind} takes sides of up to {largest} pixels; this image is {width}x{height}.")
 
 
-def check_size(height: int, width: int, kind: str) -> None:
-    """Check the size that a file claims, before anything of that size is allocated.
+def check_claimed_size(height: int, width: int, kind: str) -> None:
+    """Check the size that a file claims, before memory of that size is allocated.
 
     Raises:
         BadStreamError: it is empty, or has more than `MAX_PIXELS` pixels.
     """
     if not 0 < height * width <= MAX_PIXELS:
-        raise BadStreamError(f"this {kind} file claims {width}x{height} pixels; read are 1 to {MAX_PIXELS}.")
+        raise BadStreamError(f"this {kind} file claims {width}x{height} pixels; harness reads 1 to {MAX_PIXELS}.")
 
 
 def plane(image: Image) -> NDArray[Any]:
-    """Return an image as libraries take it: gray as (height, width), RGB as it is."""
+    """Return an image in the shape that libraries expect: gray as (height, width), RGB unchanged."""
     return image[:, :, 0] if image.shape[2] == 1 else image
 
 
 def as_image(decoded: NDArray[Any], kind: str) -> Image:
-    """Return what a library decoded as an `Image`.
+    """Return the output of a library's decoder as an `Image`.
 
     Raises:
-        BadStreamError: it has a shape or dtype that no codec here writes.
+        BadStreamError: no codec here writes images of its shape or dtype.
     """
     image = np.ascontiguousarray(decoded[:, :, np.newaxis] if decoded.ndim == 2 else decoded)
     try:
@@ -87,7 +87,7 @@ def as_image(decoded: NDArray[Any], kind: str) -> Image:
 
 @contextmanager
 def undamaged(kind: str) -> Iterator[None]:
-    """Turn a library's error, raised while it reads a file, into one of ours.
+    """Turn an error that a library raises while it reads a file into one of ours.
 
     Raises:
         BadStreamError: the library failed; its error is the cause.
@@ -96,4 +96,4 @@ def undamaged(kind: str) -> Iterator[None]:
         yield
     except LIBRARY_ERRORS as error:
         reason = f"{type(error).__name__}: {error}"
-        raise BadStreamError(f"these bytes are no intact {kind} file ({reason}).") from error
+        raise BadStreamError(f"these bytes are not an intact {kind} file ({reason}).") from error

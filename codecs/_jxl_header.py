@@ -1,4 +1,4 @@
-"""The size that a JPEG XL file claims (ISO/IEC 18181-1, SizeHeader; 18181-2, boxes)."""
+"""Read the size in the header of a JPEG XL file (ISO/IEC 18181-1, SizeHeader; 18181-2, boxes)."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ _RATIOS = ((0, 0), (1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))
 _LENGTHS = (9, 13, 18, 30)
 
 
-class Size(NamedTuple):
-    """In pixels."""
+class ImageSize(NamedTuple):
+    """The size of an image, in pixels."""
 
     height: int
     width: int
 
 
-def read_size(data: bytes) -> Size:
-    """Return the size in the header of a JPEG XL codestream, bare or in its boxes.
+def read_size(data: bytes) -> ImageSize:
+    """Return the size in the header of a JPEG XL codestream, bare or inside boxes.
 
     Raises:
         ValueError: there is no such header.
@@ -33,7 +33,7 @@ def read_size(data: bytes) -> Size:
 
 
 class _Bits:
-    """Takes bits from the lowest on."""
+    """Reads bits of a number, lowest first."""
 
     def __init__(self, value: int) -> None:
         self._value = value
@@ -44,17 +44,17 @@ class _Bits:
         return taken
 
 
-def _size(bits: _Bits) -> Size:
+def _size(bits: _Bits) -> ImageSize:
     small = bits.take(1)
     height = 8 * (bits.take(5) + 1) if small else bits.take(_LENGTHS[bits.take(2)]) + 1
     numerator, denominator = _RATIOS[bits.take(3)]
     if denominator:
-        return Size(height, height * numerator // denominator)
-    return Size(height, 8 * (bits.take(5) + 1) if small else bits.take(_LENGTHS[bits.take(2)]) + 1)
+        return ImageSize(height, height * numerator // denominator)
+    return ImageSize(height, 8 * (bits.take(5) + 1) if small else bits.take(_LENGTHS[bits.take(2)]) + 1)
 
 
 def _codestream(data: bytes) -> int:
-    """Return where the codestream begins: at 0, or in the first jxlc or jxlp box of a container."""
+    """Return the offset of the codestream: 0, or inside the first jxlc or jxlp box of a container."""
     if not data.startswith(_CONTAINER):
         return 0
     place = 0

@@ -1,4 +1,4 @@
-"""Run a program that encodes or decodes: its temporary files, and what to say when it fails."""
+"""Run a program that encodes or decodes: its temporary files, and its errors."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def find_program(name: str, install: str) -> str:
     """Return the path of a program.
 
     Raises:
-        MissingDependencyError: it is not on the PATH; `install` says how to get it.
+        MissingDependencyError: it is not on the PATH; the message says `install`.
     """
     path = shutil.which(name)
     if path is None:
@@ -26,10 +26,10 @@ def find_program(name: str, install: str) -> str:
 
 
 def run(arguments: Sequence[str]) -> str:
-    """Run a program, without a shell, and return what it printed.
+    """Run a program, without a shell, and return its output.
 
     Raises:
-        CodecError: it cannot be started or its exit status is not 0; the message has the end of what it printed.
+        CodecError: it cannot be started or its exit status is not 0; the message has the end of its output.
     """
     try:
         done = subprocess.run(
@@ -44,13 +44,17 @@ def run(arguments: Sequence[str]) -> str:
 
 
 def convert(arguments: Sequence[str], data: bytes, suffixes: tuple[str, str], words: Mapping[str, str]) -> bytes:
-    """Run a program that turns one file into another, and return the other's bytes.
+    """Run a program that turns one file into another, and return the bytes of the new file.
 
-    In the arguments {input} and {output} stand for the paths of the two files, which end in `suffixes`, and each key
-    of `words` in braces for its value.
+    Args:
+        arguments: the command line. {input} and {output} are replaced by the paths of the two files, and each key of
+            `words` in braces by its value.
+        data: the content of the input file.
+        suffixes: the suffixes of the input and of the output file.
+        words: further replacements.
 
     Raises:
-        CodecError: the program failed or wrote no output.
+        CodecError: the program failed or wrote no output file.
     """
     with tempfile.TemporaryDirectory() as folder:
         source, target = (Path(folder) / f"{name}{end}" for name, end in zip(("in", "out"), suffixes, strict=True))
@@ -62,7 +66,7 @@ def convert(arguments: Sequence[str], data: bytes, suffixes: tuple[str, str], wo
         }
         run([_replaced(argument, filled) for argument in arguments])
         if not target.is_file():
-            raise CodecError(f"{Path(arguments[0]).name} ended well but wrote no output file.")
+            raise CodecError(f"{Path(arguments[0]).name} ended without an error but wrote no output file.")
         return target.read_bytes()
 
 

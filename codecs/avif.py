@@ -14,14 +14,14 @@ from harness.interface import Codec, Image, Setting
 
 _REPEATED = {1, 2, 4, 5, *range(7, 34, 2), 36, 38, 41, 43, 46, 48, 51, *range(53, 98, 4)}
 _REPEATED_LINEAR = {q for q in range(1, 101) if ((100 - q) * 63 + 50) // 100 == ((101 - q) * 63 + 50) // 100}
-"""Qualities that give the quantiser of the quality below: as libavif 1.4 maps them by default, and when tuned."""
+"""Qualities with the same quantiser as the quality below, in libavif 1.4: by default, and with `tune`."""
 
 
 class Avif(Codec):
     """Settings: libavif's quality, 0 to 100.
 
-    `tune` is libaom's: "psnr" and "ssim" aim at that measure, None leaves libavif's choice for still pictures.
-    Bytes depend on whether `threads` is 1 or more. Gray is stored as 4:0:0.
+    `tune` is passed to libaom: "psnr" or "ssim"; None is libavif's default for still pictures. Files made with one
+    thread differ from files made with more. Gray images are stored as 4:0:0.
     """
 
     name: ClassVar[str] = "avif"
@@ -47,7 +47,7 @@ class Avif(Codec):
 
     @property
     def ladder(self) -> Sequence[Setting]:
-        """The first quality of each of AV1's 64 quantisers."""
+        """Return the first quality of each of AV1's 64 quantisers."""
         repeated = _REPEATED_LINEAR if self._linear else _REPEATED
         return [quality for quality in range(101) if quality not in repeated]
 
@@ -58,12 +58,12 @@ class Avif(Codec):
         return _pillow.write(image, "AVIF", {**self._options, "subsampling": subsampling, "quality": int(setting)})
 
     def decode(self, data: bytes) -> Image:
-        """Return the image in an AVIF file; libavif itself refuses more than 2^28 pixels."""
+        """Return the image in an AVIF file; libavif refuses more than 2^28 pixels."""
         with undamaged("AVIF"):
             return as_image(imagecodecs.avif_decode(data, numthreads=self._threads), "AVIF")
 
     def provenance(self) -> Mapping[str, Any]:
-        """Pillow, imagecodecs, libavif and what it was built with, and the writer's options."""
+        """Return the versions of Pillow, imagecodecs, libavif and its encoders, and the writer's options."""
         decoder = {"imagecodecs": imagecodecs.__version__, "decoder": imagecodecs.avif_version()}
         encoder = {**_pillow.versions("avif"), "encoder": _avif.codec_versions()}
         return {**encoder, **decoder, **self._options, "subsampling": self._subsampling}

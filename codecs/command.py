@@ -1,10 +1,10 @@
-"""A codec that is two command lines in benchmarks.toml: no code, no shell.
+"""A codec defined by two command lines in benchmarks.toml, without code or a shell.
 
 [codecs.my-jpeg]
 encode = ["cjpeg", "-quality", "{setting}", "-outfile", "{output}", "{input}"]
 decode = ["djpeg", "-outfile", "{output}", "{input}"]
-image = "ppm"                    # how the image goes in and comes back: png or ppm (gray: pgm)
-file = ".jpg"                    # the ending of the compressed file's name
+image = "ppm"                    # the format of the image for both programs: png or ppm (gray: pgm)
+file = ".jpg"                    # the suffix of the compressed file
 takes = ["rgb8", "gray8"]
 ladder = {first = 5, last = 100, step = 1}
 install = "apt install libjpeg-turbo-progs"
@@ -21,7 +21,7 @@ from typing import Any, ClassVar
 import numpy as np
 from PIL import Image as Pillow
 
-from harness.codecs._common import as_image, check_size, plane, undamaged
+from harness.codecs._common import as_image, check_claimed_size, plane, undamaged
 from harness.codecs._program import convert, find_program
 from harness.errors import BadStreamError, CodecError
 from harness.interface import FORMATS, Codec, Image, Setting
@@ -30,7 +30,7 @@ _ENDINGS = {"png": ".png", "ppm": ".ppm"}
 
 
 class Command(Codec):
-    """Calls one program to encode and one to decode; settings are put where {setting} stands."""
+    """Calls one program to encode and one to decode; {setting} is replaced by the setting."""
 
     name: ClassVar[str] = "command"
     formats: ClassVar[tuple[str, ...]] = FORMATS
@@ -50,24 +50,24 @@ class Command(Codec):
         """Check the command lines.
 
         Raises:
-            ValueError: a command line lacks {input} or {output}, or a keyword has no such value.
+            ValueError: a command line lacks {input} or {output}, or a keyword has a wrong value.
             MissingDependencyError: a program is not on the PATH.
         """
         for words in (encode, decode):
             for place in ("{input}", "{output}"):
                 if isinstance(words, str) or not any(place in word for word in words):
-                    raise ValueError(f"a command line is a list of words with {place} among them, found {words!r}")
+                    raise ValueError(f"a command line is a list of words that contains {place}, found {words!r}")
         if image not in _ENDINGS or not set(takes) <= set(FORMATS) or not takes:
-            raise ValueError(f"image is one of {', '.join(_ENDINGS)} and takes some of {', '.join(FORMATS)}")
+            raise ValueError(f"image is one of {', '.join(_ENDINGS)}, and takes is a list of {', '.join(FORMATS)}")
         self._programs = {words[0]: find_program(words[0], install) for words in (encode, decode)}
         self._encode, self._decode = list(encode), list(decode)
-        self._ladder = _rungs(ladder)
+        self._ladder = _settings(ladder)
         self._image, self._file = image, file
-        self.formats = tuple(takes)  # type: ignore[misc]  # here they belong to the command line, not to the class
+        self.formats = tuple(takes)  # type: ignore[misc]  # they depend on the command line here, not on the class
 
     @property
     def ladder(self) -> Sequence[Setting]:
-        """The settings of benchmarks.toml."""
+        """Return the settings that benchmarks.toml lists."""
         return self._ladder
 
     def encode(self, image: Image, setting: Setting) -> bytes:
@@ -84,21 +84,23 @@ class Command(Codec):
         except CodecError as error:
             raise BadStreamError(str(error)) from error
         with undamaged(self._image), Pillow.open(io.BytesIO(decoded), formats=[self._image.upper()]) as picture:
-            check_size(picture.height, picture.width, self._image)
+            check_claimed_size(picture.height, picture.width, self._image)
             samples = np.array(picture)
         return as_image(samples.astype(np.uint16) if samples.dtype == np.int32 else samples, self._image)
 
     def provenance(self) -> Mapping[str, Any]:
-        """The command lines, and the sha256 of each program."""
+        """Return the command lines, and the sha256 of each program."""
         programs = {name: hashlib.sha256(Path(path).read_bytes()).hexdigest() for name, path in self._programs.items()}
         return {"encode": self._encode, "decode": self._decode, "programs": programs}
 
 
-def _rungs(ladder: Sequence[Setting] | Mapping[str, Setting]) -> tuple[Setting, ...]:
+def _settings(ladder: Sequence[Setting] | Mapping[str, Setting]) -> tuple[Setting, ...]:
     """Return the settings of a list, or from `first` to `last` by `step`."""
     if not isinstance(ladder, Mapping):
         return tuple(ladder)
     if set(ladder) != {"first", "last", "step"} or ladder["step"] == 0:
-        raise ValueError(f"a ladder is a list of settings or has first, last and step (not 0), found {dict(ladder)}")
+        raise ValueError(
+            f"a ladder is a list of settings, or a table of first, last and step (not 0), found {dict(ladder)}"
+        )
     first, last, step = ladder["first"], ladder["last"], ladder["step"]
-    return tuple(first + step * rung for rung in range(int((last - first) / step) + 1))
+    return tuple(first + step * index for index in range(int((last - first) / step) + 1))

@@ -1,6 +1,6 @@
-"""CompressAI's baselines (Begaint et al., 2020) with its published weights, trained for mean squared error.
+"""CompressAI's models (Begaint et al., 2020) with their published weights, trained for mean squared error.
 
-The autoregressive ones (mbt2018, cheng2020) decode place by place: seconds to minutes an image.
+The autoregressive ones (mbt2018, cheng2020) take seconds to minutes per image.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ from typing import Any, ClassVar
 from harness.codecs._compressai.codec import CompressAiCodec
 from harness.codecs._compressai.weights import Published, networks
 
-PLACE_BY_PLACE = 36.0
-"""Seconds a megapixel of the autoregressive ones: about 14 s for a Kodak image (768 x 512), encoded or decoded."""
+AUTOREGRESSIVE_SECONDS = 36.0
+"""Seconds per megapixel of an autoregressive model: about 14 s to encode or decode a Kodak image (768 x 512)."""
 
 
 def _published(stem: str, rates: tuple[float, ...], widths: dict[tuple[int, ...], tuple[str, ...]]) -> list[Published]:
-    """Return checkpoints by quality.
+    """Return published checkpoints by quality.
 
     Args:
-        stem: of their files' names.
+        stem: the common start of their file names.
         rates: published bits per pixel, mean over Kodak, to four decimals, from the data set `published-compressai`
             (8bit-decoded/kodak/compressai-NAME_mse_ans_cuda.json).
-        widths: constructor widths -> the starts of their files' sha256, in order.
+        widths: arguments of the network's constructor -> the starts of the sha256 of their files, in order.
     """
     both = [(start, width) for width, starts in widths.items() for start in starts]
     return [
@@ -92,7 +92,7 @@ class Autoregressive(CompressAiCodec):
     """The same paper, with the context model."""
 
     name: ClassVar[str] = "mbt2018"
-    seconds_per_megapixel: ClassVar[float] = PLACE_BY_PLACE
+    seconds_per_megapixel: ClassVar[float] = AUTOREGRESSIVE_SECONDS
     published: ClassVar[Sequence[Published]] = _published(
         "mbt2018",
         (0.1105, 0.187, 0.2877, 0.4323, 0.6388, 0.8853, 1.2004, 1.5873),
@@ -112,7 +112,7 @@ class Cheng2020Anchor(CompressAiCodec):
     """Cheng et al., "Learned image compression with discretized Gaussian mixtures", CVPR 2020: single Gaussians."""
 
     name: ClassVar[str] = "cheng2020-anchor"
-    seconds_per_megapixel: ClassVar[float] = PLACE_BY_PLACE
+    seconds_per_megapixel: ClassVar[float] = AUTOREGRESSIVE_SECONDS
     published: ClassVar[Sequence[Published]] = _published(
         "cheng2020-anchor",
         (0.1196, 0.1838, 0.271, 0.4174, 0.5945, 0.8057),
@@ -129,7 +129,7 @@ class Cheng2020Attention(CompressAiCodec):
     """The same, with attention."""
 
     name: ClassVar[str] = "cheng2020-attn"
-    seconds_per_megapixel: ClassVar[float] = PLACE_BY_PLACE
+    seconds_per_megapixel: ClassVar[float] = AUTOREGRESSIVE_SECONDS
     published: ClassVar[Sequence[Published]] = _published(
         "cheng2020_attn-mse",
         (0.1156, 0.1745, 0.269, 0.427, 0.5953, 0.8059),

@@ -1,7 +1,7 @@
-"""Intra pictures of video codecs by the ffmpeg program that imageio-ffmpeg (an extra) brings: VVC, AV1, HEVC.
+"""Intra pictures of video codecs (VVC, AV1, HEVC) by the ffmpeg program in imageio-ffmpeg (an extra).
 
 A file is a small header (the size, and a CRC-32 of the rest), then the raw bitstream of one picture in 10-bit
-BT.709 full range, padded to multiples of 8.
+BT.709 full range. The picture is padded to multiples of 8 pixels.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from harness.codecs._common import as_image, check_size, optional, require_sides
+from harness.codecs._common import as_image, check_claimed_size, optional, require_sides
 from harness.codecs._program import convert
 from harness.errors import BadStreamError, CodecError, UnsupportedImageError
 from harness.interface import Codec, Image, Setting
@@ -28,7 +28,7 @@ _SCALE = "sws_flags=bicubic+accurate_rnd+full_chroma_int+full_chroma_inp"
 
 @dataclass(frozen=True)
 class _Encoder:
-    """How ffmpeg encodes with one library; {setting}, {preset} and {threads} stand for their values."""
+    """How ffmpeg encodes with one library; {setting}, {preset} and {threads} are replaced by their values."""
 
     library: str
     stream: str
@@ -75,7 +75,7 @@ _ENCODERS = {
 
 
 class Ffmpeg(Codec):
-    """Settings: the encoder's quantiser, largest first. `tune` "psnr" turns tuning for the eye off."""
+    """Settings: the encoder's quantiser, largest first. `tune = "psnr"` turns perceptual tuning off."""
 
     name: ClassVar[str] = "ffmpeg"
     formats: ClassVar[tuple[str, ...]] = ("rgb8",)
@@ -90,7 +90,7 @@ class Ffmpeg(Codec):
         threads: int = 1,
     ) -> None:
         if encoder not in _ENCODERS or subsampling not in _ENCODERS[encoder].chroma:
-            raise ValueError(f"encoder and subsampling are not among {_choices()}")
+            raise ValueError(f"encoder and subsampling must be one of {_choices()}")
         if tune not in ("default", "psnr") or threads < 1:
             raise ValueError('tune is "default" or "psnr", and threads at least 1')
         self._package = optional("imageio_ffmpeg", "ffmpeg")
@@ -105,14 +105,14 @@ class Ffmpeg(Codec):
 
     @property
     def ladder(self) -> Sequence[Setting]:
-        """Quantisers."""
+        """Return the quantisers."""
         return self._encoder.ladder
 
     def encode(self, image: Image, setting: Setting) -> bytes:
         """Return header and bitstream.
 
         Raises:
-            UnsupportedImageError: ffmpeg failed; its buffer for VVC, for one, holds a byte a pixel (noise needs more).
+            UnsupportedImageError: ffmpeg failed. Its buffer for VVC holds one byte per pixel, and noise needs more.
         """
         require_sides(image, 16384, "HEVC")
         padded = _pad(image)
@@ -136,7 +136,7 @@ class Ffmpeg(Codec):
     def decode(self, data: bytes) -> Image:
         """Return the image behind header and bitstream."""
         height, width, stream = _read_header(data)
-        # One thread: with more, ffmpeg's VVC decoder now and then hands out a picture before its last rows.
+        # One thread: with more, ffmpeg's VVC decoder sometimes returns a picture before its last rows are done.
         command = [
             *(*self._program(), "-threads", "1", "-f", stream, "-i", "{input}", "-frames:v", "1"),
             *("-vf", f"scale=in_color_matrix=bt709:in_range=pc:{_SCALE}", "-pix_fmt", "rgb24"),
@@ -146,11 +146,11 @@ class Ffmpeg(Codec):
             samples = np.frombuffer(convert(command, data[_HEADER.size :], (".bin", ".rgb"), {}), np.uint8)
             padded = samples.reshape(_padded(height), _padded(width), 3)
         except (CodecError, ValueError) as error:
-            raise BadStreamError(f"ffmpeg reads no picture of {width}x{height} pixels: {error}") from error
+            raise BadStreamError(f"ffmpeg finds no picture of {width}x{height} pixels in the file: {error}") from error
         return as_image(padded[:height, :width].copy(), "ffmpeg")
 
     def provenance(self) -> Mapping[str, Any]:
-        """imageio-ffmpeg, its ffmpeg, and the options."""
+        """Return the versions of imageio-ffmpeg and its ffmpeg, and the options."""
         versions = {"imageio_ffmpeg": self._package.__version__, "ffmpeg": self._package.get_ffmpeg_version()}
         return {**versions, **self._options}
 
@@ -167,7 +167,7 @@ def _padded(side: int) -> int:
 
 
 def _pad(image: Image) -> Image:
-    """Return the image with its last row and column repeated."""
+    """Return the image with its last row and column repeated up to the padded size."""
     height, width, _ = image.shape
     margins = ((0, _padded(height) - height), (0, _padded(width) - width), (0, 0))
     return np.pad(image.astype(np.uint8, copy=False), margins, mode="edge")
@@ -177,12 +177,12 @@ def _read_header(data: bytes) -> tuple[int, int, str]:
     """Return height, width and ffmpeg's name of the bitstream.
 
     Raises:
-        BadStreamError: the header is wrong, or the rest is not what was written.
+        BadStreamError: the header is wrong, or the bitstream is damaged.
     """
     if len(data) < _HEADER.size:
         raise BadStreamError(f"the file has {len(data)} bytes, fewer than its header.")
     magic, number, height, width, crc = _HEADER.unpack_from(data)
     if magic != _MAGIC or number >= len(_ENCODERS) or zlib.crc32(data[_HEADER.size :]) != crc:
         raise BadStreamError("the file was not written by this codec, or is damaged: its magic or CRC-32 is wrong.")
-    check_size(height, width, "ffmpeg")
+    check_claimed_size(height, width, "ffmpeg")
     return height, width, list(_ENCODERS.values())[number].stream

@@ -8,14 +8,14 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from harness.codecs._common import as_image, check_size, optional, require_sides, undamaged
+from harness.codecs._common import as_image, check_claimed_size, optional, require_sides, undamaged
 from harness.interface import Codec, Image, Setting
 
 
 class Heic(Codec):
     """Settings: libheif's quality, 0 to 100.
 
-    `tune` is x265's: "ssim" is libheif's choice, "psnr" aims at that. x265 runs without a pool of threads.
+    `tune` is passed to x265; "ssim" is libheif's default. x265 runs without a pool of threads.
     """
 
     name: ClassVar[str] = "heic"
@@ -32,7 +32,7 @@ class Heic(Codec):
 
     @property
     def ladder(self) -> Sequence[Setting]:
-        """Qualities."""
+        """Return the qualities."""
         return range(101)
 
     def encode(self, image: Image, setting: Setting) -> bytes:
@@ -56,10 +56,10 @@ class Heic(Codec):
         with undamaged("HEIC"):
             picture = self._library.open_heif(data)
             width, height = picture.size
-            check_size(height, width, "HEIC")
+            check_claimed_size(height, width, "HEIC")
             return as_image(np.array(picture), "HEIC")
 
     def provenance(self) -> Mapping[str, Any]:
-        """pillow-heif, libheif, x265 and libde265, and the writer's options."""
+        """Return the versions of pillow-heif, libheif, x265 and libde265, and the writer's options."""
         libraries = {"pillow_heif": self._library.__version__, "libraries": self._library.libheif_info()}
         return {**libraries, "subsampling": self._subsampling, "tune": self._tune}

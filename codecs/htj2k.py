@@ -1,6 +1,6 @@
 """High-throughput JPEG 2000 (ITU-T T.814): OpenJPH encodes (through imagecodecs), OpenJPEG decodes (through Pillow).
 
-imagecodecs' own decoder is wrong for lossy files: samples that overshoot wrap round, 255 to 0, which costs up to 15 dB.
+The decoder in imagecodecs is wrong for lossy files: samples above 255 wrap to 0, which costs up to 15 dB.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Htj2k(Codec):
 
     @property
     def ladder(self) -> Sequence[Setting]:
-        """Steps in factors of 1.03."""
+        """Return steps in factors of 1.03."""
         return geometric(0.5, 0.00002, 1.03)
 
     def encode(self, image: Image, setting: Setting) -> bytes:
@@ -36,6 +36,6 @@ class Htj2k(Codec):
         return _pillow.read(data, Jpeg2KImageFile, "HTJ2K")
 
     def provenance(self) -> Mapping[str, Any]:
-        """imagecodecs and OpenJPH, Pillow and OpenJPEG."""
+        """Return the versions of imagecodecs and OpenJPH, Pillow and OpenJPEG."""
         encoder = {"imagecodecs": imagecodecs.__version__, "encoder": imagecodecs.htj2k_version()}
         return {**encoder, **_pillow.versions("jpg_2000")}

@@ -16,10 +16,10 @@ _FREQUENCY_ORDER = np.argsort(np.add.outer(np.arange(8), np.arange(8)).ravel(), 
 
 
 class Jpeg(Codec):
-    """Settings: libjpeg's quality, 1 to 100; with flat tables the quantisation step instead, 255 to 1.
+    """Settings: libjpeg's quality, 1 to 100; with flat tables the quantisation step, 255 to 1.
 
-    Flat tables quantise all frequencies alike, which serves PSNR; the standard's tables (T.81, Annex K) were
-    fitted to what the eye sees. Gray images have no chroma: `subsampling` does not touch them.
+    Flat tables quantise all frequencies alike, which raises PSNR; the standard's tables (T.81, Annex K) were fitted to
+    human vision. `subsampling` has no effect on gray images.
     """
 
     name: ClassVar[str] = "jpeg"
@@ -39,7 +39,7 @@ class Jpeg(Codec):
 
     @property
     def ladder(self) -> Sequence[Setting]:
-        """Qualities; or flat steps in factors of 1.02."""
+        """Return the qualities, or with flat tables the steps in factors of 1.02."""
         return geometric(255, 1, 1.02) if self._flat else range(1, 101)
 
     def encode(self, image: Image, setting: Setting) -> bytes:
@@ -53,15 +53,15 @@ class Jpeg(Codec):
         return _pillow.read(data, JpegImageFile, "JPEG")
 
     def provenance(self) -> Mapping[str, Any]:
-        """Pillow, libjpeg-turbo, and the writer's options."""
+        """Return the versions of Pillow and libjpeg-turbo, and the writer's options."""
         tables = "flat" if self._flat else "standard"
         return {**_pillow.versions("libjpeg_turbo"), **self._options, "tables": tables}
 
 
 def _flat_table(step: float) -> list[int]:
-    """Return 64 quantisation steps, row by row, of mean `step`: the next integer for the highest frequencies.
+    """Return 64 quantisation steps, row by row, with the mean `step`: the highest frequencies get the next integer.
 
-    Integer steps alone would be too coarse a ladder: from 2 to 1 a file grows by half.
+    With equal integer steps the ladder would be too coarse: from 2 to 1 a file grows by half.
     """
     table = np.full(64, int(step))
     table[_FREQUENCY_ORDER[64 - round((step - int(step)) * 64) :]] += 1

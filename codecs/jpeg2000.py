@@ -15,19 +15,19 @@ from harness.errors import BudgetError
 from harness.interface import FORMATS, BudgetCodec, Encoded, Image, Setting, raw_bytes
 
 _SHORT = 0.97
-"""A file below this share of what was asked means that the quantiser is at its finest."""
+"""A file below this share of the requested size means that the quantiser is at its finest."""
 _FULL = 0.995
-"""Ratios nearer to each other than this are not told apart."""
+"""The search ends when a ratio is above this share of the best one."""
 _MARGINS = (1.0005, 1.002, 1.01, 1.05, 1.2, 1.5, 2.0, 4.0)
-"""One try each: by how much the ratio rises at least when a file was too large."""
+"""One attempt each: the least factor by which the ratio rises after a file was too large."""
 
 
 class Jpeg2000(BudgetCodec):
-    """Settings: the ratio (raw bytes / file bytes) asked of the rate control, 1000 to 1.
+    """Settings: the ratio (raw bytes / file bytes) requested from the rate control, 1000 to 1.
 
-    The irreversible 9/7 transform is used. OpenJPEG's finest quantiser ends it at about 51 dB for 8-bit images
-    (often short of ratio 4); where the file falls short of what was asked, the reversible 5/3 transform is tried
-    too, and the file nearer to the image taken. So a photograph's ladder ends in a lossless file.
+    The irreversible 9/7 transform reaches about 51 dB for 8-bit images with OpenJPEG's finest quantiser, often at
+    ratios above 4. If a file stays below the requested size, the reversible 5/3 transform is tried, too, and the file
+    with the smaller squared error is used. So the ladder of a photograph ends with a lossless file.
     """
 
     name: ClassVar[str] = "jpeg2000"
@@ -35,11 +35,11 @@ class Jpeg2000(BudgetCodec):
 
     @property
     def ladder(self) -> Sequence[Setting]:
-        """Ratios in factors of 1.025."""
+        """Return ratios in factors of 1.025."""
         return geometric(1000, 1, 1.025)
 
     def encode(self, image: Image, setting: Setting) -> bytes:
-        """Return a JPEG 2000 codestream of about raw bytes / setting, at most what a lossless one takes."""
+        """Return a JPEG 2000 codestream of about raw bytes / setting, at most as large as a lossless one."""
         irreversible = _compress(image, setting, irreversible=True)
         if len(irreversible) >= _SHORT * raw_bytes(image) / setting:
             return irreversible
@@ -47,7 +47,7 @@ class Jpeg2000(BudgetCodec):
         return min(irreversible, reversible, key=lambda data: _squared_error(image, self.decode(data)))
 
     def encode_to_budget(self, image: Image, max_bytes: int) -> Encoded:
-        """Return the largest file found that fits; rate control comes within 1 %, so a few tries find it."""
+        """Return the largest file found that fits; rate control is accurate to 1 %, so a few attempts are enough."""
         budget = max(1, max_bytes)
         best: Encoded | None = None
         too_fine = 0.0
@@ -76,7 +76,7 @@ class Jpeg2000(BudgetCodec):
         return _pillow.read(data, Jpeg2KImageFile, "JPEG 2000")
 
     def provenance(self) -> Mapping[str, Any]:
-        """Pillow and OpenJPEG."""
+        """Return the versions of Pillow and OpenJPEG, and the transform."""
         return {**_pillow.versions("jpg_2000"), "transform": "9/7, or 5/3 where that is nearer"}
 
 

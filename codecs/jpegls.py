@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import imagecodecs
 
-from harness.codecs._common import as_image, check_size, plane, require_sides, undamaged
+from harness.codecs._common import as_image, check_claimed_size, plane, require_sides, undamaged
 from harness.interface import FORMATS, Codec, Image, Setting
 
 _START_OF_FRAME = 0xF7
@@ -24,7 +24,7 @@ class JpegLs(Codec):
 
     @property
     def ladder(self) -> Sequence[Setting]:
-        """The one error."""
+        """Return the one setting."""
         return (0,)
 
     def encode(self, image: Image, setting: Setting) -> bytes:
@@ -40,14 +40,14 @@ class JpegLs(Codec):
             return as_image(imagecodecs.jpegls_decode(data), "JPEG-LS")
 
     def provenance(self) -> Mapping[str, Any]:
-        """imagecodecs and CharLS."""
+        """Return the versions of imagecodecs and CharLS."""
         return {"imagecodecs": imagecodecs.__version__, "library": imagecodecs.jpegls_version()}
 
 
 def _check_frame(data: bytes) -> None:
-    """Check the size in the frame header (T.87, C.2.2); every row takes at least one bit.
+    """Check the size in the frame header (T.87, C.2.2): every row takes at least one bit.
 
-    The end marker must be there: without it CharLS searches on for seconds.
+    The end marker is required, because without it CharLS searches for seconds.
     """
     if not data.endswith(_END_OF_IMAGE):
         raise ValueError("no end marker")
@@ -55,9 +55,9 @@ def _check_frame(data: bytes) -> None:
     while True:
         prefix, marker, length = struct.unpack_from(">BBH", data, place)
         if prefix != 0xFF:
-            raise ValueError("no marker where one must be")
+            raise ValueError("a marker is absent")
         if marker == _START_OF_FRAME:
             break
         place += 2 + length
     height, width = struct.unpack_from(">HH", data, place + 5)
-    check_size(height if height <= 8 * len(data) else 0, width, "JPEG-LS")
+    check_claimed_size(height if height <= 8 * len(data) else 0, width, "JPEG-LS")

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import imagecodecs
 
-from harness.codecs._common import as_image, check_size, plane, undamaged
+from harness.codecs._common import as_image, check_claimed_size, plane, undamaged
 from harness.errors import UnsupportedImageError
 from harness.interface import FORMATS, Codec, Image, Setting
 
@@ -19,14 +19,14 @@ _WIDTH_TAG, _HEIGHT_TAG = 0xBC80, 0xBC81
 _VERSION, _OVERLAPS = 0x11, (0, 2)
 _SHORT_SIDES, _LONG_WORDS = 0x80, 0x40
 _COLOURS = {0x71: (0x30, 0x70, 0x60), 0x01: (0x10, 0x00), 0x02: (0x10, 0x00)}
-"""Output format -> inner formats. RGB in 8 bits: 4:2:0, 4:4:4, lossless; gray in 8 and in 16 bits: lossy, lossless."""
+"""Output format -> internal formats. 8-bit RGB: 4:2:0, 4:4:4, lossless; 8-bit and 16-bit gray: lossy, lossless."""
 
 
 class JpegXr(Codec):
-    """Settings: jxrlib's quality, 0.01 to 1, which is lossless.
+    """Settings: jxrlib's quality, 0.01 to 1; 1 is lossless.
 
-    jxrlib halves the chroma (4:2:0) and overlaps blocks twice below 0.5, which needs 17 columns; from 0.5 on it
-    keeps 4:4:4 and does not overlap.
+    Below 0.5 jxrlib subsamples chroma (4:2:0) and overlaps blocks twice, which needs 17 columns; from 0.5 on it keeps
+    4:4:4 and does not overlap blocks.
     """
 
     name: ClassVar[str] = "jpegxr"
@@ -34,7 +34,7 @@ class JpegXr(Codec):
 
     @property
     def ladder(self) -> Sequence[Setting]:
-        """Qualities in steps of 0.005."""
+        """Return qualities in steps of 0.005."""
         return [round(0.005 * step, 3) for step in range(2, 201)]
 
     def encode(self, image: Image, setting: Setting) -> bytes:
@@ -53,12 +53,12 @@ class JpegXr(Codec):
             return as_image(imagecodecs.jpegxr_decode(data), "JPEG XR")
 
     def provenance(self) -> Mapping[str, Any]:
-        """imagecodecs and jxrlib."""
+        """Return the versions of imagecodecs and jxrlib."""
         return {"imagecodecs": imagecodecs.__version__, "library": imagecodecs.jpegxr_version()}
 
 
 def _check_header(data: bytes) -> None:
-    """Check the header (T.832, 8.3 and A.7) against what `encode` writes: jxrlib crashes on some others."""
+    """Check that the header (T.832, 8.3 and A.7) is one that `encode` writes: jxrlib crashes on some others."""
     place = data.index(_SIGNATURE) + len(_SIGNATURE)
     version, overlap, flags, output = data[place : place + 4]
     sides = struct.Struct(">HH" if flags & _SHORT_SIDES else ">II")
@@ -66,12 +66,12 @@ def _check_header(data: bytes) -> None:
     inner = data[place + 4 + sides.size]
     plain = version == _VERSION and overlap in _OVERLAPS and flags & ~_SHORT_SIDES == _LONG_WORDS
     if not plain or inner not in _COLOURS.get(output, ()) or (width, height) != _container_sides(data):
-        raise ValueError("the header is not as JpegXr writes it, or contradicts the container")
-    check_size(height, width, "JPEG XR")
+        raise ValueError("the header is not one that this codec writes, or contradicts the container")
+    check_claimed_size(height, width, "JPEG XR")
 
 
 def _container_sides(data: bytes) -> tuple[int, int]:
-    """Return (width, height) as the container says it."""
+    """Return (width, height) from the tags of the container."""
     (start,) = struct.unpack_from("<I", data, 4)
     (count,) = struct.unpack_from("<H", data, start)
     entries = struct.iter_unpack("<HHII", data[start + 2 : start + 2 + 12 * count])

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import imagecodecs
 
-from harness.codecs._common import as_image, check_size, geometric, undamaged
+from harness.codecs._common import as_image, check_claimed_size, geometric, undamaged
 from harness.codecs._jxl_header import read_size
 from harness.interface import FORMATS, Codec, Image, Setting
 
@@ -15,8 +15,8 @@ from harness.interface import FORMATS, Codec, Image, Setting
 class Jxl(Codec):
     """Settings: libjxl's distance, 25 to 0.01, in units of a just visible difference.
 
-    `effort` is 1 to 9. A uint16 image is stored with as many bits as its largest sample needs, because the
-    distance is relative to the range; the bytes do not depend on `threads`.
+    `effort` is 1 to 9. A uint16 image is stored with as many bits as its largest sample needs, because the distance is
+    relative to the range. The bytes do not depend on `threads`.
     """
 
     name: ClassVar[str] = "jxl"
@@ -27,7 +27,7 @@ class Jxl(Codec):
 
     @property
     def ladder(self) -> Sequence[Setting]:
-        """Distances in factors of 1.025."""
+        """Return distances in factors of 1.025."""
         return geometric(25, 0.01, 1.025)
 
     def encode(self, image: Image, setting: Setting) -> bytes:
@@ -48,12 +48,12 @@ class Jxl(Codec):
         return _decode(data, self._threads)
 
     def provenance(self) -> Mapping[str, Any]:
-        """imagecodecs, libjxl, and the effort."""
+        """Return the versions of imagecodecs and libjxl, and the effort."""
         return {**_versions(), "effort": self._effort, "lossless": False}
 
 
 class JxlLossless(Codec):
-    """One setting, which changes nothing. `effort` is 1 to 9."""
+    """One setting, which has no effect. `effort` is 1 to 9."""
 
     name: ClassVar[str] = "jxl-lossless"
     formats: ClassVar[tuple[str, ...]] = FORMATS
@@ -64,7 +64,7 @@ class JxlLossless(Codec):
 
     @property
     def ladder(self) -> Sequence[Setting]:
-        """Distance 0: exact."""
+        """Return the one setting: distance 0."""
         return (0,)
 
     def encode(self, image: Image, setting: Setting) -> bytes:
@@ -76,7 +76,7 @@ class JxlLossless(Codec):
         return _decode(data, self._threads)
 
     def provenance(self) -> Mapping[str, Any]:
-        """imagecodecs, libjxl, and the effort."""
+        """Return the versions of imagecodecs and libjxl, and the effort."""
         return {**_versions(), "effort": self._effort, "lossless": True}
 
 
@@ -87,14 +87,14 @@ def _checked(effort: int, threads: int) -> tuple[int, int]:
 
 
 def _bits(image: Image) -> int | None:
-    """Return the bits per sample to store: None for uint8; above 8 for uint16, so that it decodes to uint16."""
+    """Return the bits per sample to store: None for uint8; at least 9 for uint16, so that it decodes to uint16."""
     return max(9, int(image.max()).bit_length()) if image.dtype.itemsize == 2 else None
 
 
 def _decode(data: bytes, threads: int) -> Image:
     with undamaged("JPEG XL"):
         size = read_size(data)
-        check_size(size.height, size.width, "JPEG XL")
+        check_claimed_size(size.height, size.width, "JPEG XL")
         return as_image(imagecodecs.jpegxl_decode(data, numthreads=threads), "JPEG XL")
 
 

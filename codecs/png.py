@@ -20,7 +20,7 @@ class Png(Codec):
 
     @property
     def ladder(self) -> Sequence[Setting]:
-        """The one level."""
+        """Return the one level."""
         return (9,)
 
     def encode(self, image: Image, setting: Setting) -> bytes:
@@ -32,5 +32,5 @@ class Png(Codec):
         return _pillow.read(data, PngImageFile, "PNG")
 
     def provenance(self) -> Mapping[str, Any]:
-        """Pillow and zlib-ng."""
+        """Return the versions of Pillow and zlib-ng."""
         return _pillow.versions("zlib_ng")

@@ -8,15 +8,15 @@ from typing import Any, ClassVar
 
 import imagecodecs
 
-from harness.codecs._common import as_image, check_size, undamaged
+from harness.codecs._common import as_image, check_claimed_size, undamaged
 from harness.interface import Codec, Image, Setting
 
 _LONGEST_RUN = 62
-"""The most pixels that one byte can stand for."""
+"""The most pixels that one byte can code."""
 
 
 class Qoi(Codec):
-    """One setting, which changes nothing."""
+    """One setting, which has no effect."""
 
     name: ClassVar[str] = "qoi"
     formats: ClassVar[tuple[str, ...]] = ("rgb8",)
@@ -24,7 +24,7 @@ class Qoi(Codec):
 
     @property
     def ladder(self) -> Sequence[Setting]:
-        """The one setting."""
+        """Return the one setting."""
         return (0,)
 
     def encode(self, image: Image, setting: Setting) -> bytes:
@@ -37,9 +37,9 @@ class Qoi(Codec):
             magic, width, height = struct.unpack_from(">4sII", data)
             if magic != b"qoif" or width * height > _LONGEST_RUN * len(data):
                 raise ValueError("the magic is wrong, or there are too few bytes for the size")
-            check_size(height, width, "QOI")
+            check_claimed_size(height, width, "QOI")
             return as_image(imagecodecs.qoi_decode(data), "QOI")
 
     def provenance(self) -> Mapping[str, Any]:
-        """imagecodecs and the library's revision."""
+        """Return the versions of imagecodecs and the reference library."""
         return {"imagecodecs": imagecodecs.__version__, "library": imagecodecs.qoi_version()}

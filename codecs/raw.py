@@ -1,4 +1,4 @@
-"""The image itself behind a small header: no compression, exact. The smallest codec, and an example."""
+"""Uncompressed samples behind a small header. The smallest codec, and an example."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MAGIC = b"HRAW"
 
 
 class Raw(Codec):
-    """Samples in little-endian order behind magic, format, height, width and CRC-32 (IEEE 802.3)."""
+    """A header (magic, format, height, width, CRC-32 of IEEE 802.3), then little-endian samples."""
 
     name: ClassVar[str] = "raw"
     formats: ClassVar[tuple[str, ...]] = FORMATS
@@ -25,7 +25,7 @@ class Raw(Codec):
 
     @property
     def ladder(self) -> Sequence[Setting]:
-        """One setting, which changes nothing."""
+        """Return the one setting, which has no effect."""
         return (0,)
 
     def encode(self, image: Image, setting: Setting) -> bytes:
@@ -51,5 +51,5 @@ class Raw(Codec):
         return image
 
     def provenance(self) -> Mapping[str, Any]:
-        """Nothing but the format's version decides the bytes."""
+        """Return the version of the format, which alone decides the bytes."""
         return {"format": 1}

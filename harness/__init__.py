@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from harness.learned.shape import Networks, Shape
     from harness.metrics.pair import Pair
     from harness.metrics.table import Metric
-    from harness.models._codec import NetworkCodec
+    from harness.models.network_codec import NetworkCodec
 
 __all__ = [
     "MAX_PIXELS",
@@ -41,7 +41,7 @@ _PLACES = {
     **dict.fromkeys(("Networks", "Shape"), "harness.learned.shape"),
     "Metric": "harness.metrics.table",
     "Pair": "harness.metrics.pair",
-    "NetworkCodec": "harness.models._codec",
+    "NetworkCodec": "harness.models.network_codec",
 }
 """Public name -> the module that defines it, which is imported when the name is first used."""
 

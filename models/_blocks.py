@@ -1,4 +1,4 @@
-"""The building blocks of the networks, and their first weights. Imports torch: import this only when used."""
+"""The building blocks of the networks, and random first weights. Imports torch: import this only when used."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def stem(image_channels: int, channels: int) -> nn.Sequential:
 
 
 class Gdn(nn.Module):
-    """Divisive normalisation: x / sqrt(beta + gamma x^2), or times it (Balle et al., ICLR 2016, eq. 3)."""
+    """Divisive normalisation: x / sqrt(beta + gamma x^2), or x times it (Balle et al., ICLR 2016, eq. 3)."""
 
     def __init__(self, channels: int, inverse: bool) -> None:
         super().__init__()
@@ -63,23 +63,23 @@ class ChannelAttention(nn.Module):
 
 
 class SpatialAttention(nn.Module):
-    """The spatial half of CBAM: a 7x7 convolution over the greatest and the mean channel."""
+    """The spatial half of CBAM: a 7x7 convolution over the maximum and the mean of all channels."""
 
     def __init__(self) -> None:
         super().__init__()
         self.weigh = nn.Conv2d(2, 1, 7, padding=3, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return x, each place times its weight of 0 to 1."""
+        """Return x, each position times its weight of 0 to 1."""
         pooled = torch.cat([x.amax(1, keepdim=True), x.mean(1, keepdim=True)], 1)
         return x * torch.sigmoid(self.weigh(pooled))
 
 
 class Spread(nn.Module):
-    """A transposed 1x1 convolution of stride 2: one pixel in four is filled, the others stay 0.
+    """A transposed 1x1 convolution of stride 2: it fills one pixel in four, the others are 0.
 
-    Written as a convolution and zeros, because torch 2.13's own crashes in its gradient (oneDNN, channels last,
-    16 channels or fewer).
+    It is a convolution and zeros because the gradient of torch 2.13's own crashes (oneDNN, channels last, 16 channels
+    or fewer).
     """
 
     def __init__(self, before: int, after: int) -> None:
@@ -95,9 +95,9 @@ class Spread(nn.Module):
 
 
 class Projection(nn.Conv2d):
-    """A 1x1 convolution without bias of every pixel, or of one pixel in four.
+    """A 1x1 convolution without bias over every pixel, or over one pixel in four.
 
-    Pixels are taken out first, because torch 2.13's convolution of stride 2 crashes in its gradient (oneDNN, channels
+    It selects pixels first because the gradient of torch 2.13's convolution of stride 2 crashes (oneDNN, channels
     last, fewer than 16 channels).
     """
 
@@ -116,7 +116,7 @@ def attended(block: nn.Module, channels: int) -> nn.Sequential:
 
 
 def pre_activation(before: int, after: int, stride: int = 1) -> Sum:
-    """Return BN-ReLU-conv-BN-ReLU-conv plus its input (projected by 1x1 where the shape changes)."""
+    """Return BN-ReLU-conv-BN-ReLU-conv plus the input (projected by 1x1 if the shape changes)."""
     main = nn.Sequential(
         *relu_pair(before),
         nn.Conv2d(before, after, 3, stride, 1, bias=False),
@@ -128,7 +128,7 @@ def pre_activation(before: int, after: int, stride: int = 1) -> Sum:
 
 
 def doubled(before: int, after: int, normalised: bool) -> list[nn.Module]:
-    """Return bilinear doubling, a 1x1 convolution and, where asked, batch normalisation."""
+    """Return bilinear upsampling by 2, a 1x1 convolution and, if asked, batch normalisation."""
     layers: list[nn.Module] = [
         nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False),
         nn.Conv2d(before, after, 1, bias=False),
@@ -136,11 +136,11 @@ def doubled(before: int, after: int, normalised: bool) -> list[nn.Module]:
     return [*layers, nn.BatchNorm2d(after)] if normalised else layers
 
 
-def start_kaiming(network: nn.Module, slope: float = 0.0) -> None:
-    """Fill a network's convolutions with Kaiming's normal weights (fan out) and zero its biases.
+def initialise_kaiming(network: nn.Module, slope: float = 0.0) -> None:
+    """Initialise a network's convolutions with Kaiming's normal weights (fan out) and zero biases.
 
     Args:
-        network: what is filled, in place.
+        network: changed in place.
         slope: the negative slope of the (leaky) ReLU that follows.
     """
     for module in network.modules():

@@ -1,7 +1,7 @@
-"""The lapped transform that a network may start from: a good linear coder before the first training step.
+"""The lapped transform that networks can be initialised with: a good linear transform before any training.
 
-A type-II DCT of blocks behind a rotation across block edges: the lapped orthogonal transform of Malvar and Staelin
-(IEEE Trans. ASSP 37(4), 1989) in the time-domain form of Tran, Liang and Tu (IEEE Trans. Signal Processing
+It is a type-II DCT of blocks behind a rotation across block edges: the lapped orthogonal transform of Malvar and
+Staelin (IEEE Trans. ASSP 37(4), 1989) in the time-domain form of Tran, Liang and Tu (IEEE Trans. Signal Processing
 51(6), 2003). Its coding gain for a first-order process of correlation 0.95 is 9.22 dB (DCT: 8.83 dB).
 """
 
@@ -15,15 +15,15 @@ from numpy.typing import NDArray
 Matrix = NDArray[np.float64]
 
 BLOCK = 8
-"""Pixels along a block: three stages of stride 2."""
+"""Height and width of a block, in pixels: three stages of stride 2."""
 COLOURS: Matrix = np.array([[1, 1, 1], [1, 0, -1], [-1, 2, -1]]) / np.sqrt([[3.0], [2.0], [6.0]])
 """Orthonormal brightness and two colour differences (rows) of red, green, blue (columns)."""
 _COLOUR_DELAY = 2.0
-"""Colour differences come as late in the order of latents as brightness this much higher in frequency."""
+"""In the order of latents, colour differences stand beside brightness of a frequency higher by this much."""
 
 
 class Band(NamedTuple):
-    """One latent of the transform: its frequencies in half periods a block, and its colour."""
+    """One latent of the transform: its frequencies, in half periods per block, and its colour."""
 
     vertical: int
     horizontal: int
@@ -42,7 +42,7 @@ def bands(colours: int) -> list[Band]:
 
 
 def dct(size: int) -> Matrix:
-    """Return the orthonormal type-II DCT, (size, size), one basis vector a row."""
+    """Return the orthonormal type-II DCT, (size, size), one basis vector per row."""
     frequency, place = np.arange(size)[:, None], np.arange(size)[None, :]
     basis: Matrix = np.cos(np.pi * (2 * place + 1) * frequency / (2 * size)) * np.sqrt(2 / size)
     basis[0] /= np.sqrt(2)
@@ -52,7 +52,7 @@ def dct(size: int) -> Matrix:
 def lapped(size: int) -> Matrix:
     """Return the lapped orthogonal transform, (size, 2 size): row k is basis vector k of one block.
 
-    The vector starts size / 2 samples before its block and ends as much after it.
+    The vector starts size / 2 samples before its block and ends size / 2 samples after it.
     """
     half = size // 2
     flip, one, none = np.eye(half)[::-1], np.eye(half), np.zeros((half, half))
@@ -71,8 +71,8 @@ def kernels(colours: int) -> list[NDArray[np.float32]]:
 
     Returns:
         Three arrays (outputs, inputs, 5, 5): two stages of 2x2 Haar transforms, the first with the change of
-        colours, then what makes lapped 8x8 blocks of them. Each is also the weight of the transposed
-        convolution that undoes it.
+        colours, then one that makes lapped 8x8 blocks of them. Each is also the weight of the transposed
+        convolution that inverts it.
     """
     pairs = [np.outer(one, other) for one in dct(2) for other in dct(2)]
     mix = COLOURS if colours == 3 else np.ones((1, 1))
@@ -89,6 +89,6 @@ def kernels(colours: int) -> list[NDArray[np.float32]]:
     return [first, second, third]
 
 
-def mirror_signs(colours: int) -> NDArray[np.float32]:
-    """Return what a latent of a mirrored block is multiplied by: (2, latents), mirrored vertically, horizontally."""
+def reflection_signs(colours: int) -> NDArray[np.float32]:
+    """Return the signs of the latents of a reflected block: (2, latents), reflected vertically and horizontally."""
     return np.array([[(-1) ** one[axis] for one in bands(colours)] for axis in (0, 1)], np.float32)

@@ -1,7 +1,7 @@
-"""The study's plain network: stride-2 convolutions of 5x5, no blocks.
+"""The study's plain network: 5x5 convolutions of stride 2, without residual blocks.
 
-With `activation = "gdn"` its normalisation is divisive (as in Balle et al., ICLR 2017), and with
-`start = "lapped"` its first weights are an orthonormal lapped transform, so that training starts from a good coder.
+`activation = "gdn"` selects divisive normalisation (Balle et al., ICLR 2017). `start = "lapped"` initialises the
+weights with an orthonormal lapped transform, which is a good transform before any training.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, ClassVar
 
 from harness.learned.shape import Networks, Shape
-from harness.models._codec import NetworkCodec
+from harness.models.network_codec import NetworkCodec
 
 if TYPE_CHECKING:
     from torch import nn
@@ -26,8 +26,8 @@ class Baseline(NetworkCodec):
         """Return fresh networks."""
         from torch import nn
 
-        from harness.models._autoencoder import start_lapped
-        from harness.models._blocks import start_kaiming
+        from harness.models._autoencoder import initialise_lapped
+        from harness.models._blocks import initialise_kaiming
 
         widths = [shape.image_channels, *shape.widths[:-1], shape.latent_channels]
         plain = shape.activation == "study"
@@ -41,15 +41,15 @@ class Baseline(NetworkCodec):
             up[:0] = [back, *([] if first else _between(outer, plain, decoder=True))]
         made = Networks(nn.Sequential(*down), nn.Sequential(*up))
         if shape.start == "lapped":
-            start_lapped(made)
+            initialise_lapped(made)
         else:
-            start_kaiming(made.analysis, 0.2)
-            start_kaiming(made.synthesis)
+            initialise_kaiming(made.analysis, 0.2)
+            initialise_kaiming(made.synthesis)
         return made
 
 
 def _between(channels: int, plain: bool, decoder: bool) -> list[nn.Module]:
-    """Return what stands between two layers: the study's BN and (leaky) ReLU, or GDN."""
+    """Return the layers between two convolutions: the study's BN and (leaky) ReLU, or GDN."""
     from torch import nn
 
     from harness.models._blocks import Gdn

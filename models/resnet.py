@@ -2,40 +2,34 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import TYPE_CHECKING, ClassVar
 
 from harness.learned.shape import Networks, Shape
-from harness.models._codec import NetworkCodec
+from harness.models.network_codec import NetworkCodec
 
 if TYPE_CHECKING:
     from torch import nn
 
 
 class ResNet(NetworkCodec):
-    """Each stage is one block at its size and one that halves (or doubles) it."""
+    """Each stage has one block that keeps height and width, and one that halves (or doubles) them."""
 
     name: ClassVar[str] = "resnet"
 
     @staticmethod
     def networks(shape: Shape) -> Networks:
         """Return fresh networks."""
-        from torch import nn
+        from harness.models._autoencoder import staged_networks
 
-        from harness.models._autoencoder import begun
-        from harness.models._blocks import stem
-
-        widths = [*shape.widths, shape.latent_channels]
-        down: list[nn.Module] = [stem(shape.image_channels, widths[0])]
-        up: list[nn.Module] = [nn.Conv2d(widths[0], shape.image_channels, 7, padding=3)]
-        for outer, inner in pairwise(widths):
-            down += [_block(outer, outer), _block(outer, inner, 2)]
-            up[:0] = [_grow(inner, outer), _block(outer, outer)]
-        return begun(Networks(nn.Sequential(*down), nn.Sequential(*up)), shape)
+        return staged_networks(
+            shape,
+            down=lambda outer, inner: [_block(outer, outer), _block(outer, inner, 2)],
+            up=lambda inner, outer: [_doubling_block(inner, outer), _block(outer, outer)],
+        )
 
 
 def _block(before: int, after: int, stride: int = 1) -> nn.Module:
-    """Return conv-BN-ReLU-conv-BN plus the input (projected where the shape changes), then ReLU."""
+    """Return conv-BN-ReLU-conv-BN plus the input (projected if the shape changes), then ReLU."""
     from torch import nn
 
     from harness.models._blocks import Projection, Sum, relu_pair
@@ -52,8 +46,8 @@ def _block(before: int, after: int, stride: int = 1) -> nn.Module:
     return Sum(main, skip, nn.ReLU())
 
 
-def _grow(before: int, after: int) -> nn.Module:
-    """Return the block that doubles: its skip fills one pixel in four."""
+def _doubling_block(before: int, after: int) -> nn.Module:
+    """Return the block that doubles height and width; its skip connection fills one pixel in four."""
     from torch import nn
 
     from harness.models._blocks import Spread, Sum, relu_pair

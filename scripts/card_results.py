@@ -1,8 +1,8 @@
-"""Write what trained weights reached into their cards: `python scripts/card_results.py WEIGHTS RUN...`.
+"""Write measured results into model cards: `python scripts/card_results.py WEIGHTS RUN...`.
 
-A RUN is the folder of a finished bench. For each of its learned codecs whose weights lie in WEIGHTS, the card gets, in
-`results` under the suite: mean PSNR of every codec at the weights' target ratio, and, where the run swept the
-codec, its points beside what the published curves of the figure kodak-psnr have at the same rates.
+A RUN is the folder of a finished bench. For each of its learned codecs with weights in WEIGHTS, the script writes to
+`results` of the card, under the suite: the mean PSNR of every codec at the weights' target ratio and, if the run swept
+the codec, its points beside the published curves of the figure kodak-psnr at the same rates.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from harness.reproduce.published import read_curve
 from harness.reproduce.spec import recipe
 
 FIGURE = "kodak-psnr"
-"""The figure whose published curves a sweep on Kodak stands beside."""
+"""The figure whose published curves a sweep on Kodak is compared with."""
 KODAK = ("kodak", FIGURE)
 """The suites that measure Kodak."""
 
 
 def write_results(weights: Path, run: Path) -> int:
-    """Write a run's results into the cards of its weights; return how many were written."""
+    """Write a run's results into the cards of its weights; return the number of cards written."""
     manifest = json.loads((run / "manifest.json").read_text())
     records = pd.read_csv(run / "records.csv")
     written = 0
@@ -45,7 +45,7 @@ def write_results(weights: Path, run: Path) -> int:
 
 
 def results(card: Card, codec: str, records: pd.DataFrame, suite: str) -> dict[str, Any]:
-    """Return what one run says of weights: as `ratio` and `sweep`, where it has them."""
+    """Return the results of one run for weights: `ratio` and `sweep`, if the run has them."""
     found: dict[str, Any] = {}
     at_ratio = records[(records.protocol == "ratio") & (records.target_ratio == card.ratio)]
     if (at_ratio.codec == codec).any():
@@ -59,14 +59,14 @@ def results(card: Card, codec: str, records: pd.DataFrame, suite: str) -> dict[s
 
 
 def point(setting: float, records: pd.DataFrame, suite: str) -> dict[str, Any]:
-    """Return one setting's means and, on Kodak, what was published for the same rate."""
+    """Return the means of one setting and, on Kodak, the published PSNR at the same rate."""
     bpp = float(records.bpp.mean())
     found = {"setting": setting, "images": len(records), "bpp": round(bpp, 4), "psnr": round(records.psnr.mean(), 3)}
     return {**found, "published_at_this_rate": published(bpp)} if suite in KODAK else found
 
 
 def mean_psnr(records: pd.DataFrame) -> float | str:
-    """Return the mean PSNR in dB over a codec's records, or how many of them were not reached."""
+    """Return the mean PSNR in dB over a codec's records, or the number of records that missed the target."""
     missed = records[records.status != "reached"]
     if len(missed):
         return f"{', '.join(sorted(missed.status.unique()))}: {len(missed)} of {len(records)}"
@@ -74,7 +74,7 @@ def mean_psnr(records: pd.DataFrame) -> float | str:
 
 
 def published(bpp: float) -> Mapping[str, float | None]:
-    """Return the mean PSNR in dB that each published curve has at a rate; None beyond its end."""
+    """Return the mean PSNR in dB of each published curve at a rate; None beyond its end."""
     config = load()
     found: dict[str, float | None] = {}
     for curve in recipe(config, FIGURE).curves:

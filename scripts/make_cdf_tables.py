@@ -1,7 +1,7 @@
 """Make models/tables/cdf_tables.npz: the integer CDF tables that files of learned codecs are coded with.
 
-Run once, from the repository's root; a changed bank makes every older file unreadable, so it is never made again
-under the same stream version. Arithmetic is exact to 50 digits (decimal), so any machine makes the same bank.
+This ran once. Other tables make every older file unreadable, so they are never changed under the same version of the
+file format. Arithmetic is exact to 50 digits (decimal), so every machine makes the same tables.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ PRECISION = 24
 LOWEST, HIGHEST = -5, 5
 """Exponents (base 2) of the least and the greatest scale, in quantisation steps."""
 PER_OCTAVE = 8
-"""Scales in one doubling."""
+"""Scales per octave."""
 FIXED_BITS = 12
-"""Fractional bits of the scales that the thresholds are compared with."""
+"""Fractional bits of the thresholds between scales."""
 
 
 def cumulative_laplace(place: Decimal, scale: Decimal) -> Decimal:
-    """Return P(x <= place) of the Laplace entropy model whose mean magnitude is `scale`."""
+    """Return P(x <= place) under the Laplace distribution of mean magnitude `scale`."""
     half = (-abs(place) / scale).exp() / 2
     return half if place < 0 else 1 - half
 
 
 def cumulative_gaussian(place: Decimal, scale: Decimal) -> Decimal:
-    """Return P(x <= place) of the Gaussian entropy model of standard deviation `scale`, by its series at 0."""
+    """Return P(x <= place) under the Gaussian distribution of standard deviation `scale`, by its series at 0."""
     x = abs(place) / scale
     term = total = x
     odd = 3
@@ -67,7 +67,7 @@ def table(family: str, scale: Decimal) -> NDArray[np.int64]:
 
 
 def main() -> None:
-    """Write the bank: every table behind the other, where each ends, and the thresholds between scales."""
+    """Write the bank: all tables one after the other, their ends, and the thresholds between scales."""
     steps = range(LOWEST * PER_OCTAVE, HIGHEST * PER_OCTAVE + 1)
     two = Decimal(2)
     tables = [table(family, two ** (Decimal(step) / PER_OCTAVE)) for family in FAMILIES for step in steps]

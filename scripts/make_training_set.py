@@ -1,8 +1,8 @@
 """Make the default training set from its originals: `python scripts/make_training_set.py FOLDER`.
 
-The lossless originals come by `harness data fetch clic2025-validation`, each checked by its sha256. Every other
-original is asked of GitHub by the hash of its content (a git blob), so that nothing else can come. Crops of 512x512
-pixels are cut where training_set.csv says and written as JPEG of quality 94, 4:4:4. What is there already is kept.
+The lossless originals come from `harness data fetch clic2025-validation`, which checks their sha256. The other
+originals come from GitHub by the hash of their content (a git blob). training_set.csv lists crops of 512x512 pixels,
+which are written as JPEG of quality 94, 4:4:4. Existing files are kept.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ class Crop:
     repository: str
     path: str
     blob: str | None
-    """The original's git hash; None for those of the data set."""
+    """The original's git hash; None if the data set has the original."""
     shrink: float
-    """By how much the original is made smaller before the crop is cut."""
+    """The factor by which the original is reduced before the crop is cut."""
     top: int
     left: int
 
@@ -56,10 +56,10 @@ def crops(table: Path = TABLE) -> Iterator[Crop]:
 
 
 def crop_of(row: Mapping[str, str]) -> Crop:
-    """Return a row of the table, read.
+    """Parse a row of the table.
 
     Raises:
-        ValueError: it is not as described.
+        ValueError: the row cannot be read.
     """
     source, region, scale = (
         pattern.match(row[key]) for pattern, key in ((_SOURCE, "source"), (_REGION, "region"), (_SCALE, "scale"))
@@ -71,7 +71,7 @@ def crop_of(row: Mapping[str, str]) -> Crop:
 
 
 def git_hash(data: bytes) -> str:
-    """Return the hash by which git knows a file's content."""
+    """Return the hash that git gives to a file's content."""
     return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
 
 
@@ -79,7 +79,7 @@ def fetch_blob(crop: Crop, cache: Path, address: str = BLOBS) -> bytes:
     """Return an original by its git hash, from the cache or from GitHub.
 
     Raises:
-        ValueError: what came is something else.
+        ValueError: the download has another hash.
     """
     import requests
 
@@ -109,7 +109,7 @@ def cut(original: bytes, crop: Crop) -> bytes:
 
 
 def make(folder: Path) -> int:
-    """Fill a folder with the training set; return how many crops were made."""
+    """Make the training set in a folder; return the number of new crops."""
     originals = {path.name: path for path in datasets.fetch(ORIGINALS, schema.load().data_set(ORIGINALS))}
     (folder / "originals").mkdir(parents=True, exist_ok=True)
     for name, path in originals.items():

@@ -1,6 +1,7 @@
-"""Move the base image's pin to the digest that its tag has today: `python scripts/pins.py [DOCKERFILE]`.
+"""Update the pin of the base image to the present digest of its tag: `python scripts/pins.py [DOCKERFILE]`.
 
-Asks the registry through the Docker engine; nothing is pulled. Afterwards build, test and commit: docs/container.md.
+The script asks the registry through the Docker engine and pulls nothing. Then build, test and commit: see
+docs/container.md.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ _PIN = re.compile(r"^(ARG BASE_IMAGE=)(?P<tag>\S+)@(?P<digest>sha256:[0-9a-f]{64
 
 
 def repin(dockerfile: Path) -> str:
-    """Rewrite the pin in a Dockerfile and return what became of it, in words."""
+    """Update the pin in a Dockerfile; return a sentence that says how it changed."""
     text = dockerfile.read_text(encoding="utf-8")
     found = _PIN.search(text)
     if found is None:

@@ -1,10 +1,9 @@
-"""Write again what stands beside trained weights: `python scripts/refresh_weights.py WEIGHTS DATA`.
+"""Refresh the files beside trained weights: `python scripts/refresh_weights.py WEIGHTS DATA`.
 
-Makes the fingerprints of the training images anew, for when harness/data/contamination.py changed, and the picture
-of each card's curve where it is absent, and states licences that a configured data set knows. DATA is the data set, by
-name or folder, that the weights of WEIGHTS were trained on: a card whose sources are not those of DATA is left alone
-and named.
-The weights are not touched.
+The script computes the fingerprints of the training images again (after a change of harness/data/contamination.py),
+draws absent pictures of curves, and adds licences that a configured data set states. DATA is the name or folder of the
+data set that the weights in WEIGHTS were trained on. Cards with other sources are named and left unchanged; the weights
+are never changed.
 """
 
 from __future__ import annotations
@@ -21,14 +20,14 @@ from harness.training.images import read_training_set, training_set_of
 
 
 def refresh(weights: Path, data: str) -> None:
-    """Refresh every card of a folder that was made from the images of a data set or of another folder."""
+    """Refresh the cards in a folder whose weights were trained on a data set (its name or folder)."""
     sets = load().data
     images = training_set_of(data, sets[data]) if data in sets else read_training_set(Path(data))
     sources = names(images.sources)
     found = list(cards([weights]))
     others = [(card, path) for card, path in found if names(card.data) != sources]
     for _, path in others:
-        print(f"{path.name}: trained on other images than those of {data}; left as it is")
+        print(f"{path.name}: not trained on the images of {data}; left unchanged")
     if len(others) == len(found):
         sys.exit(f"of {len(found)} cards in {weights} none was made from the images of {data}; nothing is written.")
     name = write_fingerprints(images.fingerprints(), weights)
@@ -52,7 +51,7 @@ def names(sources: Iterable[Mapping[str, Any]]) -> set[str]:
 
 
 def licensed(source: Mapping[str, Any], sets: Mapping[str, DataConfig]) -> Mapping[str, Any]:
-    """Return a source with the licence of the configured data set that holds its file, where it has none of its own."""
+    """Return a source; if it has no licence, add the licence of the configured data set that has its file."""
     for name, about in sets.items():
         if source["licence"] == "not stated" and any(Path(file).stem == source["name"] for file in about.files):
             return {**source, "from": name, "licence": about.licence}
@@ -60,7 +59,7 @@ def licensed(source: Mapping[str, Any], sets: Mapping[str, DataConfig]) -> Mappi
 
 
 def title(card: Card) -> str:
-    """Return what stands above the picture of a card's curve."""
+    """Return the title of the picture of a card's curve."""
     reached = card.validated["ratio"]
     return f"{card.architecture}-{card.recipe_name}-{card.ratio:g}x: {reached:.2f}x on validation images"
 

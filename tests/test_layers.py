@@ -58,7 +58,7 @@ CLOCKS = {
     "harness.run.timing": "the day on which times were taken",
     "harness.sandbox.limits": "limits of time",
 }
-"""Module -> why it reads a clock. Training, too, says how long it took (harness.training.images, harness.models._*)."""
+"""Module -> why it reads a clock. Training reads one, too: it estimates how long it takes (harness.training.start)."""
 MAY_LOAD_TORCH = (
     "harness.training.",
     "harness.models.",
@@ -152,6 +152,19 @@ def test_the_modules_at_the_bottom_import_only_each_other() -> None:
 def test_a_package_imports_only_packages_below_it(name: str) -> None:
     above = {package(other) for other in modules()[name].all if other in modules()} - {"", package(name)}
     assert above <= BELOW[package(name)]
+
+
+def private_home(name: str) -> str | None:
+    """Return the package of the first private part of a module's name; None if no part is private."""
+    parts = name.split(".")
+    first = next((place for place, part in enumerate(parts) if part.startswith("_")), None)
+    return None if first is None else ".".join(parts[:first])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_private_module_is_imported_from_outside_its_package(name: str) -> None:
+    homes = {other: private_home(other) for other in modules()[name].all if other.startswith("harness.")}
+    assert {other for other, home in homes.items() if home is not None and not name.startswith(f"{home}.")} == set()
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if modules()[name].part == "codecs"])

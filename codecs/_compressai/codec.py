@@ -1,7 +1,7 @@
-"""What CompressAI's networks share as codecs: weights found and checked, any step, complete files, training.
+"""The codec around CompressAI's networks: weights, quantisation steps, files, training.
 
-CompressAI's own entropy coders write the strings; its truncated strings decode to noise without an error, so they
-stand behind a header with sizes and CRCs. The networks run on the CPU, on one thread, on both sides.
+CompressAI's own entropy coders write the strings. Truncated strings decode to noise without an error, so a header with
+sizes and CRCs precedes them. Encoder and decoder run the networks on the CPU, on one thread.
 """
 
 from __future__ import annotations
@@ -13,15 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from harness.codecs._compressai.stream import MULTIPLE, payload_of, strings_of
-from harness.codecs._compressai.weights import DATA_SET, ROOT, Published, folders, published_sha256, read_weights
+from harness.codecs._compressai.weights import Published, find_published, folders, published_sha256, read_weights
 from harness.errors import BadStreamError, ConfigError, DataError
 from harness.interface import FORMATS, Image, Setting, image_format
-from harness.learned.bitstream import STEPS_PER_OCTAVE, VERSION, SizeLimit, Stream, check_size
+from harness.learned.bitstream import STEPS_PER_OCTAVE, VERSION, SizeLimit, Stream, require_size
 from harness.learned.checkpoint import load, shipped_folder
 from harness.learned.shape import AnyShape, Widths
 from harness.learned.tensors import normalised, one_thread, restored
-from harness.learned.weights import Choices, TrainableCodec, WeightsRepository
-from harness.learned.weights import Weights as Trained
+from harness.learned.weights import Choices, TrainableCodec, Weights, WeightsRepository
 from harness.system.paths import weights_folder
 
 if TYPE_CHECKING:
@@ -29,24 +28,24 @@ if TYPE_CHECKING:
     from harness.learned.trainable import Trainable
 
 MOST_PIXELS = 2**22
-"""Pixels (height x width) of the greatest image: one layer of 192 channels at half its size is then 0.8 GB."""
+"""The most pixels (height x width) of an image: a layer of 192 channels at half that size then needs 0.8 GB."""
 _LIMIT = SizeLimit(MOST_PIXELS, MULTIPLE, margin=0)
 _COARSEST, _FINEST = 128, -96
 TRAINED_BY = "compressai"
-"""The recipe of benchmarks.toml for these networks."""
+"""The recipe for these networks in benchmarks.toml."""
 _EVERY_BITS = {"rgb8": 24, "gray8": 8, "gray16": 16}
-"""Bits of a pixel before compression."""
+"""Bits per pixel before compression."""
 
 
 class CompressAiCodec(TrainableCodec):
-    """A network of CompressAI, with published weights (mean squared error) or with a recipe's that was trained here.
+    """A network of CompressAI, with published weights (mean squared error) or with weights of `harness train`.
 
-    Abstract only in which network.
+    Only `network` and `published` are abstract.
     """
 
     formats: ClassVar[tuple[str, ...]] = FORMATS
     published: ClassVar[Sequence[Published]]
-    """By quality, from 1 on."""
+    """The published checkpoints, by quality from 1 on."""
 
     def __init__(
         self,
@@ -58,14 +57,15 @@ class CompressAiCodec(TrainableCodec):
         """Choose weights.
 
         Args:
-            ratio: the target, raw bytes / file bytes; absent: only settings are asked for, which every quality serves;
-                with a recipe: 16.
-            quality: which published checkpoint encodes, from 1 on; absent: the highest.
-            weights: a folder that is looked into first.
-            recipe: the name of the recipe whose weights encode; absent: published ones do.
+            ratio: the target, raw bytes / file bytes [default: 16 with a recipe, else none: every setting is possible].
+            quality: the published checkpoint that encodes, from 1 on [default: the highest].
+            weights: a folder to look into first.
+            recipe: the recipe whose weights encode [default: published weights encode].
         """
         if recipe is not None and quality is not None:
-            raise ValueError(f"quality = {quality} names published weights, recipe = {recipe!r} those trained here")
+            raise ValueError(
+                f"quality = {quality} names published weights, recipe = {recipe!r} trained ones: give one of the two"
+            )
         quality = len(self.published) if quality is None else quality
         if not 1 <= quality <= len(self.published):
             raise ValueError(f"quality is {quality}; {self.name} has 1 to {len(self.published)}")
@@ -84,7 +84,7 @@ class CompressAiCodec(TrainableCodec):
 
     @classmethod
     def trainable(cls, shape: AnyShape, choices: Choices) -> Trainable:
-        """Return a fresh network to be trained."""
+        """Return a fresh network and its entropy model, ready to be trained."""
         from harness.codecs._compressai.training import TrainableNetwork
 
         asked = len(cls.published[0].widths)
@@ -92,23 +92,23 @@ class CompressAiCodec(TrainableCodec):
             raise ConfigError(f"the recipe's shape of {cls.name} must give {'N alone' if asked == 1 else 'N and M'}.")
         if choices.loss != "rate" or choices.rate_gradient != "noise":
             raise ConfigError(
-                f"{cls.name} is trained by loss = 'rate' with rate_gradient = 'noise', as CompressAI does; "
+                f"{cls.name} is trained with loss = 'rate' and rate_gradient = 'noise', as in CompressAI; "
                 f"the recipe says {choices.loss!r} and {choices.rate_gradient!r}."
             )
         return TrainableNetwork(cls.network(*shape.given), shape)
 
     @property
     def checkpoint(self) -> Published:
-        """The published checkpoint that encodes."""
+        """Return the published checkpoint that encodes."""
         return self.published[self._quality - 1]
 
     @property
     def ladder(self) -> Sequence[Setting]:
-        """Exponents k of the steps 2^(k / 32); 0 is as published."""
+        """Return the exponents k of the quantisation steps 2^(k / 32), in trained steps."""
         return range(_COARSEST, _FINEST - 1, -1)
 
     def encode(self, image: Image, setting: Setting) -> bytes:
-        """Return the file: header, the shape of the hyper-latents, and every string behind its length."""
+        """Return the file: header, shape of the hyper-latents, and the length and bytes of each string."""
         network, tensor = self._at(int(setting), image)
         _, low, high = normalised(image)
         with one_thread():
@@ -132,8 +132,8 @@ class CompressAiCodec(TrainableCodec):
         cells = (-(-stream.height // MULTIPLE), -(-stream.width // MULTIPLE))
         if found.shape != tuple(cell * network.rows_a_cell for cell in cells) or len(found.strings) != network.strings:
             raise BadStreamError(
-                f"the file holds {len(found.strings)} strings of shape {found.shape}, which is not what "
-                f"{stream.width} x {stream.height} pixels ask for."
+                f"the file holds {len(found.strings)} strings of shape {found.shape}, which does not fit "
+                f"{stream.width} x {stream.height} pixels."
             )
         with one_thread():
             network.set_step(_step(stream.k))
@@ -145,28 +145,28 @@ class CompressAiCodec(TrainableCodec):
     def estimated_bits(self, image: Image, setting: Setting) -> float:
         """Return the information in latents and hyper-latents under the network's own entropy models, in bits.
 
-        For the autoregressive ones it is rough: CompressAI's estimate rounds their context otherwise than its coder.
+        It is rough for autoregressive networks, whose context CompressAI's estimate does not round as its coder does.
         """
         network, tensor = self._at(int(setting), image)
         with one_thread():
             return network.bits(tensor)
 
     def missing(self) -> str | None:
-        """Return None when its weights are here, else what to do."""
+        """Return None if its weights are here, else what to do."""
         if self._recipe is not None:
             return self._repository.missing()
         try:
-            self._path(self.checkpoint)
+            find_published(self.checkpoint, self._folders, self.name)
         except DataError as error:
             return str(error)
         return None
 
     def training_fingerprints(self) -> Sequence[str] | None:
-        """Return those of weights that were trained here; None: nobody published what the others were trained on."""
+        """Return the fingerprints of the training images; None for published weights, whose images are not known."""
         return None if self._recipe is None else self._repository.fingerprints()
 
     def out_of_reach(self) -> Mapping[str, str]:
-        """Return the kinds of image on which the published weights end above the ratio."""
+        """Return image format -> reason, for the formats on which the published weights cannot reach the ratio."""
         bpp, ratio = self.checkpoint.bpp, self._ratio
         if self._recipe is not None or ratio is None:
             return {}
@@ -180,81 +180,67 @@ class CompressAiCodec(TrainableCodec):
         }
 
     def provenance(self) -> Mapping[str, Any]:
-        """Return the weights' name and sha256, and what else decides the bytes."""
+        """Return the weights' name and sha256, and everything else that decides the bytes."""
         libraries = {name: version(name) for name in ("torch", "compressai")}
         if self._recipe is not None:
             asked = {"stream": VERSION, "recipe": self._recipe, "ratio": self._repository.ratio}
             return {**asked, **libraries, **self._repository.provenance()}
         made = {"stream": VERSION, "quality": self._quality, "published": self.checkpoint.file, **libraries}
         try:
-            path = self._path(self.checkpoint)
+            path = find_published(self.checkpoint, self._folders, self.name)
         except DataError:
             return {**made, "weights": None}
         return {**made, "weights": published_sha256(path)}
-
-    def _path(self, wanted: Published) -> Path:
-        """Return the converted weights, or the published file that is still to be converted.
-
-        Raises:
-            DataError: neither is here.
-        """
-        for name in (wanted.converted, wanted.file):
-            for folder in self._folders:
-                if (folder / name).is_file():
-                    return folder / name
-        raise DataError(
-            f"the published weights {wanted.file} of {self.name} are in none of "
-            f"{', '.join(str(folder) for folder in self._folders)}. "
-            f"Run `harness data fetch {DATA_SET}`, or download {ROOT}/{wanted.file} into one of them."
-        )
 
     def _named(self, weights_id: str) -> SteppedNetwork:
         """Return the network with the weights that a file names.
 
         Raises:
-            BadStreamError: it is none of these, or it is not here.
+            BadStreamError: the weights are not here.
         """
         for one in self.published:
             if weights_id.startswith(one.sha256_start):
                 try:
-                    self._path(one)
+                    find_published(one, self._folders, self.name)
                 except DataError as error:
                     raise BadStreamError(f"the file was made with weights that are not here: {error}") from error
                 return self._published_network(one)
         try:
             return self._trained_network(self._repository.named(weights_id))
         except BadStreamError as error:
-            raise BadStreamError(f"these are no published ones of {self.name}: {error}") from error
+            raise BadStreamError(
+                f"the file names weights that are no published ones of {self.name}: {error}"
+            ) from error
 
-    def _trained_network(self, weights: Trained) -> SteppedNetwork:
-        """Return the network with weights that were trained here, read once an instance."""
+    def _trained_network(self, weights: Weights) -> SteppedNetwork:
+        """Return the network with weights of `harness train`, which are read once per instance."""
         card, path = weights
         if card.id not in self._loaded:
             from harness.codecs._compressai.network import trained_network
 
             if not isinstance(card.shape, Widths) or len(card.shape.given) != len(self.published[0].widths):
-                raise DataError(f"the card of {path} is not that of a network of {self.name}.")
+                raise DataError(f"the card of {path} does not have the shape of {self.name}.")
             network = self.network(*card.shape.given)
             self._loaded[card.id] = trained_network(network, load(card, path), card.sha256, path)
         return self._loaded[card.id]
 
     def _published_network(self, wanted: Published) -> SteppedNetwork:
-        """Return the network with its weights, read once an instance."""
+        """Return the network with published weights, which are read once per instance."""
         if wanted.file not in self._loaded:
             from harness.codecs._compressai.network import SteppedNetwork
 
-            weights = read_weights(self._path(wanted), wanted, weights_folder())
+            weights = read_weights(find_published(wanted, self._folders, self.name), wanted, weights_folder())
             network = self.network(*wanted.widths)
             network.load_state_dict(weights.tensors)
             self._loaded[wanted.file] = SteppedNetwork(network, weights.sha256)
         return self._loaded[wanted.file]
 
     def _at(self, k: int, image: Image) -> tuple[SteppedNetwork, Any]:
-        """Return the network at a step, and the image as it takes it."""
+        """Return the network at a step, and the image as its input."""
         from harness.codecs._compressai.network import input_of
 
         height, width, _ = image.shape
-        check_size(height, width, _LIMIT)
+        require_size(height, width, _LIMIT)
         published = self._recipe is None
         network = (
             self._published_network(self.checkpoint) if published else self._trained_network(self._repository.found())

@@ -1,7 +1,8 @@
 """CompressAI's networks at any quantisation step. Imports torch: import this only when used.
 
-A step of s is the same network in other units: latents leave the analysis divided by s and enter whatever reads
-them multiplied by s; predicted scales and means are divided by s. Nothing of CompressAI is changed.
+At a step of s the same network works in other units: the latents of the analysis transform are divided by s, the inputs
+of the layers that read latents are multiplied by s, and predicted scales and means are divided by s. No code of
+CompressAI is changed.
 """
 
 from __future__ import annotations
@@ -18,32 +19,33 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from harness.codecs._compressai.stream import MULTIPLE
-from harness.errors import BadStreamError, DataError
+from harness.errors import BadStreamError
 from harness.interface import Image
-from harness.learned.tensors import filled, normalised
+from harness.learned.state import matching_weights, state_of
+from harness.learned.tensors import normalised, padded_to_multiple
 
-NETWORK, GAIN = "network.", "gain"
-"""Names of the arrays in weights that were trained here: what CompressAI's begin with, and the gain."""
+GAIN = "gain"
+"""The name of the gain in a weights file. It is part of stored files: changing it breaks every one."""
 _LATENTS_A_CELL = 16
-"""Latents (of each channel) that 64 x 64 pixels have: none of the networks has more."""
+"""Latents per channel of 64 x 64 pixels: no network has more."""
 _BYTES_A_LATENT = 8
-"""Most bytes of a string for one latent: 2 to mark that it is outside its table, 1 to count nibbles, 4 of nibbles."""
+"""The most bytes of a string per latent: 2 for "outside the table", 1 for the number of nibbles, 4 of nibbles."""
 _ZEROS_A_BYTE = 128
-"""Bytes behind a string for each of its own, so that what reads a made-up one stays within it: each of its nibbles can
-ask for 15 more, and CompressAI's coder takes 4 bytes for a nibble when its state is 0."""
+"""Zero bytes to append to a string per byte of it, so that decoding a forged string does not read beyond its end: each
+nibble can ask for 15 more, and CompressAI's coder takes 4 bytes per nibble when its state is 0."""
 
 
 class Compressed(NamedTuple):
-    """What a network made of an image."""
+    """An image as CompressAI's strings."""
 
     shape: tuple[int, int]
     strings: list[bytes]
     crc: int
-    """CRC-32 of all coded integers (int32, little-endian), in the order of their decoding."""
+    """CRC-32 of all coded integers (int32, little-endian), in decoding order."""
 
 
 class Decompressed(NamedTuple):
-    """What a network made of strings."""
+    """The image of CompressAI's strings."""
 
     image: Tensor
     """(1, 3, height, width) in 0..1."""
@@ -51,7 +53,7 @@ class Decompressed(NamedTuple):
 
 
 class _Scaled(nn.Module):
-    """A network whose input is multiplied by one factor and its output by another."""
+    """A network with one factor on its input and one on its output."""
 
     def __init__(self, inner: nn.Module) -> None:
         super().__init__()
@@ -63,18 +65,18 @@ class _Scaled(nn.Module):
         return made
 
 
-class _Watch:
-    """Counts the integers that pass through CompressAI's entropy models into a CRC-32, in one direction."""
+class _SymbolChecksum:
+    """The CRC-32 of the integers that pass through CompressAI's entropy models while encoding or decoding."""
 
     def __init__(self) -> None:
         self.crc, self.decoding = 0, False
 
     def start(self, decoding: bool) -> None:
-        """Begin anew."""
+        """Reset the CRC-32."""
         self.crc, self.decoding = 0, decoding
 
     def on(self, model: Any) -> None:
-        """Listen to an entropy model."""
+        """Add the integers of an entropy model to the CRC-32 from now on."""
         quantise, dequantise = model.quantize, model.dequantize
 
         def quantised(inputs: Tensor, mode: str, means: Tensor | None = None) -> Tensor:
@@ -96,9 +98,10 @@ class _Watch:
 
 
 class SteppedNetwork:
-    """A network of CompressAI with its weights, and the step that it codes with.
+    """A network of CompressAI with its weights, at a quantisation step.
 
-    The gain is the natural logarithm of the factor from the analysis's latents to trained steps: 0 as published.
+    `gain` is the natural logarithm of the factor from the analysis transform's output to trained steps; it is 0 for
+    published weights.
     """
 
     def __init__(self, network: Any, sha256: str, gain: float = 0.0) -> None:
@@ -107,11 +110,11 @@ class SteppedNetwork:
         network.g_a, network.g_s = _Scaled(network.g_a), _Scaled(network.g_s)
         self.context = getattr(network, "context_prediction", None)
         self.hyper = getattr(network, "h_a", None) is not None
-        self.watch = _Watch()
-        self.watch.on(network.entropy_bottleneck)
+        self.checksum = _SymbolChecksum()
+        self.checksum.on(network.entropy_bottleneck)
         if self.hyper:
             network.h_a = _Scaled(network.h_a)
-            self.watch.on(network.gaussian_conditional)
+            self.checksum.on(network.gaussian_conditional)
         if self.context is not None:
             network.entropy_parameters = _Scaled(network.entropy_parameters)
             self.context_weight = self.context.weight.detach() * self.context.mask
@@ -124,16 +127,16 @@ class SteppedNetwork:
 
     @property
     def strings(self) -> int:
-        """Return how many strings an image is."""
+        """Return the number of strings per image."""
         return 2 if self.hyper else 1
 
     @property
     def rows_a_cell(self) -> int:
-        """Return how many rows of the coded shape 64 pixels are: of hyper-latents, or of latents without any."""
+        """Return the number of rows of hyper-latents (or of latents, if there are none) per 64 rows of pixels."""
         return 1 if self.hyper else 4
 
     def set_step(self, step: float, tables: bool = True) -> None:
-        """Code with a step, in trained ones; without tables only estimates can be asked for."""
+        """Set the quantisation step, in trained steps; without tables the network can only estimate bits."""
         if step == self.step:
             return
         network = self.network
@@ -146,7 +149,7 @@ class SteppedNetwork:
         elif self.hyper:
             network.h_s.after = 1 / step
         else:
-            rescale(network.entropy_bottleneck, self.slopes.double() * step, self.quantiles / step)
+            rescale_bottleneck(network.entropy_bottleneck, self.slopes.double() * step, self.quantiles / step)
         if not tables:
             pass
         elif self.step == 0.0:
@@ -157,65 +160,61 @@ class SteppedNetwork:
 
     def compress(self, images: Tensor) -> Compressed:
         """Return the strings of one image (1, 3, height, width) in 0..1, sides multiples of 64."""
-        self.watch.start(decoding=False)
+        self.checksum.start(decoding=False)
         made = self.network.compress(images)
         height, width = made["shape"]
-        return Compressed((int(height), int(width)), [one[0] for one in made["strings"]], self.watch.crc)
+        return Compressed((int(height), int(width)), [one[0] for one in made["strings"]], self.checksum.crc)
 
     def bits(self, images: Tensor) -> float:
         """Return the information in what is coded, in bits."""
         return information(self.network(images)).item()
 
     def decompress(self, strings: list[bytes], shape: tuple[int, int]) -> Decompressed:
-        """Return the image of strings, whose shape and number the caller has checked.
+        """Return the image of strings; the caller has checked their shape and number.
 
         Raises:
-            BadStreamError: a string is longer than any of so many latents.
+            BadStreamError: a string is longer than its latents can need.
         """
         cells = shape[0] * shape[1] / self.rows_a_cell**2
         most, longest = int(_BYTES_A_LATENT * _LATENTS_A_CELL * self.network.M * cells), max(map(len, strings))
         if longest > most:
             raise BadStreamError(f"the file holds a string of {longest} bytes; its latents take at most {most}.")
         behind = bytes(most + _ZEROS_A_BYTE * longest)
-        self.watch.start(decoding=True)
+        self.checksum.start(decoding=True)
         made = self.network.decompress([[one + behind] for one in strings], shape)["x_hat"]
-        return Decompressed(made, self.watch.crc)
+        return Decompressed(made, self.checksum.crc)
 
 
 def slopes_of(bottleneck: Any) -> Tensor:
-    """Return the slopes of a learned entropy model's first layer, which is linear in latents."""
+    """Return the slopes of the first layer of an entropy bottleneck, which is linear in latents."""
     return nn.functional.softplus(bottleneck.matrices[0].detach())
 
 
-def rescale(bottleneck: Any, slopes: Tensor, quantiles: Tensor) -> None:
-    """Give a learned entropy model other slopes (double precision) and quantiles: those of latents in another unit."""
+def rescale_bottleneck(bottleneck: Any, slopes: Tensor, quantiles: Tensor) -> None:
+    """Change the unit of latents of an entropy bottleneck: set its slopes (in double precision) and quantiles."""
     bottleneck.matrices[0].data = torch.log(torch.expm1(slopes)).float()
     bottleneck.quantiles.data = quantiles
 
 
 def information(made: Mapping[str, Any]) -> Tensor:
-    """Return the information in what a network made, in bits."""
+    """Return the information in a network's output, in bits."""
     total: Tensor = sum((-torch.log2(chance).sum() for chance in made["likelihoods"].values()), torch.zeros(()))
     return total
 
 
 def input_of(image: Image) -> Tensor:
-    """Return an image as the networks take it: (1, 3, height, width) in 0..1, in whole multiples."""
+    """Return an image as (1, 3, height, width) in 0..1, padded to the multiple that the networks need."""
     planes = np.repeat(normalised(image)[0], 3 // image.shape[2], axis=2).transpose(2, 0, 1)
-    return filled(torch.from_numpy(np.ascontiguousarray(planes))[None], MULTIPLE)
+    return padded_to_multiple(torch.from_numpy(np.ascontiguousarray(planes))[None], MULTIPLE)
 
 
 def trained_network(network: Any, arrays: Mapping[str, NDArray[Any]], sha256: str, path: Path) -> SteppedNetwork:
-    """Return a network with weights that were trained here.
+    """Return a network with weights of `harness train`.
 
     Raises:
-        DataError: these are not weights of this network.
+        DataError: the weights at the path do not fit the network.
     """
-    tensors = {name[len(NETWORK) :]: torch.from_numpy(one) for name, one in arrays.items() if name.startswith(NETWORK)}
-    try:
-        network.load_state_dict(tensors)
+    with matching_weights(path):
+        network.load_state_dict(state_of(arrays))
         gain = arrays[GAIN].item()
-    except (LookupError, RuntimeError, TypeError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise DataError(f"the weights {path} are not those of the network that their card names: {reason}") from error
     return SteppedNetwork(network, sha256, gain)

@@ -1,4 +1,4 @@
-"""What stands behind the header in a file of CompressAI's networks: the shape of the latents, and strings."""
+"""The payload of a file of CompressAI's networks: the shape of the latents, and strings."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from typing import NamedTuple
 from harness.errors import BadStreamError
 
 MULTIPLE = 64
-"""Images are continued, by mirroring, to multiples of this many pixels each way."""
+"""The sides of images are padded, by reflection, to multiples of this many pixels."""
 _SHAPE, _LENGTH = struct.Struct("<HH"), struct.Struct("<I")
 
 
 class Strings(NamedTuple):
-    """What a file holds behind its header."""
+    """The content of a payload."""
 
     shape: tuple[int, int]
-    """Rows and columns of the hyper-latents, or of the latents without any."""
+    """Rows and columns of the hyper-latents, or of the latents if there are none."""
     strings: list[bytes]
 
 
 def payload_of(shape: tuple[int, int], strings: Sequence[bytes]) -> bytes:
-    """Return what a file holds behind its header: the shape, and every string behind its length."""
+    """Return a payload: the shape, then the length and bytes of each string."""
     return _SHAPE.pack(*shape) + b"".join(_LENGTH.pack(len(one)) + one for one in strings)
 
 
 def strings_of(payload: bytes) -> Strings:
-    """Return what stands in a payload.
+    """Return the content of a payload.
 
     Raises:
         BadStreamError: the lengths do not add up.

@@ -1,6 +1,6 @@
-"""CompressAI's published weights: where they are, whether they are the right ones, and the tensors in them.
+"""CompressAI's published weights: find, check, convert and read them.
 
-A published file is a pickle. It is read once, as tensors alone, and kept as safetensors from then on.
+A published file is a pickle. It is read once, as tensors alone, and kept as safetensors.
 """
 
 from __future__ import annotations
@@ -8,12 +8,13 @@ from __future__ import annotations
 import hashlib
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
+from harness.data.datasets import MIRROR_VARIABLE
 from harness.errors import DataError
 from harness.system.paths import cache_folder, weights_folder
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 ROOT = "https://compressai.s3.amazonaws.com/models/v1"
 DATA_SET = "compressai-weights"
-"""The data set of benchmarks.toml that holds what `harness data fetch` downloads."""
+"""The data set of benchmarks.toml with the published weights."""
 
 
 @dataclass(frozen=True)
@@ -30,13 +31,13 @@ class Published:
     """One published checkpoint."""
 
     stem: str
-    """Its file's name, without hash and suffix."""
+    """The name of its file, without hash and suffix."""
     sha256_start: str
-    """The first 8 hexadecimal digits of its sha256, which are part of its name."""
+    """The first 8 hexadecimal digits of its sha256, which are part of the file name."""
     widths: tuple[int, ...]
-    """What the network's constructor takes: channels, and latent channels where they differ."""
+    """The arguments of the network's constructor: channels, and latent channels if they differ."""
     bpp: float
-    """Published bits per pixel, mean over Kodak (24 bits per pixel): what this checkpoint is made for."""
+    """Published mean bits per pixel on Kodak (of 24 bits per pixel): the rate that this checkpoint was trained for."""
 
     @property
     def file(self) -> str:
@@ -45,21 +46,21 @@ class Published:
 
     @property
     def converted(self) -> str:
-        """Return the name of the same tensors without pickle."""
+        """Return the name of the file after its conversion to safetensors."""
         return f"{self.stem}-{self.sha256_start}.safetensors"
 
 
 @dataclass(frozen=True)
-class Weights:
+class PublishedTensors:
     """The tensors of a published file."""
 
     sha256: str
-    """Of the published file."""
+    """The sha256 of the published file."""
     tensors: Mapping[str, Tensor]
 
 
 def networks() -> Any:
-    """Return CompressAI's module of networks; importing it takes seconds, and warns of what torch deprecates."""
+    """Return CompressAI's module of networks; its import takes seconds and warns of deprecated parts of torch."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         from compressai import models
@@ -67,16 +68,37 @@ def networks() -> Any:
 
 
 def folders() -> list[Path]:
-    """Return where published weights are looked for, in order."""
-    data = os.environ.get("HARNESS_DATA")
+    """Return the folders where published weights are looked for, in order."""
+    data = os.environ.get(MIRROR_VARIABLE)
     return [weights_folder(), *([Path(data) / "weights"] if data else []), cache_folder() / "data" / DATA_SET]
 
 
-def published_sha256(path: Path) -> str:
-    """Return the sha256 of the published file: of a path, or of that which a path was converted from.
+def find_published(wanted: Published, places: Sequence[Path], name: str) -> Path:
+    """Return the path of converted weights, or of the published file if it is not converted yet.
+
+    Args:
+        wanted: the published checkpoint.
+        places: the folders to look into, in order.
+        name: the codec that needs the weights.
 
     Raises:
-        DataError: a converted file does not say it.
+        DataError: neither file is in any of the folders.
+    """
+    for file in (wanted.converted, wanted.file):
+        for folder in places:
+            if (folder / file).is_file():
+                return folder / file
+    raise DataError(
+        f"the published weights {wanted.file} of {name} are in none of {', '.join(str(folder) for folder in places)}. "
+        f"Run `harness data fetch {DATA_SET}`, or download {ROOT}/{wanted.file} into one of them."
+    )
+
+
+def published_sha256(path: Path) -> str:
+    """Return the sha256 of a published file, given its own path or the path of its conversion.
+
+    Raises:
+        DataError: the converted file does not name it.
     """
     if path.suffix != ".safetensors":
         return hashlib.sha256(path.read_bytes()).hexdigest()
@@ -84,10 +106,10 @@ def published_sha256(path: Path) -> str:
 
 
 def metadata_of(path: Path) -> Mapping[str, str]:
-    """Return what a converted file says of itself: published_sha256 and tensors_sha256.
+    """Return the metadata of a converted file: published_sha256 and tensors_sha256.
 
     Raises:
-        DataError: it does not.
+        DataError: the file cannot be read or has no such metadata.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -97,12 +119,12 @@ def metadata_of(path: Path) -> Mapping[str, str]:
     except (SafetensorError, OSError) as error:
         raise DataError(f"{path} cannot be read: {error}. Remove it.") from error
     if not {"published_sha256", "tensors_sha256"} <= set(found):
-        raise DataError(f"{path} does not say what it was converted from. Remove it; harness converts it anew.")
+        raise DataError(f"{path} does not say what it was converted from. Remove it; harness will convert it again.")
     return found
 
 
-def read_weights(path: Path, published: Published, folder: Path) -> Weights:
-    """Return the tensors of a published file, which is converted into a folder when it is first read.
+def read_weights(path: Path, published: Published, folder: Path) -> PublishedTensors:
+    """Return the tensors of a published file; convert it into a folder if that has not been done yet.
 
     Raises:
         DataError: a file is damaged, or the folder cannot be written.
@@ -117,8 +139,8 @@ def read_weights(path: Path, published: Published, folder: Path) -> Weights:
     except (SafetensorError, OSError) as error:
         raise DataError(f"{path} cannot be read: {error}. Remove it.") from error
     if _sha256_of(tensors) != metadata_of(path)["tensors_sha256"]:
-        raise DataError(f"{path} is damaged: its tensors are not those that were converted. Remove it.")
-    return Weights(published_sha256(path), tensors)
+        raise DataError(f"{path} is damaged: its tensors differ from the converted ones. Remove it.")
+    return PublishedTensors(published_sha256(path), tensors)
 
 
 def _sha256_of(tensors: Mapping[str, Tensor]) -> str:
@@ -130,7 +152,7 @@ def _sha256_of(tensors: Mapping[str, Tensor]) -> str:
 
 
 def _converted(path: Path, published: Published, folder: Path) -> Path:
-    """Write safetensors of a published file: its hash is checked and no pickled code is run."""
+    """Convert a published file to safetensors; its hash is checked and no pickled code runs."""
     sha256 = published_sha256(path)
     if not sha256.startswith(published.sha256_start):
         raise DataError(
@@ -146,7 +168,7 @@ def _converted(path: Path, published: Published, folder: Path) -> Path:
     try:
         state = load_pretrained(torch.load(path, map_location="cpu", weights_only=True))
     except UnpicklingError as error:
-        raise DataError(f"{path} holds more than tensors: these are not weights of CompressAI.") from error
+        raise DataError(f"{path} holds more than tensors, so it is not a weights file of CompressAI.") from error
     tensors = {name: tensor.contiguous() for name, tensor in state.items()}
     target = folder / published.converted
     part = target.with_suffix(f".{os.getpid()}.part")

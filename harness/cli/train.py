@@ -14,15 +14,17 @@ from harness.errors import UsageError
 @click.option("--models", type=NameList(), required=True, help="Learned codecs, as in baseline,resnet.")
 @click.option("--ratios", type=RatioList(), default="4,8,12,16", show_default=True, help="Raw bytes / file bytes.")
 @click.option(
-    "--data", metavar="NAME|FOLDER", help="Training images; unless said, the recipe's own, else $HARNESS_DATA/train."
+    "--data",
+    metavar="NAME|FOLDER",
+    help="Training images.  [default: the recipe's own, else $HARNESS_DATA/train]",
 )
-@click.option("--weights", type=click.Path(path_type=Path), help="Where weights go; $HARNESS_WEIGHTS unless said.")
-@click.option("--accelerator", default="auto", show_default=True, help="In lightning's words: cpu, gpu, auto.")
-@click.option("--devices", type=click.IntRange(min=1), default=1, show_default=True, help="Processes a node.")
-@click.option("--nodes", type=click.IntRange(min=1), default=1, show_default=True)
-@click.option("--strategy", default="auto", show_default=True, help="In lightning's words, as in ddp.")
+@click.option("--weights", type=click.Path(path_type=Path), help="Folder for the weights.  [default: $HARNESS_WEIGHTS]")
+@click.option("--accelerator", default="auto", show_default=True, help="As in lightning: cpu, gpu, auto.")
+@click.option("--devices", type=click.IntRange(min=1), default=1, show_default=True, help="Processes per node.")
+@click.option("--nodes", type=click.IntRange(min=1), default=1, show_default=True, help="Machines.")
+@click.option("--strategy", default="auto", show_default=True, help="As in lightning, for instance ddp.")
 @plugin_option
-@click.option("--dry-run", is_flag=True, help="List what is missing and about how long it takes.")
+@click.option("--dry-run", is_flag=True, help="List the missing weights and about how long training takes.")
 @click.pass_obj
 def train(
     settings: Settings,
@@ -36,7 +38,7 @@ def train(
     dry_run: bool,
     **machines: str | int,
 ) -> None:
-    """Train learned codecs that have no weights yet; an interrupted training goes on where it was.
+    """Train learned codecs that have no weights yet, and resume an interrupted training.
 
     \b
     Example:
@@ -49,21 +51,21 @@ def train(
     specs = [config.codec_spec(name) for name in models]
     if unknown := [spec.id for spec in specs if not is_trainable(spec)]:
         raise UsageError(
-            f"the codec {unknown[0]!r} has no training here. "
-            "Trained are those of models/, codecs with a `recipe`, and plugins like them."
+            f"the codec {unknown[0]!r} cannot be trained. "
+            "Codecs of models/, codecs with a `recipe`, and plugins like them can."
         )
     session = TrainingSession(config, data, weights, machines)
     session.check_data()
-    orders = session.missing(specs, ratios)
-    if not orders:
-        click.echo(f"nothing to train: every weight is there and passed a quick check ({session.weights})")
+    jobs = session.missing(specs, ratios)
+    if not jobs:
+        click.echo(f"nothing to train: all weights are in {session.weights} and passed a quick check")
         return
-    session.check_images(orders)
+    session.check_images(jobs)
     if dry_run:
-        for order, seconds in session.estimates(orders):
-            click.echo(f"missing: {order.name}, about {seconds / 60:.0f} minutes here")
+        for job, seconds in session.estimates(jobs):
+            click.echo(f"missing: {job.name}, about {seconds / 60:.0f} minutes here")
         return
     stop_on_sigterm()
-    for order in orders:
-        click.echo(f"training {order.name} into {session.weights}; Ctrl-C keeps what is done")
-        click.echo(f"trained {session.train(order, bar=True)}")
+    for job in jobs:
+        click.echo(f"training {job.name} into {session.weights}; Ctrl-C keeps what is done")
+        click.echo(f"trained {session.train(job, bar=True)}")

@@ -10,16 +10,13 @@ from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from harness.interface import Image
+from harness.system.strict import StrictModel
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class RadarScale(_Table):
+class RadarScale(StrictModel):
     """How samples 0..peak map to intensity (the power that came back; backscatter where it is calibrated)."""
 
     scale: Literal["decibels", "amplitude", "intensity"]
@@ -64,7 +61,7 @@ class RadarScale(_Table):
         return made
 
 
-class SceneTable(_Table):
+class SceneTable(StrictModel):
     """Which radar scenes to generate (harness/data/radar_scenes.py): the same scenes on every machine."""
 
     seed: Annotated[int, Field(ge=0)]

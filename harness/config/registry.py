@@ -50,7 +50,6 @@ BUILT_IN: Mapping[str, str] = {
     "residual": "harness.models.residual:Residual",
     "resnet": "harness.models.resnet:ResNet",
     "webp": "harness.codecs.webp:Webp",
-    "webp-lossless": "harness.codecs.webp:WebpLossless",
 }
 """Codec name -> where its class is."""
 

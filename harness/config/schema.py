@@ -6,7 +6,6 @@ A user's own file extends the packaged one: each of its tables adds a codec, a s
 from __future__ import annotations
 
 import json
-import reprlib
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -18,6 +17,7 @@ from harness.config import registry
 from harness.config.radar import RadarScale, SceneTable
 from harness.config.registry import CodecSpec
 from harness.errors import ConfigError, UnknownNameError
+from harness.system.strict import WHOLE_TABLE, StrictModel, explain
 
 _Value = TypeVar("_Value")
 
@@ -30,13 +30,7 @@ Sha256: TypeAlias = Annotated[str, Field(pattern=r"^[0-9a-f]{8}([0-9a-f]{56})?$"
 SampleBits: TypeAlias = Annotated[int, Field(ge=2, le=16)]
 
 
-class _Table(BaseModel):
-    """Every table: frozen, and an unknown key is an error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
-
-
-class Limits(_Table):
+class Limits(StrictModel):
     """The limits of one call of a codec: its process is killed when it exceeds one."""
 
     seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 300
@@ -44,7 +38,7 @@ class Limits(_Table):
     disk_mb: Annotated[int, Field(ge=1)] = 2048
 
 
-class SuiteConfig(_Table):
+class SuiteConfig(StrictModel):
     """What `harness bench --suite NAME` runs; options of the command take precedence."""
 
     description: str
@@ -62,7 +56,7 @@ class SuiteConfig(_Table):
     """What the samples of the --images stand for, where those are radar images."""
 
 
-class DataConfig(_Table):
+class DataConfig(StrictModel):
     """A data set: files with their hashes, from a package, a mirror folder or the network, or generated here."""
 
     description: str
@@ -120,7 +114,7 @@ class CodecConfig(BaseModel):
         return dict(self.model_extra or {})
 
 
-class Config(_Table):
+class Config(StrictModel):
     """The whole of benchmarks.toml."""
 
     default_suite: str
@@ -186,9 +180,7 @@ def load(path: Path | None = None, plugins: Iterable[Path] = ()) -> Config:
         # As JSON: strict validation then takes a list for a tuple, but still refuses "4" for 4.
         config = Config.model_validate_json(json.dumps(tables, default=str), strict=True)
     except ValidationError as error:
-        missing = error.errors()[0]["type"] == "missing"
-        hint = " A table replaces the whole packaged table of its name, so give every key." if missing else ""
-        raise ConfigError(f"{where}: {explain(error)}{hint}") from error
+        raise ConfigError(explain(error, f"{where}: ", WHOLE_TABLE)) from error
     config = config.model_copy(update={"plugins": tuple(plugins)})
     _check_references(config, where)
     return config
@@ -201,19 +193,6 @@ def _read(path: Path) -> dict[str, Any]:
         raise ConfigError(f"the configuration {path} cannot be read: {error.strerror}.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigError(f"{path}: this is not TOML: {error}.") from error
-
-
-def explain(error: ValidationError) -> str:
-    """Return the first error of a validation as "key: what is expected; found ..."."""
-    fault = error.errors()[0]
-    key = ".".join(str(part) for part in fault["loc"])
-    if fault["type"] == "extra_forbidden":
-        return f"{key} is not a known key. Remove it or correct its spelling."
-    if fault["type"] == "missing":
-        return f"{key} is missing."
-    found = reprlib.repr(fault["input"])
-    message = fault["msg"].removeprefix("Value error, ")
-    return f"{key}: {message[0].lower()}{message[1:]}; found {found}."
 
 
 def _check_references(config: Config, where: str) -> None:

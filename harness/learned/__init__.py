@@ -1,1 +1,1 @@
-"""What every learned codec shares: bitstream header, weights and their cards, shapes, tensors."""
+"""What every learned codec shares: the file header, weights and model cards, shapes, tensors."""

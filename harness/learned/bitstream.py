@@ -1,4 +1,4 @@
-"""The file of a learned codec: a header of 40 bytes, checked, then entropy-coded latents.
+"""The file of a learned codec: a header of 40 bytes, then entropy-coded latents.
 
 | bytes | what                                                                     |
 |-------|--------------------------------------------------------------------------|
@@ -8,12 +8,12 @@
 | 8     | weights id: the first bytes of the sha256 of the weights' file           |
 | 4, 4  | height, width, in pixels                                                 |
 | 2     | k, signed: the step is 2^(k / 32)                                        |
-| 2, 2  | the samples that the networks saw as 0 and as 1                          |
-| 4     | CRC-32 of the latents (int32, little-endian, in the order of coding)     |
+| 2, 2  | the samples that became 0 and 1 for the networks                         |
+| 4     | CRC-32 of the latents (int32, little-endian, in coding order)            |
 | 4     | bytes that follow the header                                             |
 | 4     | CRC-32 of the header before this field and of all that follows           |
 
-All numbers are little-endian and, but k, unsigned; CRC-32 is that of IEEE 802.3.
+All numbers are little-endian and unsigned, except that k is signed. CRC-32 is as in IEEE 802.3.
 """
 
 from __future__ import annotations
@@ -42,16 +42,16 @@ MAGICS = {
     "cheng2020-anchor": b"HLCN",
     "cheng2020-attn": b"HLCT",
 }
-"""What the file of each architecture begins with."""
+"""Architecture -> the first four bytes of its files."""
 MAGIC_OF_OTHERS = b"HLXX"
-"""The same of an architecture that is a plugin; the weights id says which."""
+"""The first four bytes for architectures of plugins; the weights id says which one."""
 VERSION = 1
 STEPS_PER_OCTAVE = 32
 """Steps are 2^(k / 32)."""
 MOST_PIXELS = 2**24
-"""Pixels (height x width) of the greatest image: networks hold some hundred bytes a pixel."""
-_SEEN_BEYOND = 1.25
-"""What networks see of an image is at most so many times the greatest number of pixels."""
+"""The most pixels (height x width) of an image: networks need some hundred bytes per pixel."""
+_MOST_PADDED = 1.25
+"""A padded image may have this many times the most pixels of an image."""
 _HEADER = struct.Struct("<4sBB8sIIhHHII")
 _CRC = struct.Struct("<I")
 HEADER_BYTES = _HEADER.size + _CRC.size
@@ -59,35 +59,35 @@ HEADER_BYTES = _HEADER.size + _CRC.size
 
 @dataclass(frozen=True)
 class SizeLimit:
-    """How large an image may be, and what networks see of it: of a narrow one, mostly what lies beyond its edges."""
+    """How large an image may be, before and after padding: a narrow image is mostly padding."""
 
     pixels: int
-    """Height x width, at most."""
+    """The most pixels, height x width."""
     block: int
-    """Sides are continued to whole multiples of so many pixels."""
+    """Sides are padded to multiples of this many pixels."""
     margin: int
-    """Then every edge is continued by so many."""
+    """Then every edge is padded by this many pixels."""
 
     def holds(self, height: int, width: int) -> bool:
-        """Tell whether an image of this size is taken."""
+        """Return whether an image of this size is accepted."""
         rows, columns = (-(-side // self.block) * self.block + 2 * self.margin for side in (height, width))
-        return 0 < height * width <= self.pixels and rows * columns <= _SEEN_BEYOND * self.pixels
+        return 0 < height * width <= self.pixels and rows * columns <= _MOST_PADDED * self.pixels
 
     def __str__(self) -> str:
-        beyond = f" and {self.margin} beyond every edge" if self.margin else ""
+        beyond = f" plus {self.margin} beyond every edge" if self.margin else ""
         return (
-            f"at most {self.pixels} pixels are taken, and {_SEEN_BEYOND * self.pixels:.0f} with sides continued to "
+            f"at most {self.pixels} pixels are accepted, and {_MOST_PADDED * self.pixels:.0f} with sides padded to "
             f"multiples of {self.block}{beyond}"
         )
 
 
 _LIMIT = SizeLimit(MOST_PIXELS, block=16, margin=16)
-"""Of every architecture: none of ours has larger blocks of latents, or more than one of them beyond an edge."""
+"""The limit of our architectures: none has larger blocks, or more than one of them beyond an edge."""
 
 
 @dataclass(frozen=True)
 class Stream:
-    """What a file says; all that a decoder knows."""
+    """The content of a file, which is all that a decoder knows."""
 
     architecture: str
     kind: str
@@ -98,9 +98,9 @@ class Stream:
     width: int
     k: int
     low: int
-    """The sample that the networks saw as 0."""
+    """The sample that became 0 for the networks."""
     high: int
-    """The sample that they saw as 1."""
+    """The sample that became 1."""
     latents_crc: int
     payload: bytes
 
@@ -123,13 +123,13 @@ class Stream:
 
     @staticmethod
     def from_bytes(data: bytes, architecture: str) -> Stream:
-        """Return what a file of an architecture says.
+        """Read a file of an architecture.
 
         Raises:
-            BadStreamError: it is no intact file of this format, or its size is beyond what is taken.
+            BadStreamError: it is no intact file of this format, or its image is too large.
         """
         if len(data) < HEADER_BYTES or data[:4] != MAGICS.get(architecture, MAGIC_OF_OTHERS):
-            raise BadStreamError(f"this is no file of the learned codec {architecture}: its first bytes are others.")
+            raise BadStreamError(f"this is not a file of the learned codec {architecture}: its first bytes are wrong.")
         start, payload = data[: _HEADER.size], data[HEADER_BYTES:]
         (crc,) = _CRC.unpack_from(data, _HEADER.size)
         _, version, kind, weights, height, width, k, low, high, latents_crc, size = _HEADER.unpack(start)
@@ -140,20 +140,20 @@ class Stream:
         if kind >= len(FORMATS) or not _LIMIT.holds(height, width) or low >= high:
             raise BadStreamError(f"the file asks for {width} x {height} pixels of kind {kind}; {_LIMIT}.")
         if high > (most := 65_535 if FORMATS[kind] == "gray16" else 255):
-            raise BadStreamError(f"the file asks for samples of up to {high}; those of {FORMATS[kind]} end at {most}.")
+            raise BadStreamError(f"the file asks for samples of up to {high}; {FORMATS[kind]} ends at {most}.")
         return Stream(architecture, FORMATS[kind], weights.hex(), height, width, k, low, high, latents_crc, payload)
 
 
 def latents_crc(latents: NDArray[np.int64]) -> int:
-    """Return the CRC-32 of latents, as the header holds it."""
+    """Return the CRC-32 of latents for the header."""
     return zlib.crc32(latents.astype("<i4").tobytes())
 
 
-def check_size(height: int, width: int, limit: SizeLimit = _LIMIT) -> None:
-    """Refuse images that a codec does not take.
+def require_size(height: int, width: int, limit: SizeLimit = _LIMIT) -> None:
+    """Check that a codec accepts an image of this size.
 
     Raises:
-        UnsupportedImageError: too many pixels.
+        UnsupportedImageError: the image has too many pixels.
     """
     if not limit.holds(height, width):
         raise UnsupportedImageError(f"the image has {width} x {height} pixels; {limit}.")

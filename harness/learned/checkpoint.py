@@ -1,7 +1,7 @@
-"""Trained weights on disk: <id>.safetensors, and beside it <id>.json, the card that says where they come from.
+"""Trained weights on disk: <id>.safetensors, and beside it the model card <id>.json.
 
-The id is the start of the sha256 of the weights' file, so a card cannot stand beside other weights unnoticed.
-Reading a card is light; only `load` reads tensors.
+The id is the start of the sha256 of the weights file, so a card and its weights cannot be mixed up. Only `load` reads
+the weights; everything else reads cards alone.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from harness.data import contamination
 from harness.errors import DataError
 from harness.learned.shape import Shape, Widths
+from harness.system.strict import StrictModel, explain
 
 ID_DIGITS = 16
 """Hexadecimal digits of a weights id: 64 bits."""
@@ -33,10 +34,8 @@ _WIDE = {narrow: wide for wide, narrow in _NARROW.items()}
 Arrays = Mapping[str, NDArray[Any]]
 
 
-class Card(BaseModel):
-    """What stands beside weights. Free-form parts are for readers; the codec uses the first block alone."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class Card(StrictModel):
+    """A model card. A codec reads the first block alone; the rest is for people."""
 
     sha256: str
     architecture: str
@@ -47,29 +46,29 @@ class Card(BaseModel):
 
     recipe: Mapping[str, Any]
     data: Sequence[Mapping[str, Any]]
-    """Training sources: name, licence, attribution where one is due."""
+    """Training sources: name, licence, and attribution where one is required."""
     validation: Sequence[str]
-    """Names of the images that were kept aside."""
+    """Names of the validation images."""
     fingerprints: Annotated[str, Field(pattern=r"^[0-9a-f]+\.fingerprints$")]
-    """The file beside the card that holds the perceptual fingerprints of all training and validation images (see
-    harness/data/contamination.py), gzipped: a line with their version, then one a line. Cards of one training set
-    share it."""
+    """The file beside the card with the perceptual fingerprints of all training and validation images (see
+    harness/data/contamination.py): gzipped, one line with their version, then one fingerprint per line. Cards of one
+    training set share it."""
     seed: int
     steps: int
-    """Optimiser steps, all phases."""
+    """Optimiser steps of all phases."""
     hours: float
     hardware: str
     software: Mapping[str, str]
     curve: Sequence[Mapping[str, float]]
     """Validations: step, PSNR in dB at the target ratio, ratio at step 1, lambda."""
     validated: Mapping[str, float]
-    """The finished file's ratio of real bytes at step 1, and PSNR in dB there, on whole validation images."""
+    """Ratio of real files and PSNR in dB of the finished weights, at step 1, on whole validation images."""
     results: Mapping[str, Any] = {}
-    """What it reached on test sets, once measured: name of the set -> table."""
+    """Results on test sets: name of the suite -> table."""
 
     @property
     def id(self) -> str:
-        """Return the weights id, as streams hold it."""
+        """Return the weights id, as files hold it."""
         return self.sha256[:ID_DIGITS]
 
 
@@ -82,11 +81,11 @@ def cards(folders: Sequence[Path], wanted: Mapping[str, Any] | None = None) -> I
     """Yield every card and the path of its weights, folder by folder, in the order of their names.
 
     Args:
-        folders: where cards may lie; other JSON files there are passed over.
-        wanted: what a card must say, by key; others are not read.
+        folders: where cards are looked for; other JSON files there are skipped.
+        wanted: key -> value that a card must have; other cards are skipped.
 
     Raises:
-        DataError: a card that is wanted cannot be read.
+        DataError: a wanted card cannot be read.
     """
     for folder in folders:
         for path in sorted(folder.glob("*.json")):
@@ -96,7 +95,7 @@ def cards(folders: Sequence[Path], wanted: Mapping[str, Any] | None = None) -> I
 
 
 def _said(path: Path) -> Mapping[str, Any]:
-    """Return the object in a JSON file; an empty one where there is none."""
+    """Return the object in a JSON file, or an empty one if the file holds none."""
     try:
         said = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError):
@@ -113,18 +112,18 @@ def read_card(path: Path) -> Card:
     try:
         return Card.model_validate_json(path.read_bytes())
     except (OSError, ValidationError) as error:
-        reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error.strerror
+        reason = explain(error, "") if isinstance(error, ValidationError) else f"{error.strerror}."
         raise DataError(
-            f"the card {path} of trained weights cannot be read: {reason}. It is damaged, or newer than this program."
+            f"the card {path} of trained weights cannot be read: {reason} It is damaged, or newer than this program."
         ) from error
 
 
 def save(arrays: Arrays, folder: Path, card: Mapping[str, Any], fingerprints: Sequence[str]) -> Path:
-    """Write weights, their card and their fingerprints; returns the weights' path.
+    """Write weights, their card and their fingerprints; return the path of the weights.
 
     Args:
         arrays: network and entropy model, as numpy arrays.
-        folder: where to; it is made.
+        folder: where to write them; it is created if it does not exist.
         card: a `Card` without `sha256` and `fingerprints`.
         fingerprints: of all images that training saw.
     """
@@ -141,21 +140,21 @@ def save(arrays: Arrays, folder: Path, card: Mapping[str, Any], fingerprints: Se
 
 
 def _narrowed(array: NDArray[Any]) -> NDArray[Any]:
-    """Return an array in 16 bits where those hold each of its values exactly."""
+    """Return an array in 16 bits if these hold each of its values exactly, else the array itself."""
     with np.errstate(over="ignore"):
         narrow = array.astype(_NARROW.get(array.dtype.name, array.dtype))
     return narrow if np.array_equal(narrow, array) else array
 
 
 def write_card(card: Card, path: Path) -> None:
-    """Write a card, whole or not at all."""
+    """Write a card atomically."""
     partial = path.with_suffix(".part")
     partial.write_text(json.dumps(card.model_dump(mode="json"), indent=1) + "\n")
     partial.replace(path)
 
 
 def write_fingerprints(fingerprints: Sequence[str], folder: Path) -> str:
-    """Write fingerprints into a folder, named by their content; return the file's name."""
+    """Write fingerprints to a file that is named by its content; return the name."""
     lines = "".join(f"{one}\n" for one in (_VERSION_LINE, *sorted(set(fingerprints)))).encode()
     name = f"{hashlib.sha256(lines).hexdigest()[:ID_DIGITS]}.fingerprints"
     (folder / name).write_bytes(gzip.compress(lines, mtime=0))
@@ -163,7 +162,7 @@ def write_fingerprints(fingerprints: Sequence[str], folder: Path) -> str:
 
 
 def fingerprints(card: Card, path: Path) -> list[str] | None:
-    """Return the fingerprints that stand beside weights at a path; None where another version of them stands there.
+    """Return the fingerprints beside weights at a path, or None if they are of another version.
 
     Raises:
         DataError: they are absent or damaged.
@@ -179,10 +178,10 @@ def fingerprints(card: Card, path: Path) -> list[str] | None:
 
 
 def load(card: Card, path: Path) -> dict[str, NDArray[Any]]:
-    """Return the arrays of a weights file, its hash checked; what was kept in 16 bits is float32 or int64 again.
+    """Return the arrays of a weights file; its hash is checked, and 16-bit arrays become float32 or int64 again.
 
     Raises:
-        DataError: the file is absent or is not what its card says.
+        DataError: the file is absent or is not the one that its card names.
     """
     from safetensors import SafetensorError
     from safetensors.numpy import load as unpack

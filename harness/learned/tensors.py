@@ -1,6 +1,6 @@
-"""Images as networks see them, and back: samples to 0..1, continued to whole multiples, rounded, on one thread.
+"""Images to tensors and back: samples to 0..1 and rounded again, reflection padding, one thread.
 
-torch is imported when a function here needs it.
+torch is imported only when a function here needs it.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 
 def normalised(pixels: Image) -> tuple[NDArray[np.float32], int, int]:
-    """Return an image as the networks see it, and the two values that undo it.
+    """Return an image in 0..1, and the two samples that undo it.
 
-    8-bit samples are divided by 255. 16-bit ones fill 0..1 from the image's least to its greatest value.
+    8-bit samples are divided by 255. 16-bit samples are stretched: the least becomes 0, the greatest 1.
 
     Returns:
-        float32 (height, width, channels) in 0..1, the value that became 0, the value that became 1.
+        float32 (height, width, channels) in 0..1, the sample that became 0, the sample that became 1.
     """
     low, high = (0, 255) if pixels.dtype == np.uint8 else (int(pixels.min()), int(pixels.max()))
     if low == high:  # a flat image
@@ -34,11 +34,11 @@ def normalised(pixels: Image) -> tuple[NDArray[np.float32], int, int]:
 
 
 def restored(values: NDArray[np.float32], stream: Stream) -> Image:
-    """Return what a network made as the image that a stream describes: rounded and clipped to its kind's samples.
+    """Return the output of a network as an image: rounded and clipped to the samples of its format.
 
     Args:
-        values: (planes, channels, height, width) of the stream's size, in 0..1; gray images are means over channels.
-        stream: what the file says.
+        values: (planes, channels, height, width), in 0..1; a gray image is the mean over channels.
+        stream: the file, which gives size, format and range of the samples.
     """
     values = values.reshape(-1, stream.height, stream.width).transpose(1, 2, 0)
     if stream.kind != "rgb8":
@@ -49,36 +49,36 @@ def restored(values: NDArray[np.float32], stream: Stream) -> Image:
     return image
 
 
-def mirrored(size: int, before: int, after: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Return the indices that continue 0..size-1 by mirroring at its two edges, edge samples repeated.
+def reflection_indices(size: int, before: int, after: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Return the indices that pad 0..size-1 by reflection; samples at the edges are repeated.
 
     Args:
-        size: how many samples there are, at least 1.
-        before: how many indices come before index 0.
-        after: how many come after the last.
+        size: the number of samples, at least 1.
+        before: the number of indices before index 0.
+        after: the number of indices after the last one.
 
     Returns:
-        The indices, and which of them lie in a mirrored copy.
+        The indices, and which of them are in a reflected copy.
     """
     place = np.arange(-before, size + after)
     phase = place % (2 * size)
     return np.where(phase < size, phase, 2 * size - 1 - phase), place // size % 2 == 1
 
 
-def filled(image: Tensor, factor: int) -> Tensor:
-    """Return an image continued by mirroring, to the right and downwards, to multiples of `factor`."""
+def padded_to_multiple(image: Tensor, factor: int) -> Tensor:
+    """Return an image with reflection padding on the right and at the bottom, to multiples of `factor`."""
     import torch
 
     for axis in (-2, -1):
         size = image.shape[axis]
-        index, _ = mirrored(size, 0, -size % factor)
+        index, _ = reflection_indices(size, 0, -size % factor)
         image = image.index_select(image.ndim + axis, torch.from_numpy(index).to(image.device))
     return image
 
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Run torch on one thread, so that sums are always taken in one order; on a GPU without TF32's 10-bit products."""
+    """Run torch on one thread, so that sums have a fixed order; on a GPU, disable TF32, whose products have 10 bits."""
     import torch
 
     cudnn = torch.backends.cudnn

@@ -1,6 +1,6 @@
-"""What the training loop asks of a network and its entropy model. Imports torch: import this only when used.
+"""The interface between the training loop and a network. Imports torch: import this only when used.
 
-Latents are in quantisation steps: step 1 is what files are coded with at the target ratio.
+Latents are in quantisation steps: files at the target ratio are coded with step 1.
 """
 
 from __future__ import annotations
@@ -16,26 +16,26 @@ from torch import Tensor, nn
 from harness.interface import Image
 
 
-class Coded(NamedTuple):
-    """Latents as the synthesis gets them, and what they cost."""
+class Quantised(NamedTuple):
+    """Quantised latents, and their cost."""
 
     latents: Tensor
-    """In units of step 1."""
+    """The input of the synthesis transform, in units of step 1."""
     bits: Tensor
-    """The information in all of them together, in bits."""
+    """The information in all latents together, in bits."""
 
 
 class Groups(NamedTuple):
-    """The parameters of a trainable, each in one list."""
+    """The parameters of a trainable; each is in one list."""
 
     networks: list[nn.Parameter]
     entropy_model: list[nn.Parameter]
     auxiliary: list[nn.Parameter]
-    """What the auxiliary loss alone trains, at the entropy model's rate; not clipped with the others."""
+    """Parameters that only the auxiliary loss trains, at the entropy model's learning rate and without clipping."""
 
 
 class Frozen(ABC):
-    """A trained network with the tables that files are made with, at step 1, on the CPU."""
+    """A trained network that makes real files at step 1, on the CPU."""
 
     @abstractmethod
     def file_bytes(self, image: Image) -> int:
@@ -43,15 +43,15 @@ class Frozen(ABC):
 
     @abstractmethod
     def decoded(self, image: Image) -> NDArray[np.float32]:
-        """Return what an image's file decodes to, (height, width, channels) in 0..1, neither clipped nor rounded."""
+        """Return the decoded image, (height, width, channels) in 0..1, neither clipped nor rounded."""
 
     @abstractmethod
     def arrays(self) -> Mapping[str, NDArray[Any]]:
-        """Return the arrays of the weights' file, from which the codec is built."""
+        """Return the arrays for the weights file."""
 
 
 class Trainable(nn.Module, ABC):
-    """An analysis, a synthesis and an entropy model of latents, while they are trained.
+    """An analysis transform, a synthesis transform and an entropy model in training.
 
     Images are (images, channels, height, width) in 0..1.
     """
@@ -59,16 +59,16 @@ class Trainable(nn.Module, ABC):
     @property
     @abstractmethod
     def shape(self) -> Any:
-        """Return the free numbers of its networks, as its card holds them."""
+        """Return the shape of the networks, as the model card holds it."""
 
     @property
     @abstractmethod
     def factor(self) -> int:
-        """Return of what the sides of images must be multiples."""
+        """Return the number that the sides of images must be multiples of."""
 
     @abstractmethod
-    def hold_networks(self, held: bool) -> None:
-        """Hold what networks keep of the images that pass (running means), or let it follow again."""
+    def freeze_statistics(self, frozen: bool) -> None:
+        """Freeze the statistics that networks keep of their input (running means), or update them again."""
 
     @abstractmethod
     def latents(self, images: Tensor) -> Tensor:
@@ -79,8 +79,8 @@ class Trainable(nn.Module, ABC):
         """Return the images of latents; nothing is clipped or rounded."""
 
     @abstractmethod
-    def relaxed(self, latents: Tensor, seed: int) -> Coded:
-        """Return latents as quantised in training, with gradients for both; a seed decides noise."""
+    def with_noise(self, latents: Tensor, seed: int) -> Quantised:
+        """Return latents quantised as in training, with gradients for latents and bits; the seed decides the noise."""
 
     @abstractmethod
     def entropy_bits(self, latents: Tensor, seed: int) -> Tensor:
@@ -88,24 +88,24 @@ class Trainable(nn.Module, ABC):
 
     @abstractmethod
     def auxiliary_loss(self) -> Tensor | None:
-        """Return what the auxiliary parameters lower, or None without any."""
+        """Return the loss of the auxiliary parameters, or None if there are none."""
 
     @abstractmethod
-    def coded(self, latents: Tensor, step: float) -> Coded:
-        """Return latents as a file at a step holds them, without gradients; their bits are an estimate."""
+    def quantised(self, latents: Tensor, step: float) -> Quantised:
+        """Return latents quantised as in a file, without gradients; their bits are an estimate."""
 
     @abstractmethod
     def prepare(self, images: Tensor, step: float) -> None:
-        """Set the unit of fresh networks' latents to a first step, in gray levels of 8 bits.
+        """Scale the latents of fresh networks so that step 1 is the recipe's first step.
 
         Args:
             images: some crops.
-            step: what the recipe starts with.
+            step: the first step, in gray levels of 8 bits.
         """
 
     @abstractmethod
-    def moved(self, octaves: float) -> None:
-        """Make the step 2^octaves the new step 1, in place: nothing changes but the unit of latents."""
+    def rescale(self, octaves: float) -> None:
+        """Make the step 2^octaves the new step 1, in place: only the unit of the latents changes."""
 
     @abstractmethod
     def groups(self) -> Groups:
@@ -113,8 +113,8 @@ class Trainable(nn.Module, ABC):
 
     @abstractmethod
     def load_arrays(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Take over the arrays of a weights' file of the same shape."""
+        """Load the arrays of a weights file of the same shape."""
 
     @abstractmethod
     def frozen(self) -> Frozen:
-        """Return what it is now, ready to code; it must be on the CPU."""
+        """Return the network in its present state, ready to make files; it must be on the CPU."""

@@ -1,6 +1,6 @@
-"""Codecs whose weights `harness train` makes: what such a codec offers, and where its weights are.
+"""Codecs whose weights `harness train` makes: their interface, and where their weights are.
 
-torch is imported only by what makes networks.
+Nothing here imports torch.
 """
 
 from __future__ import annotations
@@ -21,31 +21,31 @@ if TYPE_CHECKING:
     from harness.learned.trainable import Trainable
 
 LEAST_TARGET, MOST_TARGET = 2.0, 64.0
-"""The target ratios, ends included, that training is for: half the least and four times the greatest for which the
-packaged recipes say a first step. Farther out those do not tell where to begin."""
+"""The least and the greatest target ratio of training, both included: half the least and four times the greatest ratio
+that the packaged recipes have a first step for. Outside this range those steps are no guide."""
 
 
 def is_target(ratio: float) -> bool:
-    """Tell whether networks can be trained to a target ratio (raw bytes / file bytes)."""
+    """Return whether networks can be trained to a target ratio (raw bytes / file bytes)."""
     return LEAST_TARGET <= ratio <= MOST_TARGET
 
 
 @dataclass(frozen=True)
 class Choices:
-    """What a recipe says to the network that it trains, beside its shape."""
+    """What a network must know of the recipe that trains it, besides its shape."""
 
     loss: Literal["rate", "study"]
     rate_gradient: Literal["rounded", "noise"]
     levels: int
-    """Halvings of the coding order of the entropy model's coding passes."""
+    """Levels of the coding order, coarse to fine."""
     entropy_width: int = 0
-    """Channels between the layers of the entropy model's network; 0: no network."""
+    """Hidden channels of the network that corrects the entropy model's scales; 0: no network."""
     step_spread: float = 0
-    """By how many octaves, each way, the step varies while the entropy model alone is trained."""
+    """While the entropy model alone is trained, the step varies by this many octaves up and down."""
 
 
 class TrainableCodec(LearnedCodec):
-    """A learned codec whose weights are made here, a file of weights for each recipe and target ratio."""
+    """A learned codec whose weights `harness train` makes, one weights file per recipe and target ratio."""
 
     @classmethod
     @abstractmethod
@@ -58,7 +58,7 @@ class TrainableCodec(LearnedCodec):
 
 
 class Weights(NamedTuple):
-    """A card, and the path of the weights that it stands beside."""
+    """A model card, and the path of its weights."""
 
     card: Card
     path: Path
@@ -66,30 +66,29 @@ class Weights(NamedTuple):
 
 @dataclass(frozen=True)
 class WeightsRepository:
-    """The weights of one architecture that were trained here, in some folders."""
+    """The weights of one architecture, in some folders."""
 
     architecture: str
     recipe: str
     ratio: float
     codec_id: str
-    """The id in benchmarks.toml whose training makes the weights of this recipe."""
+    """The codec id of benchmarks.toml to train for weights of this recipe."""
     folders: Sequence[Path]
 
     def found(self) -> Weights:
         """Return the weights for the recipe and ratio: the first by name in the first folder that has any.
 
         Raises:
-            DataError: there are none, and the message says how to train them, or why that cannot be; or their card
-                cannot be read.
+            DataError: there are none, or their card cannot be read. The message says how to train them, if possible.
         """
         wanted = {"architecture": self.architecture, "recipe_name": self.recipe, "ratio": self.ratio}
         for found in checkpoint.cards(self.folders, wanted):
             return Weights(*found)
         advice = (
-            f"Train them: harness train --models {self.codec_id} --ratios {self.ratio:g}, with training images below "
+            f"Train them: harness train --models {self.codec_id} --ratios {self.ratio:g}, with training images in "
             "$HARNESS_DATA/train or named by --data."
             if is_target(self.ratio)
-            else f"None are trained for that: targets are from {LEAST_TARGET:g}x to {MOST_TARGET:g}x."
+            else f"They cannot be trained: targets are from {LEAST_TARGET:g}x to {MOST_TARGET:g}x."
         )
         raise DataError(
             f"no weights of {self.architecture} (recipe {self.recipe}) for {self.ratio:g}x in "
@@ -97,10 +96,10 @@ class WeightsRepository:
         )
 
     def named(self, weights_id: str) -> Weights:
-        """Return the weights that a file names, of whatever recipe and ratio.
+        """Return the weights that a file names, of any recipe and ratio.
 
         Raises:
-            BadStreamError: they are not here.
+            BadStreamError: they are in none of the folders.
             DataError: their card cannot be read.
         """
         for path in (folder / f"{weights_id}.json" for folder in self.folders):
@@ -109,12 +108,12 @@ class WeightsRepository:
                 if (card.architecture, card.id) == (self.architecture, weights_id):
                     return Weights(card, path.with_suffix(".safetensors"))
         raise BadStreamError(
-            f"the file was made with the weights {weights_id}, which are not among those of {self.architecture} in "
+            f"the file was made with the weights {weights_id} of {self.architecture}, which are in none of "
             f"{', '.join(str(folder) for folder in self.folders)}. Put {weights_id}.safetensors and its card there."
         )
 
     def missing(self) -> str | None:
-        """Return None when the weights are here, else what to do."""
+        """Return None if the weights are here, else what to do."""
         try:
             self.found()
         except DataError as error:
@@ -122,14 +121,14 @@ class WeightsRepository:
         return None
 
     def fingerprints(self) -> Sequence[str] | None:
-        """Return the fingerprints that stand beside the weights; None without weights, or of another version."""
+        """Return the fingerprints of the training images; None without weights or if they are of another version."""
         if self.missing() is not None:
             return None
         card, path = self.found()
         return checkpoint.fingerprints(card, path)
 
     def provenance(self) -> Mapping[str, Any]:
-        """Return the weights' sha256, how long they were trained and on what."""
+        """Return the weights' sha256, number of training steps and training hardware."""
         if self.missing() is not None:
             return {"weights": None}
         card, _ = self.found()

@@ -5,21 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
-from harness.config.schema import Config, explain
+from harness.config.schema import Config
 from harness.errors import ConfigError, UnknownNameError
+from harness.system.strict import WHOLE_TABLE, StrictModel, explain
 
 MetricName = Literal["psnr", "ms_ssim", "ssim"]
 Kind = Literal["curves", "combined", "ratios", "architectures", "differences"]
 Positive = Annotated[float, Field(gt=0)]
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class CurveRecipe(_Table):
+class CurveRecipe(StrictModel):
     """A published rate-distortion curve, and what of ours should land on it."""
 
     label: str
@@ -44,7 +41,7 @@ class CurveRecipe(_Table):
     """The reason for the tolerance, or for there being nothing to check."""
 
 
-class PointRecipe(_Table):
+class PointRecipe(StrictModel):
     """One published mean at one ratio of the study that the figure is from."""
 
     codec: str
@@ -56,7 +53,7 @@ class PointRecipe(_Table):
     """How many images the study's mean is over."""
 
 
-class FigureRecipe(_Table):
+class FigureRecipe(StrictModel):
     """What a figure shows, on which images, beside which published numbers."""
 
     description: str
@@ -100,4 +97,4 @@ def recipe(config: Config, name: str) -> FigureRecipe:
     try:
         return FigureRecipe.model_validate(config.figures[name])
     except ValidationError as error:
-        raise ConfigError(f"benchmarks.toml: figures.{name}.{explain(error)}") from error
+        raise ConfigError(explain(error, f"benchmarks.toml: figures.{name}.", WHOLE_TABLE)) from error

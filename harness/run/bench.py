@@ -91,7 +91,7 @@ def bench(request: Request) -> Run:
 def to_train(plan: Plan, session: TrainingSession) -> list[CodecSpec]:
     """Return the codecs of a plan that lack weights, and have images to train them on."""
     lacking = [codec.spec for codec in plan.codecs if codec.learned and codec.reason and is_trained_here(codec.spec)]
-    return [spec for spec in lacking if all(session.has_images(order) for order in session.orders([spec]))]
+    return [spec for spec in lacking if all(session.has_images(job) for job in session.jobs([spec]))]
 
 
 def _train_missing(plan: Plan, request: Request) -> bool:
@@ -100,16 +100,16 @@ def _train_missing(plan: Plan, request: Request) -> bool:
     Without training images nothing is trained: those codecs are `missing`, and their records say what to do.
     """
     session = TrainingSession(request.config)
-    orders = session.orders(to_train(plan, session))
-    if not orders:
+    jobs = session.jobs(to_train(plan, session))
+    if not jobs:
         return False
-    session.check_images(orders)
+    session.check_images(jobs)
     log = logging.getLogger("harness")
-    for order, seconds in session.estimates(orders):
-        log.warning("no weights of %s: training them takes about %.0f minutes here", order.name, seconds / 60)
+    for job, seconds in session.estimates(jobs):
+        log.warning("no weights of %s: training them takes about %.0f minutes here", job.name, seconds / 60)
     log.warning("training now into %s; --no-train leaves it out, Ctrl-C keeps what is done", session.weights)
-    for order in orders:
-        session.train(order, bar=True)
+    for job in jobs:
+        session.train(job, bar=True)
     return True
 
 

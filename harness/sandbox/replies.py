@@ -13,9 +13,9 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, PlainValidator, PositiveInt, ValidationError
 from pydantic_core import PydanticCustomError
 
-from harness.config.schema import explain
 from harness.errors import ConformanceError
 from harness.interface import Image
+from harness.system.strict import explain
 
 MAX_LADDER = 65_536
 """No ladder has more settings."""
@@ -162,4 +162,4 @@ def read(model: type[AnyReply], reply: Any) -> AnyReply:
     try:
         return model.model_validate(reply)
     except ValidationError as error:
-        raise ConformanceError(f"its {model.title} is malformed: {explain(error)}") from error
+        raise ConformanceError(f"its {model.title} is malformed: {explain(error, '')}") from error

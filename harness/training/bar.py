@@ -1,4 +1,4 @@
-"""The progress bar of a training. Imports lightning: import only when used."""
+"""The progress bar of a training. Imports lightning: import this only when used."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from lightning.pytorch.callbacks import Callback, RichProgressBar, TQDMProgressB
 
 
 class NotebookBar(TQDMProgressBar):
-    """Lightning's bar for notebooks, whose widget fills up by steps: lightning's own never tells it their number."""
+    """Lightning's bar for notebooks, with the number of steps that lightning does not tell the widget."""
 
     def on_train_epoch_start(self, trainer: lightning.Trainer, *more: Any) -> None:
-        """Begin the bar with the number of steps."""
+        """Reset the bar to the number of steps."""
         super().on_train_epoch_start(trainer, *more)
         self.train_progress_bar.reset(self.total_train_batches)
 
 
 def bars(wanted: bool) -> list[Callback]:
-    """Return the progress bar that fits where this runs: a notebook's own, else rich's."""
+    """Return a progress bar for a notebook or a terminal; none if it is not wanted."""
     if not wanted:
         return []
     return [NotebookBar() if "ipykernel" in sys.modules else RichProgressBar()]

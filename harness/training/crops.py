@@ -1,4 +1,4 @@
-"""Training images, split by source, and the crops that are cut from them: a pure function of seed and step."""
+"""Split training images by source, and cut random crops: a pure function of seed and step."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from harness.errors import DataError
 from harness.interface import LUMA, Image
 from harness.learned.tensors import normalised
-from harness.training.recipe import Recipe
+from harness.training.recipe import TrainingRecipe
 
 
 @dataclass(frozen=True)
@@ -22,32 +22,32 @@ class TrainingImage:
 
     name: str
     source: str
-    """What it was cut from: images of one source are never on both sides of the split."""
+    """The picture it was cut from. Images of one source are never on both sides of the split."""
     pixels: Image
     lossless: bool
-    """False when a lossy file (a JPEG) held it."""
+    """False if it was read from a lossy file (a JPEG)."""
     sample_bits: int
-    """How many bits of each sample carry the image."""
+    """The number of bits of each sample that carry the image."""
 
     @property
     def peak(self) -> int:
-        """The largest value that a sample can have."""
+        """Return the largest value that a sample can have."""
         return int(2**self.sample_bits - 1)
 
 
 @dataclass(frozen=True)
 class Split:
-    """Images to train on and whole images to validate on; no source is in both."""
+    """Images to train on, and whole images to validate on; no source is in both."""
 
     training: list[TrainingImage]
     validation: list[TrainingImage]
 
 
-def usable(images: Sequence[TrainingImage], recipe: Recipe, ratio: float) -> Sequence[TrainingImage]:
-    """Return the images that a recipe takes at a target ratio, for training and validation.
+def usable(images: Sequence[TrainingImage], recipe: TrainingRecipe, ratio: float) -> Sequence[TrainingImage]:
+    """Return the images that a recipe uses at a target ratio, for training and validation.
 
     Raises:
-        DataError: they are of too few sources.
+        DataError: they come from too few sources.
     """
     lossless = ratio < recipe.lossless_below
     found = [image for image in images if image.lossless or not lossless]
@@ -55,16 +55,16 @@ def usable(images: Sequence[TrainingImage], recipe: Recipe, ratio: float) -> Seq
     if sources <= kept:
         raise DataError(
             f"training to {ratio:g}x takes {'lossless images (no JPEGs)' if lossless else 'images'} from {kept + 1} "
-            f"sources or more, {kept} of them for validation; found {sources}. Each file is a source, or what "
-            "pack_index.csv calls one."
+            f"sources or more, {kept} of them for validation; found {sources}. Each file is a source of its own "
+            "unless pack_index.csv names one."
         )
     return found
 
 
-def split(images: Sequence[TrainingImage], recipe: Recipe, ratio: float, colours: int) -> Split:
-    """Return the images as a recipe wants them at a target ratio.
+def split(images: Sequence[TrainingImage], recipe: TrainingRecipe, ratio: float, colours: int) -> Split:
+    """Split images into training and validation as a recipe asks at a target ratio.
 
-    Sources are drawn for validation by a hash of the seed and their names, those with a lossless image first.
+    A hash of the seed and the source's name decides which sources validate; sources with a lossless image come first.
 
     Raises:
         DataError: too few images.
@@ -73,17 +73,17 @@ def split(images: Sequence[TrainingImage], recipe: Recipe, ratio: float, colours
         usable(images, recipe, ratio),
         key=lambda image: (not image.lossless, _draw(recipe.seed, image.source), image.name),
     )
-    held: dict[str, TrainingImage] = {}
+    validation: dict[str, TrainingImage] = {}
     for image in in_order:
-        if len(held) < recipe.validation_images:
-            held.setdefault(image.source, image)
-    rest = [image for image in in_order if image.source not in held]
+        if len(validation) < recipe.validation_images:
+            validation.setdefault(image.source, image)
+    rest = [image for image in in_order if image.source not in validation]
     rest.sort(key=lambda image: _draw(recipe.seed + 1, image.name))
     training = rest[: int(np.ceil(len(rest) * recipe.subset))]
     training = [_coloured(image, colours) for image in training]
     if recipe.halves:
         training += [halved(image) for image in training if image.lossless]
-    return Split(training, [_coloured(image, colours) for image in held.values()])
+    return Split(training, [_coloured(image, colours) for image in validation.values()])
 
 
 def _draw(seed: int, name: str) -> str:
@@ -91,7 +91,7 @@ def _draw(seed: int, name: str) -> str:
 
 
 def _coloured(image: TrainingImage, colours: int) -> TrainingImage:
-    """Return an image with 1 or 3 channels; 16-bit samples fill their range."""
+    """Return an image with 1 or 3 channels; 16-bit samples are stretched to their full range."""
     pixels: Any = image.pixels
     if pixels.shape[2] > colours:
         pixels = np.rint(pixels @ np.array(LUMA)).astype(pixels.dtype)[:, :, None]
@@ -103,7 +103,7 @@ def _coloured(image: TrainingImage, colours: int) -> TrainingImage:
 
 
 def halved(image: TrainingImage) -> TrainingImage:
-    """Return an image at half its size, by means over 2x2 pixels, rounded."""
+    """Return an image at half its size: means over 2x2 pixels, rounded."""
     height, width, channels = (image.pixels.shape[0] // 2 * 2, image.pixels.shape[1] // 2 * 2, image.pixels.shape[2])
     if not height * width:
         return image
@@ -113,9 +113,9 @@ def halved(image: TrainingImage) -> TrainingImage:
 
 
 class Crops:
-    """Batches of crops, the same ones for the same seed, step and rank."""
+    """Batches of crops, which depend on the seed, step and rank alone."""
 
-    def __init__(self, images: Sequence[TrainingImage], recipe: Recipe) -> None:
+    def __init__(self, images: Sequence[TrainingImage], recipe: TrainingRecipe) -> None:
         self.images = images
         self.size = recipe.crop
         self.seed = recipe.seed
@@ -123,7 +123,7 @@ class Crops:
         self.shares = areas / areas.sum()
 
     def batch(self, count: int, step: int, rank: int = 0) -> NDArray[np.float32]:
-        """Return (count, channels, size, size) in 0..1: places, flips and quarter turns are random."""
+        """Return (count, channels, size, size) in 0..1: random places, flips and quarter turns."""
         random = np.random.default_rng([self.seed, step, rank])
         chosen = random.choice(len(self.images), count, p=self.shares)
         return np.stack([self._crop(self.images[number], random) for number in chosen])

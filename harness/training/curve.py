@@ -1,23 +1,34 @@
-"""A picture of a training: how loss, quality and ratio went, step by step. Imports matplotlib when it draws."""
+"""The curve of a training (loss, PSNR and ratio by step): read and draw it. Imports matplotlib only to draw."""
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+FIELDS = ("step", "loss", "score", "psnr", "ratio", "weight")
+"""Columns of curve.csv. PSNR (dB, at the target ratio), the ratio at step 1 and lambda: on validated steps only."""
 PANELS = {"loss": "loss", "psnr": "PSNR at target (dB)", "ratio": "ratio at step 1"}
-"""Column of a curve -> what its axis says; each that a curve has is a panel."""
+"""Column of a curve -> the label of its axis. Each column that a curve has gets a panel."""
 _WIDTH, _HEIGHT, _DPI = 7.0, 2.2, 100
-"""Inches of the picture, and of one panel; dots an inch."""
+"""Width of the picture and height of one panel in inches; dots per inch."""
+
+
+def read_curve(path: Path) -> list[dict[str, str]]:
+    """Return the rows of a curve, or an empty list if there is no file."""
+    if not path.is_file():
+        return []
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def draw(rows: Sequence[Mapping[str, float]], title: str, path: Path) -> None:
     """Write a curve as a PNG file.
 
     Args:
-        rows: one a step, in order: `step`, and those of `PANELS` that are known there; no row without `step`.
-        title: what stands above.
-        path: where to.
+        rows: one per step, in order: `step`, and the columns of `PANELS` that are known at that step.
+        title: the title of the picture.
+        path: the file to write.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

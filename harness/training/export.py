@@ -1,4 +1,4 @@
-"""From a trained network to a checkpoint: the last step to the target ratio is taken by real bytes.
+"""Finish a trained network: round kernels to fp16, and fit the size of real files to the target ratio.
 
 Imports torch: import this only when used.
 """
@@ -19,20 +19,20 @@ from harness.learned.trainable import Frozen, Trainable
 from harness.training.crops import TrainingImage
 
 TOLERANCE = 0.03
-"""How far, as a share, the files of all validation images together may be from the target's bytes."""
+"""How much the total size of all validation images' files may differ from the target size, as a share of it."""
 _ATTEMPTS = 6
-"""After so many the whole tolerance will do; before, a quarter of it is asked for."""
+"""In this many attempts the fit must reach a quarter of the tolerance; after them, the whole tolerance is enough."""
 _MOST_ATTEMPTS = 12
 _KERNEL_DIMENSIONS = 4
 _HALF_COST = 0.05
-"""How much PSNR, in dB on whole validation images, may be lost by keeping kernels in 16 bits."""
+"""The PSNR that rounding kernels to fp16 may cost, in dB on whole validation images."""
 
 
 def fit_to_ratio(trainable: Trainable, images: Sequence[TrainingImage], ratio: float) -> float:
-    """Rescale latents until real files of whole images are at the target, and return the ratio they reach.
+    """Rescale latents until real files of whole images have the target ratio, and return the ratio reached.
 
     Raises:
-        DataError: it cannot be reached.
+        DataError: the target ratio cannot be reached.
     """
     raw = sum(image.pixels.nbytes for image in images)
     slope, place, excess = -0.7, 0.0, 0.0
@@ -50,41 +50,41 @@ def fit_to_ratio(trainable: Trainable, images: Sequence[TrainingImage], ratio: f
         move = float(np.clip(-excess / slope, -2, 2))
         if finer < coarser < math.inf and -math.inf < finer and not finer < place + move < coarser:
             move = (finer + coarser) / 2 - place
-        trainable.moved(move)
+        trainable.rescale(move)
         place += move
     raise DataError(
         f"the trained network's files cannot be brought to {ratio:g}x: they are at {ratio / 2**excess:.2f}x after "
-        "rescaling. Its latents hold too much or too little; choose another number of latent channels."
+        "rescaling. Train with another number of latent channels."
     )
 
 
 @torch.no_grad()
-def halve(trainable: Trainable, images: Sequence[TrainingImage]) -> None:
-    """Round kernels of convolutions to 16-bit floats, in place, where that costs next to nothing."""
+def round_to_fp16(trainable: Trainable, images: Sequence[TrainingImage]) -> None:
+    """Round the kernels of convolutions to fp16, in place, except where that costs PSNR."""
     kernels = [one.numpy() for one in trainable.groups().networks if one.ndim == _KERNEL_DIMENSIONS]
-    round_kernels(kernels, lambda: psnr_at_one(trainable.frozen(), images), _HALF_COST)
+    round_kernels_to_fp16(kernels, lambda: psnr_at_one(trainable.frozen(), images), _HALF_COST)
 
 
-def round_kernels(kernels: Sequence[NDArray[np.float32]], psnr: Callable[[], float], allowed: float) -> None:
-    """Round arrays to what 16-bit floats hold, in place: all of them, or where that costs too much, fewer.
+def round_kernels_to_fp16(kernels: Sequence[NDArray[np.float32]], psnr: Callable[[], float], allowed: float) -> None:
+    """Round arrays to fp16 in place; if rounding all of them costs too much, try each half of them alone.
 
     Args:
-        kernels: what is rounded.
-        psnr: tells the PSNR, in dB, with the arrays as they are.
-        allowed: how much lower it may become. Each half of them that is tried by itself may lose half of it.
+        kernels: the arrays, float32.
+        psnr: returns the PSNR, in dB, with the arrays as they are now.
+        allowed: the loss of PSNR that is allowed for all of them; half of it for each half.
     """
     whole, before = [kernel.copy() for kernel in kernels], psnr()
     with np.errstate(over="ignore"):
-        halved = [kernel.astype(np.float16) for kernel in kernels]
-    if all(np.isfinite(half).all() for half in halved):
-        _fill(kernels, halved)
+        rounded = [kernel.astype(np.float16) for kernel in kernels]
+    if all(np.isfinite(half).all() for half in rounded):
+        _fill(kernels, rounded)
         if before - psnr() <= allowed:
             return
         _fill(kernels, whole)
     if len(kernels) > 1:
         middle = len(kernels) // 2
         for some in (kernels[:middle], kernels[middle:]):
-            round_kernels(some, psnr, allowed / 2)
+            round_kernels_to_fp16(some, psnr, allowed / 2)
 
 
 def _fill(arrays: Sequence[NDArray[np.float32]], values: Sequence[NDArray[Any]]) -> None:
@@ -93,7 +93,7 @@ def _fill(arrays: Sequence[NDArray[np.float32]], values: Sequence[NDArray[Any]])
 
 
 def psnr_at_one(frozen: Frozen, images: Sequence[TrainingImage]) -> float:
-    """Return the mean PSNR, in dB, of whole images coded at step 1, rounded to their samples."""
+    """Return the mean PSNR, in dB, of whole images coded at step 1 and rounded to integer samples."""
     found = []
     for image in images:
         reference, low, high = normalised(image.pixels)

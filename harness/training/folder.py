@@ -1,4 +1,4 @@
-"""Whose checkpoints a folder holds: a training goes on with its own alone, so that its card tells the truth."""
+"""The run lock: tie a folder of checkpoints to one training, so that a run never resumes another one's checkpoints."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from pathlib import Path
 
 from harness.training.crops import TrainingImage
 
-CLAIM = "training.json"
-"""The file that says which training a folder of checkpoints is of."""
+CHECKPOINTS = "training"
+"""The folder of checkpoints, below the folder of weights."""
+RUN_LOCK = "training.json"
+"""The file in a folder of checkpoints that says which training they belong to."""
 
 
 def images_digest(images: Iterable[TrainingImage]) -> str:
-    """Return the sha256 of all images: names, sources, samples, and what those stand for."""
+    """Return the sha256 over the names, sources, formats and samples of all images."""
     digest = hashlib.sha256()
     for image in images:
         about = [
@@ -31,23 +33,23 @@ def images_digest(images: Iterable[TrainingImage]) -> str:
     return digest.hexdigest()
 
 
-def claim(folder: Path, training: Mapping[str, str], checkpoints: Iterable[str]) -> None:
-    """Make a folder that of a training: what another one left there is removed, with a warning.
+def lock_folder(folder: Path, training: Mapping[str, str], checkpoints: Iterable[str]) -> None:
+    """Reserve a folder for a training; remove the checkpoints of any other training, with a warning.
 
     Args:
-        folder: where the checkpoints lie; it is made.
-        training: what decides it, by name.
-        checkpoints: the files there that would be gone on with.
+        folder: where the checkpoints are; it is created if it does not exist.
+        training: what decides the outcome of the training, by name.
+        checkpoints: the names of the files that a run would resume from.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / CLAIM
+    path = folder / RUN_LOCK
     whole = json.dumps(dict(training), indent=1) + "\n"
     if path.is_file() and path.read_text() == whole:
         return
     left = [folder / name for name in checkpoints if (folder / name).is_file()]
     if left:
         log = logging.getLogger("harness")
-        log.warning("what is in %s is of another training: this one begins at its first step", folder)
+        log.warning("the checkpoints in %s belong to another training: this one begins at its first step", folder)
     for file in left:
         file.unlink(missing_ok=True)
     partial = path.with_suffix(".part")

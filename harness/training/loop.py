@@ -1,4 +1,4 @@
-"""Training by lightning: resumes where a killed run stopped. Imports torch and lightning: import only when used."""
+"""The training loop, by lightning; it resumes a killed run. Imports torch and lightning: import only when used."""
 
 from __future__ import annotations
 
@@ -18,36 +18,38 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint, Timer
 from torch import Tensor
 
 from harness.errors import DataError
-from harness.learned.tensors import filled
+from harness.learned.tensors import padded_to_multiple
 from harness.system.memory import keep_freed_memory
 from harness.training.bar import bars
 from harness.training.crops import TrainingImage
+from harness.training.curve import FIELDS, read_curve
 from harness.training.module import TrainingModule
 from harness.training.validate import tensor_of, validate
 
 LAST, BEST, CURVE = "last.ckpt", "best.ckpt", "curve.csv"
 VALIDATION_CROP = 1024
-"""While training, validation looks at the middle of each image: at most this many pixels each way."""
+"""During training, validation uses the middle of each image: at most this many pixels in height and width."""
 _STEER_MOST = 1.0
-"""One validation changes the step by at most this many octaves."""
+"""One validation changes the quantisation step by at most this many octaves."""
 
 
 @dataclass(frozen=True)
 class Machines:
-    """Where training runs, in lightning's own words."""
+    """Where training runs; the values are passed to lightning."""
 
     accelerator: str = "auto"
     devices: int = 1
     nodes: int = 1
     strategy: str = "auto"
     precision: str = "auto"
-    """"auto": for the study's loss bf16 where the GPU has it, fp16 on other GPUs; else 32 bits."""
+    """auto: for the study's loss bf16 if the GPU supports it, fp16 on other GPUs; else 32 bits."""
 
     def resolved_precision(self, loss: str) -> Any:
-        """Return lightning's name for the precision of a training by a loss.
+        """Return lightning's name for the precision of a training with a loss.
 
-        A rate counts steps finer than 16 bits hold: in bf16 the latents of `baseline` at 4x are off by 0.5 steps (root
-        mean square), rounding itself by 0.29, and training would learn the arithmetic's noise. TF32 is off there, too.
+        A loss with a rate needs more precision than 16 bits give: in bf16 the error of the latents of `baseline` at 4x
+        is 0.5 steps (root mean square), more than the 0.29 of rounding itself, and training would fit that noise. TF32
+        is disabled there, too.
         """
         if self.precision != "auto":
             return self.precision
@@ -56,13 +58,13 @@ class Machines:
         return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
 
     def resolved_strategy(self) -> str:
-        """Return lightning's name for the strategy: each phase leaves some weights without a gradient."""
+        """Return lightning's name for the strategy; ddp must allow that some weights get no gradient in a phase."""
         return "ddp_find_unused_parameters_true" if self.strategy == "ddp" else self.strategy
 
 
 @dataclass(frozen=True)
-class Job:
-    """One training: to which ratio, where its checkpoints lie, on what it runs."""
+class LoopSettings:
+    """What the loop must know besides the module: target ratio, folder of checkpoints, machines."""
 
     ratio: float
     folder: Path
@@ -71,8 +73,8 @@ class Job:
     """Whether to show a progress bar."""
 
 
-class Watch(Callback):
-    """Validates, steers lambda, ends phases, and writes the curve."""
+class TrainingMonitor(Callback):
+    """Validates, adjusts lambda, ends phases and writes the curve."""
 
     def __init__(self, images: Sequence[Tensor], ratio: float, curve: Path) -> None:
         self.images, self.ratio, self.curve = images, ratio, curve
@@ -83,11 +85,11 @@ class Watch(Callback):
         return {"best": self.best, "waited": self.waited}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take up what `state_dict` returned."""
+        """Restore what `state_dict` returned."""
         self.best, self.waited = state_dict["best"], state_dict["waited"]
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
-        """Drop the rows of the curve that come after the step from which training resumes."""
+        """Drop the rows of the curve behind the step from which training resumes."""
         rows = read_curve(self.curve) if pl_module.global_step else []
         if trainer.is_global_zero:
             self._rewrite([row for row in rows if int(row["step"]) <= pl_module.global_step])
@@ -95,7 +97,7 @@ class Watch(Callback):
     def on_train_batch_end(
         self, trainer: lightning.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Write the loss of every step; validate when it is time and at the end of each phase."""
+        """Write the loss of every step; validate every `validate_every` steps and at the end of each phase."""
         if (batch_idx + 1) % pl_module.micro_batches:
             return
         step = pl_module.global_step
@@ -109,11 +111,11 @@ class Watch(Callback):
             csv.DictWriter(file, FIELDS).writerow(row)
 
     def on_train_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
-        """Keep the very last step."""
+        """Save a checkpoint of the last step."""
         trainer.save_checkpoint(self.curve.with_name(LAST))
 
     def _validated(self, trainer: lightning.Trainer, module: TrainingModule, ending: bool) -> dict[str, object]:
-        """Validate; steer while networks are trained; when that ends, go on from the best of them."""
+        """Validate; adjust lambda while the networks are trained; continue from the best ones when that phase ends."""
         images = [image.to(module.device) for image in self.images]
         found = validate(module.trainable, images, self.ratio)
         score = -study_score(module, images) if module.recipe.loss == "study" else found.psnr
@@ -136,7 +138,7 @@ class Watch(Callback):
         return row
 
     def _take_best(self, trainer: lightning.Trainer, module: TrainingModule) -> None:
-        """Put the best weights so far in place: the entropy model's last phase is fitted to them."""
+        """Load the best weights so far: the last phase fits the entropy model to them."""
         keeper = trainer.checkpoint_callback
         best = Path(keeper.best_model_path) if isinstance(keeper, ModelCheckpoint) else None
         if best is None or not best.is_file():
@@ -151,50 +153,38 @@ class Watch(Callback):
             writer.writerows(rows)
 
 
-FIELDS = ("step", "loss", "score", "psnr", "ratio", "weight")
-"""Columns of curve.csv: PSNR in dB at the target ratio, the ratio at step 1, lambda; on validated steps only."""
-
-
-def read_curve(path: Path) -> list[dict[str, str]]:
-    """Return the rows of a curve; none where there is no file."""
-    if not path.is_file():
-        return []
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
-
-
 @torch.no_grad()
 def study_score(module: TrainingModule, images: Sequence[Tensor]) -> float:
     """Return the mean of the study's loss over images."""
-    losses = [module.study_loss(filled(image, module.trainable.factor)).item() for image in images]
+    losses = [module.study_loss(padded_to_multiple(image, module.trainable.factor)).item() for image in images]
     return sum(losses) / len(losses)
 
 
 @torch.no_grad()
 def steer(module: TrainingModule, octaves: float) -> None:
-    """Make the step at which files have the target's bytes the new step 1, and fit lambda to it.
+    """Rescale latents so that step 1 gives files of the target size, and adapt lambda.
 
     Args:
-        module: what is changed.
-        octaves: logarithm (base 2) of that step.
+        module: changed in place.
+        octaves: base-2 logarithm of the step that gives files of the target size now.
     """
     octaves = max(-_STEER_MOST, min(_STEER_MOST, octaves))
-    module.trainable.moved(octaves)
+    module.trainable.rescale(octaves)
     module.weight.mul_(2.0 ** (-2 * octaves))
 
 
-def run(module: TrainingModule, validation: Sequence[TrainingImage], job: Job) -> None:
-    """Train a module to its end; takes up the last checkpoint in the folder, and halves batches that do not fit."""
-    job.folder.mkdir(parents=True, exist_ok=True)
+def run(module: TrainingModule, validation: Sequence[TrainingImage], settings: LoopSettings) -> None:
+    """Train a module to its end: resume from the last checkpoint, and halve batches that do not fit into memory."""
+    settings.folder.mkdir(parents=True, exist_ok=True)
     keep_freed_memory()
     torch.backends.cudnn.allow_tf32 = module.recipe.loss == "study"
     module.train()
     images = [tensor_of(image, VALIDATION_CROP) for image in validation]
-    last = job.folder / LAST
+    last = settings.folder / LAST
     while True:
         try:
             with quiet():
-                trainer = _trainer(module, Watch(images, job.ratio, job.folder / CURVE), job)
+                trainer = _trainer(module, TrainingMonitor(images, settings.ratio, settings.folder / CURVE), settings)
                 trainer.fit(module, ckpt_path=str(last) if last.is_file() else None)
         except torch.OutOfMemoryError as error:
             if module.micro_batches >= module.batch:
@@ -216,7 +206,7 @@ _EXPECTED_WARNINGS = (
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Silence what lightning says of choices that are made here on purpose, and its advertisements."""
+    """Silence lightning's warnings about choices that we make on purpose, and its advertisements."""
     log = logging.getLogger("lightning.pytorch")
     level = log.level
     log.setLevel(logging.WARNING)
@@ -229,10 +219,10 @@ def quiet() -> Iterator[None]:
         log.setLevel(level)
 
 
-def _trainer(module: TrainingModule, watch: Watch, job: Job) -> lightning.Trainer:
-    machines = job.machines
+def _trainer(module: TrainingModule, monitor: TrainingMonitor, settings: LoopSettings) -> lightning.Trainer:
+    machines = settings.machines
     checkpoints = ModelCheckpoint(
-        job.folder,
+        settings.folder,
         "best",
         monitor="score",
         mode="max",
@@ -249,12 +239,12 @@ def _trainer(module: TrainingModule, watch: Watch, job: Job) -> lightning.Traine
         max_epochs=1,
         limit_train_batches=module.last_step * module.micro_batches,
         accumulate_grad_batches=module.micro_batches,
-        callbacks=[watch, Timer(), checkpoints, *bars(job.bar)],
-        enable_progress_bar=job.bar,
+        callbacks=[monitor, Timer(), checkpoints, *bars(settings.bar)],
+        enable_progress_bar=settings.bar,
         enable_model_summary=False,
         logger=False,
         num_sanity_val_steps=0,
         deterministic=True,
         use_distributed_sampler=False,
-        default_root_dir=job.folder,
+        default_root_dir=settings.folder,
     )

@@ -1,4 +1,4 @@
-"""What one training step does, for lightning. Imports torch and lightning: import this only when used."""
+"""One training step, as a module of lightning. Imports torch and lightning: import this only when used."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from torch.utils.data import DataLoader, IterableDataset
 from harness.errors import DataError
 from harness.learned.trainable import Trainable
 from harness.training.crops import Crops
-from harness.training.recipe import Recipe
+from harness.training.recipe import TrainingRecipe
 
 Phase = Literal["first entropy model", "all", "last entropy model"]
 
 MOST_BAD_STEPS = 20
-"""Steps in a row without a finite loss and gradient after which training gives up."""
+"""Training gives up after this many consecutive steps without a finite gradient."""
 
 
 class CropStream(IterableDataset[Tensor]):
-    """Batches from a step on, without end: the same ones whether or not training was interrupted."""
+    """An endless stream of batches from a step on; an interrupted training gets the same ones."""
 
     def __init__(self, crops: Crops, count: int, first: int, rank: int) -> None:
         self.crops, self.count, self.first, self.rank = crops, count, first, rank
@@ -39,15 +39,15 @@ class CropStream(IterableDataset[Tensor]):
 
 
 class TrainingModule(lightning.LightningModule):
-    """A network and its entropy model; phases: entropy model alone (rate recipes), both, entropy model alone."""
+    """Trains networks and their entropy model: entropy model alone (rate recipes only), both, entropy model alone."""
 
-    def __init__(self, trainable: Trainable, recipe: Recipe, crops: Crops, architecture: str) -> None:
+    def __init__(self, trainable: Trainable, recipe: TrainingRecipe, crops: Crops, architecture: str) -> None:
         super().__init__()
         self.trainable, self.recipe, self.crops = trainable, recipe, crops
         self.batch, self.learning_rate = recipe.batch_for(architecture), recipe.learning_rate_for(architecture)
         self.steps = recipe.steps_for(architecture)
         self.micro_batches = 1
-        """Into how many parts a batch is cut, their gradients added up (after a lack of memory)."""
+        """The number of parts that a batch is split into to fit into memory; their gradients are added up."""
         first_entropy_model = recipe.entropy_steps if recipe.loss == "rate" else 0
         self.phase_ends: Tensor
         self.weight: Tensor
@@ -58,7 +58,7 @@ class TrainingModule(lightning.LightningModule):
 
     @property
     def phase(self) -> Phase:
-        """Return what the current step trains."""
+        """Return the phase of the current step."""
         first, second = self.phase_ends.tolist()
         if self.global_step < first:
             return "first entropy model"
@@ -66,11 +66,11 @@ class TrainingModule(lightning.LightningModule):
 
     @property
     def last_step(self) -> int:
-        """Return the number of steps after which training is over."""
+        """Return the total number of steps."""
         return int(self.phase_ends[1]) + self.recipe.entropy_steps
 
     def end_networks(self) -> None:
-        """Let the last phase begin now."""
+        """Begin the last phase now."""
         self.phase_ends[1] = min(self.global_step, int(self.phase_ends[1]))
 
     def train_dataloader(self) -> DataLoader[Tensor]:
@@ -80,8 +80,8 @@ class TrainingModule(lightning.LightningModule):
         return DataLoader(CropStream(self.crops, count, first, self.global_rank), batch_size=None)
 
     def on_train_batch_start(self, *_: object) -> int | None:
-        """Hold the networks' running means while the entropy model alone is trained; end after the last step."""
-        self.trainable.hold_networks(self.phase != "all")
+        """Freeze the networks' running means while the entropy model alone is trained; end after the last step."""
+        self.trainable.freeze_statistics(self.phase != "all")
         return -1 if self.global_step >= self.last_step else None
 
     def training_step(self, images: Tensor, _: int) -> Tensor:
@@ -101,12 +101,12 @@ class TrainingModule(lightning.LightningModule):
             return self.trainable.entropy_bits(latents, self._noise_seed) / images.numel()
 
     def rate_loss(self, images: Tensor) -> Tensor:
-        """Return bits + lambda x squared error, a sample, of latents as quantised in training."""
+        """Return (bits + lambda x squared error) per sample, with latents quantised as in training."""
         latents = self.trainable.latents(images).float()
         with torch.autocast(images.device.type, enabled=False):
-            relaxed = self.trainable.relaxed(latents, self._noise_seed)
-        error = (self.trainable.images(relaxed.latents).float() - images) * 255
-        return (relaxed.bits + self.weight * error.square().sum()) / images.numel()
+            noisy = self.trainable.with_noise(latents, self._noise_seed)
+        error = (self.trainable.images(noisy.latents).float() - images) * 255
+        return (noisy.bits + self.weight * error.square().sum()) / images.numel()
 
     @property
     def _noise_seed(self) -> int:
@@ -124,7 +124,7 @@ class TrainingModule(lightning.LightningModule):
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """Clip all gradients but the auxiliary ones together; skip the step when one is not finite."""
+        """Clip the norm of all gradients but the auxiliary ones; skip the step if it is not finite."""
         apart = {id(one) for one in self.trainable.groups().auxiliary}
         together = [one for one in self.parameters() if id(one) not in apart]
         norm = torch.nn.utils.clip_grad_norm_(together, self.recipe.clip)
@@ -135,12 +135,12 @@ class TrainingModule(lightning.LightningModule):
         self.bad_steps += 1
         if self.bad_steps >= MOST_BAD_STEPS:
             raise DataError(
-                f"training diverged: the gradient was not finite in {self.bad_steps} steps in a row, the last of them "
-                f"step {self.global_step}. Lower learning_rate in the recipe, or train with 32-bit precision."
+                f"training diverged: the gradient was not finite in {self.bad_steps} steps in a row, up to step "
+                f"{self.global_step}. Lower learning_rate in the recipe, or train with 32-bit precision."
             )
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """Return AdamW, the entropy model with a rate of its own, and the recipe's schedule."""
+        """Return AdamW, with a separate learning rate for the entropy model, and the recipe's schedule."""
         recipe = self.recipe
         groups = self.trainable.groups()
         networks = {"params": groups.networks, "lr": self.learning_rate}
@@ -167,13 +167,13 @@ class TrainingModule(lightning.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": falling, "interval": "step"}}
 
     def _networks_rate(self, step: int) -> float:
-        """Return the networks' share of their learning rate: 5 % warm-up, then half a cosine down to 2 %."""
+        """Return the factor on the networks' learning rate: 5 % warm-up, then half a cosine down to 2 %."""
         first = self.recipe.entropy_steps if self.recipe.loss == "rate" else 0
         done = min(max((step - first) / self.steps, 0.0), 1.0)
         return min(1.0, done / 0.05 + 0.02) * (0.51 + 0.49 * math.cos(math.pi * done))
 
     def _entropy_rate(self, step: int) -> float:
-        """Return the entropy model's share of its learning rate: half a cosine in every phase, lower in later ones."""
+        """Return the factor on the entropy model's learning rate: half a cosine per phase, lower in later phases."""
         ends = [self.recipe.entropy_steps if self.recipe.loss == "rate" else 0, self.steps, self.recipe.entropy_steps]
         peaks = (1.0, 0.5, 0.3)
         for length, peak in zip(ends, peaks, strict=True):

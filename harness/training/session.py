@@ -1,4 +1,4 @@
-"""Training as the command line and the bench ask for it: which weights are missing, from what, into which folder."""
+"""What the command line and the bench call for training: find missing weights, read images, train."""
 
 from __future__ import annotations
 
@@ -18,24 +18,21 @@ from harness.system.paths import weights_folder
 
 if TYPE_CHECKING:
     from harness.training.images import TrainingSet
-    from harness.training.job import Order
+    from harness.training.jobs import TrainingJob
 
 TRAINING_FOLDER = "train"
-"""The folder below $HARNESS_DATA that holds training images."""
+"""The folder of training images, below $HARNESS_DATA."""
 
 
 def is_trained_here(spec: CodecSpec) -> bool:
-    """Tell whether a codec is one of models/ or says by which recipe it is trained, without loading a plugin for it.
-
-    One for a ratio that no training gets to is not.
-    """
+    """Return whether a built-in codec can be trained here at its ratio; no module is imported for it."""
     if not is_target(spec.parameters.get("ratio", LEAST_TARGET)):
         return False
     return spec.origin == "built-in" and (spec.target.startswith("harness.models.") or "recipe" in spec.parameters)
 
 
 def is_trainable(spec: CodecSpec) -> bool:
-    """Tell whether a codec is trained here, or a plugin that is built like those; that is loaded for it."""
+    """Return whether a codec can be trained here; the class of a plugin is imported for it."""
     from harness.learned.weights import TrainableCodec
 
     return is_trained_here(spec) or (spec.origin != "built-in" and issubclass(load_class(spec.target), TrainableCodec))
@@ -43,29 +40,29 @@ def is_trainable(spec: CodecSpec) -> bool:
 
 @dataclass(frozen=True)
 class TrainingSession:
-    """Where training happens."""
+    """The images, folder and machines of the trainings of one command."""
 
     config: Config
     data: str | None = None
-    """A folder of training images, or the name of a data set; None: the recipe's, or the folder below $HARNESS_DATA."""
+    """A folder of training images, or the name of a data set; None: the recipe's own, else $HARNESS_DATA/train."""
     folder: Path | None = None
-    """Where weights go; None: the user's own folder of weights."""
+    """The folder that weights are written to; None: $HARNESS_WEIGHTS or the user's own."""
     machines: Mapping[str, Any] = field(default_factory=dict)
-    """accelerator, devices, nodes, strategy: lightning's own words."""
+    """The accelerator, devices, nodes and strategy, as lightning names them."""
     _read: dict[str, TrainingSet] = field(default_factory=dict, init=False)
 
     @property
     def weights(self) -> Path:
-        """Where weights go."""
+        """Return the folder that weights are written to."""
         return self.folder or weights_folder()
 
-    def images(self, order: Order) -> TrainingSet:
-        """Return the images of a training, read once.
+    def images(self, job: TrainingJob) -> TrainingSet:
+        """Return the images of a training; a folder or data set is read once per session.
 
         Raises:
             DataError: there is no such folder or data set, no image in it, or a file is not what its hash says.
         """
-        source = self._source(order)
+        source = self._source(job)
         if source is None:
             raise DataError(
                 f"there are no training images: name a data set or a folder with --data, or set {MIRROR_VARIABLE} to a "
@@ -76,25 +73,25 @@ class TrainingSession:
         return self._read[source]
 
     def check_data(self) -> None:
-        """Look for what `data` names, without reading any of it.
+        """Check that the folder or data set named by `data` exists, without reading an image.
 
         Raises:
-            DataError: no folder and no set of images is called so.
+            DataError: there is no folder and no data set of images of that name.
             ImageError: the folder holds no image.
         """
         if self.data is not None:
             self._check(self.data)
 
-    def check_images(self, orders: Iterable[Order]) -> None:
-        """Read the images of trainings before the first of them begins.
+    def check_images(self, jobs: Iterable[TrainingJob]) -> None:
+        """Check that every training has enough images, before the first one begins.
 
         Raises:
-            DataError: as `images`, or they are too few.
+            DataError: as for `images`, or there are too few.
         """
         from harness.training.crops import usable
 
-        for order in orders:
-            usable(self.images(order).images, order.recipe, order.ratio)
+        for job in jobs:
+            usable(self.images(job).images, job.recipe, job.ratio)
 
     def _check(self, source: str) -> None:
         if Path(source).is_dir():
@@ -114,52 +111,52 @@ class TrainingSession:
             return read_training_set(Path(source))
         return training_set_of(source, self.config.data_set(source))
 
-    def has_images(self, order: Order) -> bool:
-        """Tell whether there is something to train on."""
+    def has_images(self, job: TrainingJob) -> bool:
+        """Return whether the images of a training are here."""
         from harness.data.datasets import is_here
 
-        source = self._source(order)
+        source = self._source(job)
         if source is None or Path(source).is_dir():
             return source is not None
         return source in self.config.data and is_here(source, self.config.data_set(source))
 
-    def _source(self, order: Order) -> str | None:
-        """Return a folder or the name of a data set; None where nothing says which."""
+    def _source(self, job: TrainingJob) -> str | None:
+        """Return the folder or the name of the data set to train on; None if neither is configured."""
         root = os.environ.get(MIRROR_VARIABLE)
-        return self.data or order.recipe.data or (str(Path(root) / TRAINING_FOLDER) if root else None)
+        return self.data or job.recipe.data or (str(Path(root) / TRAINING_FOLDER) if root else None)
 
-    def missing(self, specs: Iterable[CodecSpec], ratios: Sequence[float]) -> list[Order]:
-        """Return the trainings that these codecs lack at these ratios, after a quick check of what is there."""
-        from harness.training.orders import missing_orders
+    def missing(self, specs: Iterable[CodecSpec], ratios: Sequence[float]) -> list[TrainingJob]:
+        """Return the jobs for the weights that these codecs lack at these ratios, in the order in which to run them."""
+        from harness.training.jobs import missing_jobs
 
         here = [self._looking_here(spec) for spec in specs if is_trainable(spec)]
-        return missing_orders(here, ratios, self.config.recipes)
+        return missing_jobs(here, ratios, self.config.recipes)
 
-    def orders(self, specs: Iterable[CodecSpec]) -> list[Order]:
-        """Return the trainings that make the weights of codecs at their ratios, neighbours to start from first."""
-        from harness.training.orders import order_for
+    def jobs(self, specs: Iterable[CodecSpec]) -> list[TrainingJob]:
+        """Return the jobs that make the weights of codecs at their ratios, in the order in which to run them."""
+        from harness.training.jobs import job_for
 
-        made = {order.name: order for order in (order_for(spec, self.config.recipes) for spec in specs)}
-        return sorted(made.values(), key=lambda order: order.turn)
+        made = {job.name: job for job in (job_for(spec, self.config.recipes) for spec in specs)}
+        return sorted(made.values(), key=lambda job: job.sort_key)
 
     def _looking_here(self, spec: CodecSpec) -> CodecSpec:
         if self.folder is None:
             return spec
         return CodecSpec(spec.id, spec.target, {**spec.parameters, "weights": str(self.folder)}, spec.origin)
 
-    def estimates(self, orders: Iterable[Order]) -> Iterator[tuple[Order, float]]:
-        """Yield each training with about how many seconds it takes here, from some real steps."""
-        from harness.training.orders import estimate_seconds
+    def estimates(self, jobs: Iterable[TrainingJob]) -> Iterator[tuple[TrainingJob, float]]:
+        """Yield each job with about how many seconds it takes here, measured on a few real steps."""
+        from harness.training.start import estimate_seconds
 
-        before: list[Order] = []
-        for order in orders:
-            whole = not any(order.starts_from(one) for one in before)
-            yield order, estimate_seconds(order, self.images(order), self.weights, whole)
-            before.append(order)
+        before: list[TrainingJob] = []
+        for job in jobs:
+            whole = not any(job.starts_from(one) for one in before)
+            yield job, estimate_seconds(job, self.images(job), self.weights, whole)
+            before.append(job)
 
-    def train(self, order: Order, bar: bool) -> Path:
-        """Train, or go on with what was interrupted; return the path of the weights."""
+    def train(self, job: TrainingJob, bar: bool) -> Path:
+        """Train, or resume an interrupted training; return the path of the weights."""
         from harness.training.loop import Machines
-        from harness.training.orders import train
+        from harness.training.train import train
 
-        return train(order, self.images(order), self.weights, Machines(**self.machines), bar)
+        return train(job, self.images(job), self.weights, Machines(**self.machines), bar)

@@ -1,1 +1,1 @@
-"""The entropy model of latents: coding order, scales, range coder."""
+"""The entropy model: coding order, distributions of latents, range coder, and their training."""

@@ -1,8 +1,8 @@
-"""The order in which the places of a latent map are coded, and which neighbours each place may look at.
+"""The coding order of a latent map, and the neighbours that the distribution of each position may depend on.
 
-A map is coded from coarse to fine: first every 2^levels-th row and column, then the places halfway, diagonally
-and straight, until none is left. Whatever is coded later sees what was coded before on all sides.
-The same slices serve numpy arrays (coding) and torch tensors (training).
+A map is coded from coarse to fine: first every 2^levels-th row and column, then the positions halfway between,
+diagonal ones before straight ones, until all are coded. A later pass has coded neighbours on all sides.
+The same slices work for numpy arrays (coding) and torch tensors (training).
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 LEVELS = 3
-"""Halvings of the coding order: the first pass codes every 8th row and column."""
+"""Default number of levels: the first pass codes every 8th row and column."""
 MOST_LEVELS = 5
-"""As many as a recipe may ask for, and as a checkpoint may say."""
+"""The most levels that a recipe or a weights file may have."""
 
 _DIAGONAL = ((-1, -1), (-1, 1), (1, -1), (1, 1))
 _STRAIGHT = ((-1, 0), (1, 0), (0, -1), (0, 1))
@@ -22,25 +22,25 @@ _STRAIGHT = ((-1, 0), (1, 0), (0, -1), (0, 1))
 
 @dataclass(frozen=True)
 class Pass:
-    """One set of places of a map, coded together."""
+    """A set of positions of a map that are coded together."""
 
     row: int
     """The first row."""
     column: int
     """The first column."""
     stride: int
-    """Distance between neighbouring places of this pass, in rows and in columns."""
+    """Distance between neighbouring positions of this pass, in rows and in columns."""
     offsets: tuple[tuple[int, int], ...]
-    """(rows, columns) to the neighbours that earlier passes have coded."""
+    """(rows, columns) from a position to the neighbours that earlier passes have coded."""
 
     @property
     def places(self) -> tuple[Any, slice, slice]:
-        """Return the index of these places in an array of shape (..., height, width)."""
+        """Return the index of the positions in an array of shape (..., height, width)."""
         return (..., slice(self.row, None, self.stride), slice(self.column, None, self.stride))
 
 
 def passes(levels: int = LEVELS) -> list[Pass]:
-    """Return the passes, in the order of coding; together they cover every place once."""
+    """Return the passes in coding order; together they cover every position once."""
     order = [Pass(0, 0, 2**levels, ())]
     for level in reversed(range(levels)):
         step = 2**level
@@ -53,20 +53,20 @@ def passes(levels: int = LEVELS) -> list[Pass]:
 
 
 def margin(levels: int = LEVELS) -> int:
-    """Return how many rows and columns of zeros `neighbours` needs around a map."""
+    """Return the number of rows and columns of zeros that `neighbours` needs around a map."""
     return 1 << max(levels - 1, 0)
 
 
 def neighbours(padded: Any, one: Pass, levels: int = LEVELS) -> list[Any]:
-    """Return the map as each neighbour of a pass's places sees it.
+    """Return views of a map, shifted to each neighbour of the positions of a pass.
 
     Args:
         padded: array of shape (..., height + 2 margin, width + 2 margin).
         one: the pass.
-        levels: as given to `passes`.
+        levels: as for `passes`.
 
     Returns:
-        One view per offset, each of the shape that `array[one.places]` has.
+        One view per offset, each of the shape of `array[one.places]`.
     """
     edge = margin(levels)
     height, width = padded.shape[-2] - 2 * edge, padded.shape[-1] - 2 * edge

@@ -1,9 +1,9 @@
-"""The entropy model of every latent, in integers: what a decoder works out from what it has decoded already.
+"""The entropy model in integers: the distribution of each latent, computed from latents that are already decoded.
 
-A latent's scale is a base plus weighted magnitudes of its neighbours in its own channel (`coding_order.py`) and of
-earlier channels at its place and around it; its expected value is a weighted sum of its own neighbours. All is
-integer arithmetic (the one matrix product runs in float64 on integers far below 2^53, where it is exact), so every
-machine gets the same tables. The step shifts the base alone: the magnitudes are in steps already.
+The scale of a latent is a base plus weighted magnitudes of its neighbours in its own channel (`coding_order.py`) and
+of earlier channels at and around its position; its expected value is a weighted sum of its neighbours in its own
+channel. All arithmetic is exact in integers (the one matrix product is in float64, on integers far below 2^53), so
+every machine computes the same tables. The quantisation step shifts the base alone: magnitudes are in steps already.
 """
 
 from __future__ import annotations
@@ -28,27 +28,27 @@ Integers = NDArray[np.int64]
 BASE_BITS = 20
 """Fractional bits of a base at step 1."""
 DECISION_WEIGHT = 6 / math.log(2)
-"""Bits per squared step: the slope of a uniform quantiser at high rate, -dR/dD with D = step^2 / 12."""
+"""Bits per squared step: the slope -dR/dD of a uniform quantiser at high rate, with D = step^2 / 12."""
 LEAST_SCALE = 2.0**-5
-"""The least scale of the bank, in steps."""
+"""The smallest scale in the bank, in steps."""
 _MOST = 2**15
-"""Magnitudes count as at most this for other latents' scales, so that sums stay exact."""
+"""Magnitudes are clipped to this in the scales of other latents, so that sums stay exact."""
 
 
 Where = tuple[slice, ...]
 """Channels, rows and columns of the latents of one call."""
 Exchange = Callable[[Where, Integers, Integers, Integers], Integers]
-"""(where, scales, families, expected values) -> symbols: the latents there less their expected values."""
+"""(where, scales, families, expected values) -> symbols: the latents minus their expected values."""
 
 
 class Encoding(NamedTuple):
-    """Range-coded latents, and what was coded."""
+    """Range-coded latents, and the integers that were coded."""
 
     data: bytes
     latents: Integers
     """(planes, channels, height, width)."""
     estimated_bits: float
-    """The information in the latents under their entropy models: the model's own estimate of the rate."""
+    """The information in the latents under their distributions: an estimate of the rate."""
 
 
 @dataclass(frozen=True)
@@ -56,24 +56,24 @@ class EntropyModel:
     """The integer parameters; weights have `FIXED_BITS` fractional bits, bases `BASE_BITS`."""
 
     levels: int
-    """Halvings of the coding order of coding passes."""
+    """Levels of the coding order."""
     edges: tuple[int, ...]
-    """Where the groups of channels begin, ascending from 0, and the number of channels; later groups see earlier."""
+    """The first channel of each group, ascending from 0, then the number of channels. Later groups see earlier ones."""
     families: Integers
-    """(channels,): index of each channel's family in the bank."""
+    """(channels,): index of the family of each channel's distributions."""
     bases: Integers
-    """(passes, channels): scale without any neighbour, in steps, at step 1."""
+    """(passes, channels): scale without any neighbour, in trained steps."""
     own: tuple[Integers, ...]
-    """Per pass (channels, neighbours): weights of magnitudes, never negative."""
+    """Per pass (channels, neighbours): weights of the neighbours' magnitudes, never negative."""
     means: tuple[Integers, ...]
-    """Per pass (channels, neighbours): weights of values."""
+    """Per pass (channels, neighbours): weights of the neighbours' values."""
     cross: Integers
-    """(channels, 2 x channels): weights of earlier channels' magnitudes at a place, then of their sums over 3x3."""
+    """(channels, 2 x channels): weights of earlier channels' magnitudes at a position, then of their sums over 3x3."""
     net: ScaleNet | None = None
-    """What corrects the scales that these weights give."""
+    """The network that corrects the scales."""
 
     def arrays(self) -> dict[str, Integers]:
-        """Return everything as named arrays, for a checkpoint."""
+        """Return all parameters as named arrays, for a weights file."""
         packed = {"edges": np.array([self.levels, *self.edges], np.int64), "families": self.families}
         packed |= {"bases": self.bases, "cross": self.cross}
         for name, parts in (("own", self.own), ("means", self.means)):
@@ -82,33 +82,34 @@ class EntropyModel:
 
     @staticmethod
     def from_arrays(packed: Mapping[str, Integers]) -> EntropyModel:
-        """Return the entropy model whose `arrays` these are.
+        """Return the entropy model with these `arrays`.
 
         Raises:
-            ValueError: they are not.
+            KeyError: an array is absent.
+            ValueError: the arrays are no entropy model.
         """
         levels, *edges = (int(one) for one in packed["edges"])
         if not 0 <= levels <= MOST_LEVELS:
-            raise ValueError(f"an entropy model of {levels} levels; there are at most {MOST_LEVELS}")
+            raise ValueError(f"an entropy model has {levels} levels; at most {MOST_LEVELS} are possible")
         if not np.isin(packed["families"], np.arange(len(FAMILIES))).all():
-            raise ValueError(f"an entropy model of families beyond the bank's {len(FAMILIES)}")
+            raise ValueError(f"an entropy model has a family of distributions beyond the {len(FAMILIES)} known ones")
         ends = np.cumsum([len(one.offsets) for one in passes(levels)])[:-1]
         own, means = (tuple(np.split(packed[name], ends, axis=1)) for name in ("own", "means"))
         net = ScaleNet.from_arrays(packed, edges) if any(name.startswith("net.") for name in packed) else None
         return EntropyModel(levels, tuple(edges), packed["families"], packed["bases"], own, means, packed["cross"], net)
 
     def encode(self, latents: NDArray[np.float32], k: int) -> Encoding:
-        """Return the file of real-valued latents (planes, channels, height, width), in steps of 2^(k / 32).
+        """Quantise and code real-valued latents (planes, channels, height, width), in steps of 2^(k / 32).
 
-        Each becomes the nearest integer, or the next one towards its expected value where that saves more than
-        `DECISION_WEIGHT` bits per squared step; a decoder needs to know nothing of it.
+        Each latent becomes the nearest integer, or the next one towards its expected value if that saves more than
+        `DECISION_WEIGHT` bits per squared step. Decoding does not depend on this choice.
         """
         encoder = LatentEncoder()
         chosen = [self._walk(plane.shape, k, _Chooser(plane, encoder.encode)) for plane in latents]
         return Encoding(encoder.to_bytes(), np.stack(chosen), encoder.estimated_bits)
 
     def decode(self, data: bytes, shape: tuple[int, int, int, int], k: int) -> Integers:
-        """Return the latents (planes, channels, height, width) in what `encode` made.
+        """Return the latents (planes, channels, height, width) that `encode` coded.
 
         Raises:
             BadStreamError: the bytes are damaged.
@@ -121,7 +122,7 @@ class EntropyModel:
         return np.stack([self._walk(shape[1:], k, exchange) for _ in range(shape[0])])
 
     def _walk(self, shape: tuple[int, ...], k: int, exchange: Exchange) -> Integers:
-        """Go through all latents in the order of coding; `exchange` says what each call's symbols are."""
+        """Go through all latents in coding order; each call of `exchange` codes or decodes symbols."""
         channels, height, width = shape
         edge = margin(self.levels)
         padded = np.zeros((channels, height + 2 * edge, width + 2 * edge), np.int64)
@@ -148,13 +149,13 @@ class EntropyModel:
         return known.copy()
 
     def _powers(self, known: Integers, group: int) -> Integers | None:
-        """Return what the network multiplies a group's scales by, in powers of 2^(1/32); None where it does not."""
+        """Return the network's factors for a group's scales, as powers of 2^(1/32); None if there is no factor."""
         if self.net is None or not group:
             return None
         return self.net.powers(group, np.pad(log_magnitudes(known[: self.edges[group]]), ((0, 0), (1, 1), (1, 1))))
 
     def _across(self, known: Integers, group: slice) -> Integers:
-        """Return what earlier channels add to a group's scales, (channels of the group, height, width)."""
+        """Return the part of a group's scales that earlier channels give, (channels of the group, height, width)."""
         _, height, width = known.shape
         if not group.start:
             return np.zeros((group.stop, height, width), np.int64)
@@ -173,12 +174,12 @@ def shifted(bases: Integers, k: int) -> Integers:
     """Return bases in steps of 2^(k / 32), with `FIXED_BITS` fractional bits."""
     octaves, rest = divmod(k, STEPS_PER_OCTAVE)
     shift = 30 + BASE_BITS - FIXED_BITS + octaves
-    moved: Integers = (bases * bank().powers[rest]) >> shift
-    return moved
+    result: Integers = (bases * bank().powers[rest]) >> shift
+    return result
 
 
 def _centred(weighted: Integers) -> Integers:
-    """Return weighted sums, rounded to integers, within the limits of a latent."""
+    """Return weighted sums, rounded to integers and clipped to the range of latents."""
     rounded = (weighted + 2 ** (FIXED_BITS - 1)) >> FIXED_BITS
     limited: Integers = np.clip(rounded, -LARGEST // 2, LARGEST // 2)
     return limited
@@ -192,10 +193,10 @@ def _within(values: Integers) -> Integers:
 
 @dataclass(frozen=True)
 class _Chooser:
-    """Says which symbol is best for each real-valued latent of one plane, and passes it on."""
+    """Chooses the symbol of each real-valued latent of one plane, and encodes it."""
 
     latents: NDArray[np.float32]
-    tell: Callable[[Integers, Integers, Integers], None]
+    encode: Callable[[Integers, Integers, Integers], None]
 
     def __call__(self, where: Where, scales: Integers, families: Integers, means: Integers) -> Integers:
         most = LARGEST // 2 - 1
@@ -205,12 +206,12 @@ class _Chooser:
         saved = bits_saved(np.maximum(scales / 2.0**FIXED_BITS, LEAST_SCALE), nearest)
         lower = (nearest > 0) & (size < nearest - 0.5 + saved / (2 * DECISION_WEIGHT))
         symbols: Integers = (np.sign(away) * (nearest - lower)).astype(np.int64)
-        self.tell(symbols, scales, families)
+        self.encode(symbols, scales, families)
         return symbols
 
 
 def bits_saved(scales: NDArray[np.float64], sizes: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return how many bits the next lower magnitude saves under a Laplace distribution, for magnitudes from 1 on."""
+    """Return the bits that the next lower magnitude saves under a Laplace distribution, for magnitudes from 1 on."""
     half = np.exp(-0.5 / scales)
     to_zero = np.log2(2 / (half * (1 + half)))
     return np.where(sizes <= 1, to_zero, 1 / (scales * np.log(2)))

@@ -1,8 +1,8 @@
-"""Integers to bytes and back: constriction's range coder behind the shipped bank of integer tables.
+"""The range coder: integers to bytes and back, by constriction with the shipped CDF tables.
 
-A symbol's distribution is a family (Laplace or Gaussian) and a scale in quantisation steps: an integer with
-`FIXED_BITS` fractional bits, so nothing that a decoder computes depends on floating point. Scales above the
-bank's greatest are halved until they fit, and as many low bits of the symbol follow uncompressed.
+The distribution of a symbol is a family (Laplace or Gaussian) and a scale in quantisation steps: an integer with
+`FIXED_BITS` fractional bits, so decoding does not depend on floating point. A scale above the greatest of the bank is
+halved n times until it fits, and the n low bits of the symbol follow uncompressed.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from harness.errors import BadStreamError
 FIXED_BITS = 12
 """Fractional bits of an integer scale."""
 PER_OCTAVE = 8
-"""Scales of the bank in one doubling."""
+"""Scales of the bank per octave."""
 FAMILIES = ("laplace", "gaussian")
-"""The entropy models of the bank: their scale is the mean magnitude, or the standard deviation."""
+"""The families of distributions. The scale of laplace is the mean magnitude, of gaussian the standard deviation."""
 LARGEST = 2**22
-"""Symbols are less than this in magnitude."""
+"""The magnitude of symbols is less than this."""
 _PRECISION = 24
 _MOST_LOW_BITS = 64
-"""More than a symbol has. With less than 512 tables a plan sorts by 16 bits, which numpy does by radix."""
+"""More than a symbol has. With fewer than 512 tables the sort keys of a plan have 16 bits: numpy uses radix sort."""
 _WORD = np.dtype("<u4")
 
 Integers = NDArray[np.int64]
@@ -35,33 +35,33 @@ Integers = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Bank:
-    """The tables of models/tables/cdf_tables.npz (made by scripts/make_cdf_tables.py)."""
+    """The CDF tables of models/tables/cdf_tables.npz, which scripts/make_cdf_tables.py makes."""
 
     counts: tuple[NDArray[np.int32], ...]
-    """Each table's frequencies of -n..n and of "beyond", out of 2^24; all scales of a family, then the next."""
+    """Per table the frequencies of -n..n and of "beyond", out of 2^24; all scales of one family, then of the next."""
     thresholds: Integers
-    """Integer scales between one table and the next, ascending, far beyond the last table."""
+    """Integer scales at which the next table begins, ascending; they go on far beyond the last table."""
     powers: Integers
     """2^(-j/32) for j = 0..31, times 2^30."""
 
     @property
     def scales(self) -> int:
-        """How many tables one family has."""
+        """Return the number of tables per family."""
         return len(self.counts) // len(FAMILIES)
 
     @functools.cached_property
     def most(self) -> Integers:
-        """Each table's n."""
+        """Return the n of each table."""
         return np.array([(len(counts) - 2) // 2 for counts in self.counts])
 
     @functools.cached_property
     def starts(self) -> Integers:
-        """Where each table begins in `bits`."""
+        """Return the index in `bits` at which each table begins."""
         return np.cumsum([0, *map(len, self.counts[:-1])])
 
     @functools.cached_property
     def bits(self) -> NDArray[np.float64]:
-        """The information in each entry of each table, one table after the other."""
+        """Return the information in each entry of each table, one table after the other."""
         information: NDArray[np.float64] = -np.log2(np.concatenate(self.counts) / 2.0**_PRECISION)
         return information
 
@@ -90,14 +90,14 @@ def _uniform(bits: int) -> Any:
 
 @dataclass(frozen=True)
 class _Plan:
-    """Symbols sorted by table: which symbol comes when, with which table and how many low bits."""
+    """Symbols sorted by table: their order, tables and numbers of low bits."""
 
     order: Integers
     tables: Integers
     low_bits: Integers
 
     def runs(self, keys: Integers) -> list[tuple[int, slice]]:
-        """Return (key, where in `order`) of each run of equal keys; a key may have several runs."""
+        """Return (key, slice of `order`) of each run of equal keys; a key may have several runs."""
         if not len(keys):
             return []
         edges = np.flatnonzero(np.diff(keys)) + 1
@@ -106,33 +106,33 @@ class _Plan:
 
 
 def _plan(scales: Integers, families: Integers) -> _Plan:
-    held = bank()
-    index = np.searchsorted(held.thresholds, scales, side="right")
-    low_bits = np.maximum(0, -((held.scales - 1 - index) // PER_OCTAVE))
-    tables = families * held.scales + index - PER_OCTAVE * low_bits
+    shipped = bank()
+    index = np.searchsorted(shipped.thresholds, scales, side="right")
+    low_bits = np.maximum(0, -((shipped.scales - 1 - index) // PER_OCTAVE))
+    tables = families * shipped.scales + index - PER_OCTAVE * low_bits
     order = np.argsort((tables * _MOST_LOW_BITS + low_bits).astype(np.int16), kind="stable")
     return _Plan(order, tables[order], low_bits[order])
 
 
 class LatentEncoder:
-    """Turns integers into bytes, call after call; a decoder makes the same calls in the same order."""
+    """Turns integers into bytes; a decoder makes the same calls in the same order."""
 
     def __init__(self) -> None:
         import constriction
 
         self._coder = constriction.stream.queue.RangeEncoder()
         self.estimated_bits = 0.0
-        """The information in the symbols so far, under their laws."""
+        """The information in the symbols so far, under their distributions."""
 
     def encode(self, symbols: Integers, scales: Integers, families: Integers) -> None:
-        """Append symbols, each under its own entropy model; all three int64 of one shape (n,)."""
-        plan, held = _plan(scales, families), bank()
+        """Append symbols, each with its own distribution; all three arrays are int64 of one shape (n,)."""
+        plan, shipped = _plan(scales, families), bank()
         sorted_symbols = symbols[plan.order]
         high = sorted_symbols >> plan.low_bits
-        most = held.most[plan.tables]
+        most = shipped.most[plan.tables]
         outside = np.abs(high) > most
         places = np.where(outside, 2 * most + 1, high + most)
-        self.estimated_bits += float(held.bits[held.starts[plan.tables] + places].sum() + plan.low_bits.sum())
+        self.estimated_bits += float(shipped.bits[shipped.starts[plan.tables] + places].sum() + plan.low_bits.sum())
         far = np.flatnonzero(outside)
         coded = places.astype(np.int32)
         for table, run in plan.runs(plan.tables):
@@ -145,7 +145,7 @@ class LatentEncoder:
                 self._coder.encode(low[run].astype(np.int32), _uniform(bits))
 
     def _append_far(self, symbol: int, most: int) -> None:
-        """Append how far a symbol lies beyond its table, and on which side: the length in 5 bits, then the bits."""
+        """Append the distance of a symbol beyond its table, with its sign: 5 bits for the length, then the bits."""
         value = 2 * (symbol - most) - 1 if symbol > 0 else 2 * (-symbol - most)
         bits = value.bit_length()
         self.estimated_bits += bits + 5
@@ -153,23 +153,23 @@ class LatentEncoder:
         self._coder.encode(np.array([value], np.int32), _uniform(bits))
 
     def to_bytes(self) -> bytes:
-        """Return everything so far."""
+        """Return the bytes so far."""
         words: NDArray[np.uint32] = self._coder.get_compressed()
         return words.astype(_WORD).tobytes()
 
 
 class LatentDecoder:
-    """Reads what `LatentEncoder` wrote, call by call."""
+    """Reads what `LatentEncoder` wrote, with the same calls."""
 
     def __init__(self, data: bytes) -> None:
         import constriction
 
         if len(data) % _WORD.itemsize:
-            raise BadStreamError(f"range-coded data come in words of 4 bytes, found {len(data)} bytes.")
+            raise BadStreamError(f"range-coded data are words of 4 bytes, found {len(data)} bytes.")
         self._coder = constriction.stream.queue.RangeDecoder(np.frombuffer(data, _WORD).astype(np.uint32))
 
     def decode(self, scales: Integers, families: Integers) -> Integers:
-        """Return the next symbols, int64 of the shape (n,) of their laws."""
+        """Return the next symbols, int64 of the shape (n,) of `scales` and `families`."""
         plan = _plan(scales, families)
         high = np.empty(len(scales), np.int64)
         low = np.zeros(len(scales), np.int64)

@@ -1,9 +1,9 @@
-"""A small network, in integers, that corrects the scales of an entropy model by the magnitudes of earlier channels.
+"""The scale network: in integers, it corrects the entropy model's scales by the magnitudes of earlier channels.
 
-For each group of channels: a convolution of 3x3 over the logarithms of all earlier channels' magnitudes, ReLU, one
-of 1x1, ReLU, and one of 1x1 to a power of two for each latent of the group: channel-conditional entropy coding
-(Minnen and Singh, ICIP 2020), for scales alone. All products are sums of integers below 2^53 in float64, where they
-are exact in any order, so every machine gets the same scales.
+For each group of channels there is a 3x3 convolution over the logarithms of all earlier channels' magnitudes, ReLU, a
+1x1 convolution, ReLU, and a 1x1 convolution to a power of two for each latent of the group: channel-conditional
+entropy coding (Minnen and Singh, ICIP 2020), for scales alone. All sums are of integers below 2^53 in float64, which is
+exact in any order, so every machine computes the same scales.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ from harness.models.entropy.range_coder import bank
 Integers = NDArray[np.int64]
 
 LOG_BITS = 8
-"""Fractional bits of logarithms and of what stands between the layers."""
+"""Fractional bits of logarithms and of activations."""
 WEIGHT_BITS = 12
 """Fractional bits of weights."""
 MOST_OCTAVES = 2
 """A scale is corrected by at most a factor of 2^2 each way."""
 MOST_WIDTH = 512
-"""As many channels as there may be between the layers."""
+"""The most hidden channels."""
 LARGEST_WEIGHT = 2**19
-"""Weights and biases, as integers, are at most this in magnitude (biases times 2^LOG_BITS)."""
+"""The greatest magnitude of integer weights; biases can be 2^LOG_BITS times as large."""
 _MOST_BETWEEN = 2**16
-"""What stands between the layers counts as at most this, so that sums stay exact."""
+"""Activations are clipped to this, so that sums stay exact."""
 _MOST_SCALE = 2**30
-"""Scales count as at most this: 2^18 steps."""
+"""Scales are clipped to this, which is 2^18 steps."""
 _LAYERS = ("first", "second", "third")
 
 
 def log_magnitudes(latents: Integers) -> Integers:
-    """Return log2(1 + |latent|) with `LOG_BITS` fractional bits, straight between powers of two."""
+    """Return log2(1 + |latent|) with `LOG_BITS` fractional bits, linear between powers of two."""
     sizes = np.minimum(np.abs(latents), 2**20) + 1
     _, exponents = np.frexp(sizes.astype(np.float64))
     octaves = exponents.astype(np.int64) - 1
@@ -47,7 +47,7 @@ def log_magnitudes(latents: Integers) -> Integers:
 
 
 def multiplied(scales: Integers, powers: Integers) -> Integers:
-    """Return scales times 2^(power / 32), rounded down; both of one shape, powers at most 32 x `MOST_OCTAVES`."""
+    """Return scales times 2^(power / 32), rounded down; one shape, powers of at most 32 x `MOST_OCTAVES`."""
     octaves, rest = np.divmod(-powers, STEPS_PER_OCTAVE)
     grown: Integers = (np.clip(scales, 0, _MOST_SCALE) * bank().powers[rest]) >> (30 + octaves)
     return grown
@@ -61,7 +61,7 @@ class Layer:
     bias: Integers
 
     def __call__(self, views: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
-        """Return (outputs, positions) of one view (inputs, positions) a place."""
+        """Return (outputs, positions) from one view (inputs, positions) per place of the kernel."""
         total = np.broadcast_to(self.bias[:, None].astype(np.float64), (len(self.bias), views[0].shape[1])).copy()
         for place, view in enumerate(views):
             total += self.weights[:, :, place].astype(np.float64) @ view
@@ -81,12 +81,11 @@ class ScaleNet:
     groups: tuple[tuple[Layer, Layer, Layer], ...]
 
     def powers(self, group: int, logarithms: Integers) -> Integers:
-        """Return by which power of 2^(1/32) scales are to be multiplied.
+        """Return the powers of 2^(1/32) to multiply scales by.
 
         Args:
             group: number of a group of channels, from 1.
-            logarithms: `log_magnitudes` of all earlier channels, (channels, height + 2, width + 2), with zeros
-                around.
+            logarithms: `log_magnitudes` of all earlier channels, with zeros around: (channels, height + 2, width + 2).
 
         Returns:
             (channels of the group, height, width).
@@ -105,7 +104,7 @@ class ScaleNet:
         return powers
 
     def arrays(self) -> dict[str, Integers]:
-        """Return everything as named arrays."""
+        """Return all weights as named arrays."""
         return {
             f"net.{number}.{name}.{part}": getattr(layer, part)
             for number, layers in enumerate(self.groups, start=1)
@@ -115,19 +114,19 @@ class ScaleNet:
 
     @staticmethod
     def from_arrays(packed: Mapping[str, NDArray[np.generic]], edges: Sequence[int]) -> ScaleNet:
-        """Return the network whose `arrays` are among these.
+        """Return the network with these `arrays`.
 
         Args:
-            packed: arrays by name.
-            edges: where the entropy model's groups of channels begin, and the number of channels.
+            packed: arrays by name, possibly with others.
+            edges: the first channel of each group of the entropy model, then the number of channels.
 
         Raises:
-            ValueError: they are of other shapes, or hold values that are too large.
-            KeyError: one is absent.
+            ValueError: an array has a wrong shape or holds a value that is too large.
+            KeyError: an array is absent.
         """
         width = len(packed["net.1.first.bias"])
         if not 0 < width <= MOST_WIDTH:
-            raise ValueError(f"a network of {width} channels in an entropy model; there are at most {MOST_WIDTH}")
+            raise ValueError(f"a scale network has {width} hidden channels; it must have 1 to {MOST_WIDTH}")
         groups = []
         for number, (start, end) in enumerate(pairwise(edges[1:]), start=1):
             shapes = {"first": (width, start, 9), "second": (width, width, 1), "third": (end - start, width, 1)}

@@ -1,4 +1,4 @@
-"""The network in an entropy model (`scale_network.py`) in training: the same sums in floating point, with gradients.
+"""The scale network (`scale_network.py`) in training: the same sums in floating point, with gradients.
 
 Imports torch: import this only when used.
 """
@@ -24,7 +24,7 @@ from harness.models.entropy.scale_network import (
 
 
 class TrainedScaleNet(nn.Module):
-    """Powers of two for the scales of latents; 0 at first."""
+    """Predicts corrections of the scales of latents, in octaves; all are 0 before training."""
 
     def __init__(self, edges: Sequence[int], width: int) -> None:
         super().__init__()
@@ -32,7 +32,7 @@ class TrainedScaleNet(nn.Module):
         self.groups = nn.ModuleList(_layers(start, end - start, width) for start, end in pairwise(edges[1:]))
 
     def forward(self, latents: Tensor) -> Tensor:
-        """Return the octaves by which the scale of each latent (images, channels, height, width) is corrected."""
+        """Return the correction of the scale of each latent (images, channels, height, width), in octaves."""
         logarithms = _log_magnitudes(latents)
         found = [torch.zeros_like(latents[:, : self.edges[1]])]
         found += [group(logarithms[:, :start]) for group, start in zip(self.groups, self.edges[1:-1], strict=True)]
@@ -40,7 +40,7 @@ class TrainedScaleNet(nn.Module):
 
     @torch.no_grad()
     def load(self, net: ScaleNet) -> None:
-        """Take over a network of the same shapes."""
+        """Load a network of the same shapes."""
         for layers, sequence in zip(net.groups, self.groups, strict=True):
             for layer, convolution in zip(layers, _convolutions(sequence), strict=True):
                 weights = torch.from_numpy(layer.weights / 2.0**WEIGHT_BITS)
@@ -73,7 +73,7 @@ def _convolutions(sequence: nn.Module) -> list[nn.Conv2d]:
 
 
 def _log_magnitudes(latents: Tensor) -> Tensor:
-    """Return log2(1 + |latent|), straight between powers of two."""
+    """Return log2(1 + |latent|), linear between powers of two."""
     sizes = latents.abs() + 1
     octaves = sizes.detach().log2().floor()
     return octaves + sizes * 2.0**-octaves - 1

@@ -1,4 +1,4 @@
-"""The entropy model of latents (`model.py`) while it is trained: the same sums in floating point, with gradients.
+"""The entropy model (`model.py`) in training: the same sums in floating point, with gradients.
 
 Imports torch: import this only when used.
 """
@@ -18,12 +18,12 @@ from harness.models.entropy.range_coder import FIXED_BITS
 from harness.models.entropy.scale_network_training import TrainedScaleNet
 
 GROUPS = 8
-"""Groups of channels; each sees the earlier ones."""
+"""The number of groups of channels; each group sees the earlier ones."""
 _LEAST_LIKELIHOOD = 2.0**-24
 
 
 def group_edges(channels: int, groups: int = GROUPS) -> tuple[int, ...]:
-    """Return where groups begin, ascending, and the number of channels: the first groups are the smallest."""
+    """Return the first channel of each group, ascending, then the number of channels; the first groups are smallest."""
     parts = (np.arange(1, groups + 1) / groups) ** 1.5 * channels / 3
     return tuple(sorted({0, channels, *(min(channels, 3 * max(1, round(part))) for part in parts)}))
 
@@ -32,12 +32,12 @@ class ContextModel(nn.Module):
     """Scales and expected values of latents (images, channels, height, width), which are in steps."""
 
     def __init__(self, channels: int, levels: int, width: int = 0) -> None:
-        """Make an entropy model that knows nothing yet.
+        """Make an untrained entropy model.
 
         Args:
-            channels: of the latents.
-            levels: halvings of the coding order of coding passes; 0: one scale a channel.
-            width: channels between the layers of the network that corrects scales; 0: none.
+            channels: the number of channels of the latents.
+            levels: levels of the coding order; 0: one scale per channel.
+            width: hidden channels of the scale network; 0: no such network.
         """
         super().__init__()
         self.levels = levels
@@ -56,11 +56,11 @@ class ContextModel(nn.Module):
         self.net = TrainedScaleNet(self.edges, width) if width else None
 
     def forward(self, latents: Tensor, step: float | Tensor = 1.0) -> tuple[Tensor, Tensor]:
-        """Return the scale and the expected value of latents given in steps, each of the latents' shape.
+        """Return the scale and the expected value of each latent, in the shape of the latents.
 
         Args:
-            latents: what is coded, in units of `step`.
-            step: the quantisation step, in trained ones; one for all, or (images, 1, 1, 1).
+            latents: quantised latents, in units of `step`.
+            step: the quantisation step, in trained steps: one for all images, or (images, 1, 1, 1).
         """
         sizes = latents.abs()
         features = torch.cat([sizes, 9 * functional.avg_pool2d(sizes, 3, 1, 1)], 1)
@@ -88,14 +88,14 @@ class ContextModel(nn.Module):
         return _information((latents - means).abs(), scales)
 
     def bits_among(self, latents: Tensor, neighbours: Tensor) -> Tensor:
-        """Return the information in each latent among given neighbours, in bits; a gradient for the latents alone."""
+        """Return the information in each latent, in bits, given its neighbours; only the latents get a gradient."""
         with torch.no_grad():
             scales, means = self(neighbours)
         return _information((latents - means).abs(), scales)
 
     @torch.no_grad()
     def decide(self, latents: Tensor, step: float | Tensor = 1.0) -> Tensor:
-        """Return the integers to code, as `EntropyModel.decide` (but with the scales of plainly rounded neighbours)."""
+        """Return the integers to code, like `EntropyModel.encode` but with scales from rounded neighbours."""
         scales, means = self(latents.round(), step)
         means = means.round()
         away = latents - means
@@ -109,12 +109,12 @@ class ContextModel(nn.Module):
 
     @torch.no_grad()
     def rescale(self, factor: float) -> None:
-        """Adapt to latents that are `factor` times what they were."""
+        """Adapt to latents that were multiplied by `factor`."""
         self.bases.mul_(math.sqrt(factor))
 
     @torch.no_grad()
     def load_entropy_model(self, entropy_model: EntropyModel) -> None:
-        """Take over an entropy model of the same channels and levels."""
+        """Load an entropy model of the same channels and levels."""
 
         def root(values: Integers, bits: int) -> Tensor:
             return torch.from_numpy(values / 2.0**bits).sqrt().float()
@@ -149,12 +149,12 @@ class ContextModel(nn.Module):
 
 
 def _information(away: Tensor, scales: Tensor) -> Tensor:
-    """Return the bits of what lies within half a step of `away` from the expected value."""
+    """Return the bits of the interval within half a step of `away` from the expected value."""
     chance = _below(0.5 - away, scales) - _below(-0.5 - away, scales)
     return -torch.log2(chance.clamp_min(_LEAST_LIKELIHOOD))
 
 
 def _below(place: Tensor, scales: Tensor) -> Tensor:
-    """Return P(x < place) under the Laplace entropy model of mean magnitude `scales`."""
+    """Return P(x < place) under the Laplace distribution of mean magnitude `scales`."""
     tail = 0.5 * torch.exp(-place.abs() / scales)
     return torch.where(place < 0, tail, 1 - tail)

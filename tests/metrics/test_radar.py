@@ -222,9 +222,9 @@ def test_a_recipe_trains_on_the_data_set_that_it_names(tmp_path: Path, monkeypat
     monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("HARNESS_DATA", raising=False)
     session = TrainingSession(schema.load(made_set(tmp_path)), folder=tmp_path, machines={"accelerator": "cpu"})
-    (order,) = session.orders([session.config.codec_spec("baseline").at_ratio(8)])
-    assert session.has_images(order)
-    session.train(order, bar=False)
+    (job,) = session.jobs([session.config.codec_spec("baseline").at_ratio(8)])
+    assert session.has_images(job)
+    session.train(job, bar=False)
     (card,) = [json.loads(path.read_text()) for path in tmp_path.glob("*.json")]
     assert [(source["name"], source["from"]) for source in card["data"]] == [(f"{n}", "mine") for n in range(3)]
     assert card["shape"]["image_channels"] == 1
@@ -238,8 +238,8 @@ def test_a_named_folder_or_set_goes_before_the_recipe_s(tmp_path: Path, monkeypa
     loaded = schema.load(made_set(tmp_path))
     for data, names in ((str(tmp_path / "photos"), ["one.png"]), ("demo", list(loaded.data["demo"].files))):
         session = TrainingSession(loaded, data)
-        (order,) = session.orders([loaded.codec_spec("baseline").at_ratio(8)])
-        assert [image.name for image in session.images(order).images] == names
+        (job,) = session.jobs([loaded.codec_spec("baseline").at_ratio(8)])
+        assert [image.name for image in session.images(job).images] == names
 
 
 def looped_enl_ratio(before: Image, after: Image, scale: RadarScale, peak: int) -> float:

@@ -17,17 +17,17 @@ from tests.support.tiny_model import ARCHITECTURES, tiny_shape, tiny_weights
 
 STEP = """
 import torch
-from harness.models._autoencoder import Coder
+from harness.models._autoencoder import Autoencoder
 from tests.support.tiny_model import ARCHITECTURES
 from harness.learned.shape import Shape
 torch.set_num_threads(1)
 shape = Shape(
     image_channels=3, base_channels={base}, latent_channels=192, stages=3, final="none", start="lapped", margin=1
 )
-coder = Coder(shape, ARCHITECTURES["{architecture}"].networks(shape))
+autoencoder = Autoencoder(shape, ARCHITECTURES["{architecture}"].networks(shape))
 images = torch.rand(2, 3, 64, 64)
 for _ in range(3):
-    torch.autograd.backward((coder.images(coder.latents(images)) - images).square().mean())
+    torch.autograd.backward((autoencoder.images(autoencoder.latents(images)) - images).square().mean())
 print("done")
 """
 
@@ -67,7 +67,7 @@ def test_kernels_are_rounded_to_16_bits_where_those_hold_them(scale: float) -> N
     import torch
 
     from harness.learned.weights import Choices
-    from harness.training.export import halve, psnr_at_one
+    from harness.training.export import psnr_at_one, round_to_fp16
 
     trainable = ARCHITECTURES["baseline"].trainable(tiny_shape(3, lapped=True), Choices("rate", "noise", 2))
     image = make_image("photograph", (64, 80), "rgb8")
@@ -78,21 +78,21 @@ def test_kernels_are_rounded_to_16_bits_where_those_hold_them(scale: float) -> N
     whole = first.clone()
     images = [TrainingImage("one", "one", image, True, 8)]
     before = psnr_at_one(trainable.frozen(), images)
-    halve(trainable, images)
+    round_to_fp16(trainable, images)
     assert torch.equal(first, first.half().float() if scale == 1 else whole)
     assert all(torch.equal(kernel, kernel.half().float()) for kernel in others)
     assert psnr_at_one(trainable.frozen(), images) == pytest.approx(before, abs=0.05)
 
 
 def test_of_many_kernels_those_stay_whole_whose_rounding_costs() -> None:
-    from harness.training.export import round_kernels
+    from harness.training.export import round_kernels_to_fp16
 
     kernels = [np.full((2, 2), 1 + 1e-5, np.float32) for _ in range(9)]
 
     def psnr() -> float:
         return 40.0 if kernels[3][0, 0] > 1 else 39.0
 
-    round_kernels(kernels, psnr, 0.05)
+    round_kernels_to_fp16(kernels, psnr, 0.05)
     assert [float(kernel[0, 0]) == 1 for kernel in kernels] == [number != 3 for number in range(9)]
 
 

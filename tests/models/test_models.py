@@ -20,8 +20,8 @@ from harness.errors import BadStreamError, ConfigError, DataError, UnsupportedIm
 from harness.interface import Image, LearnedCodec
 from harness.learned.bitstream import MOST_PIXELS, Stream
 from harness.learned.shape import Shape
-from harness.models._codec import NetworkCodec
 from harness.models.entropy.model import EntropyModel
+from harness.models.network_codec import NetworkCodec
 from tests.support import other_process as child
 from tests.support.images import make_image, packaged_photograph, psnr
 from tests.support.tiny_model import ARCHITECTURES, tiny_shape, tiny_weights
@@ -87,13 +87,13 @@ def test_a_lapped_start_is_exact_before_any_training(
 ) -> None:
     import torch
 
-    from harness.models._autoencoder import Coder
+    from harness.models._autoencoder import Autoencoder
 
     shape = tiny_shape(colours, lapped=True)
-    coder = Coder(shape, ARCHITECTURES[architecture].networks(shape)).eval()
+    autoencoder = Autoencoder(shape, ARCHITECTURES[architecture].networks(shape)).eval()
     images = torch.rand(1, colours, *size, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
-        assert (coder.images(coder.latents(images)) - images).abs().max() < 1e-4
+        assert (autoencoder.images(autoencoder.latents(images)) - images).abs().max() < 1e-4
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
@@ -107,13 +107,13 @@ def test_a_lapped_start_says_which_channels_it_needs(architecture: str) -> None:
 def test_beside_a_lapped_start_the_network_learns_from_the_first_step(architecture: str) -> None:
     import torch
 
-    from harness.models._autoencoder import Coder
+    from harness.models._autoencoder import Autoencoder
 
     shape = tiny_shape(3, lapped=True)
-    coder = Coder(shape, ARCHITECTURES[architecture].networks(shape))
+    autoencoder = Autoencoder(shape, ARCHITECTURES[architecture].networks(shape))
     images = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
-    torch.autograd.backward((coder.images(torch.round(coder.latents(images))) - images).square().sum())
-    assert coder.synthesis.scale.grad.abs().max() > 0
+    torch.autograd.backward((autoencoder.images(torch.round(autoencoder.latents(images))) - images).square().sum())
+    assert autoencoder.synthesis.scale.grad.abs().max() > 0
 
 
 @pytest.fixture(scope="module")
@@ -182,9 +182,9 @@ def test_sizes_are_predicted_for_every_setting_and_come_near(ratio: float, recip
     assert predicted is not None
     assert len(predicted) == len(one.ladder)
     assert predicted == sorted(predicted)
-    rungs = [one.ladder.index(k) for k in (-10, 20, 50)]
-    sizes = [len(one.encode(image, one.ladder[rung])) for rung in rungs]
-    assert [predicted[rung] for rung in rungs] == pytest.approx(sizes, rel=0.1)
+    places = [one.ladder.index(k) for k in (-10, 20, 50)]
+    sizes = [len(one.encode(image, one.ladder[place])) for place in places]
+    assert [predicted[place] for place in places] == pytest.approx(sizes, rel=0.1)
 
 
 def test_one_analysis_serves_a_search_and_gives_the_same_bytes_as_none(weights: Path) -> None:
@@ -224,7 +224,7 @@ def test_a_file_of_another_architecture_is_refused(weights: Path) -> None:
 @pytest.mark.parametrize("size", [(1, MOST_PIXELS + 1), (4096, 4097), (1, 500_000), (500_000, 1)])
 def test_an_image_that_needs_too_much_memory_is_refused(size: tuple[int, int], weights: Path) -> None:
     image: Image = np.zeros((*size, 1), np.uint8)
-    with pytest.raises(UnsupportedImageError, match=f"{MOST_PIXELS} pixels are taken, and 20971520 with sides"):
+    with pytest.raises(UnsupportedImageError, match=f"{MOST_PIXELS} pixels are accepted, and 20971520 with sides"):
         codec(weights).encode(image, 0)
 
 
@@ -246,7 +246,7 @@ def test_a_file_of_a_setting_beyond_the_ladder_is_refused(k: int, weights: Path)
 @pytest.mark.parametrize("kind", ["rgb8", "gray8"])
 def test_a_file_of_samples_beyond_its_kind_is_refused(kind: str, weights: Path) -> None:
     data = codec(weights).encode(make_image("noise", (16, 16), kind), 0)
-    with pytest.raises(BadStreamError, match=f"samples of up to 65535; those of {kind} end at 255"):
+    with pytest.raises(BadStreamError, match=f"samples of up to 65535; {kind} ends at 255"):
         codec(weights).decode(replace(Stream.from_bytes(data, "baseline"), high=65_535).to_bytes())
 
 
@@ -288,10 +288,10 @@ def test_a_flat_image_of_16_bits_comes_back_within_one_level(sample: int, tmp_pa
     assert np.abs(codec(tmp_path).decode(codec(tmp_path).encode(image, 0)).astype(int) - sample).max() <= 1
 
 
-def test_a_entropy_model_of_unknown_families_is_refused(tmp_path: Path) -> None:
+def test_an_entropy_model_of_unknown_families_is_refused(tmp_path: Path) -> None:
     arrays = load_file(tiny_weights(tmp_path, "baseline", tiny_shape(3)))
     entropy_model = {name.removeprefix("law."): array for name, array in arrays.items() if name.startswith("law.")}
-    with pytest.raises(ValueError, match="families beyond"):
+    with pytest.raises(ValueError, match="family of distributions beyond"):
         EntropyModel.from_arrays({**entropy_model, "families": entropy_model["families"] + 2})
 
 

@@ -1,4 +1,4 @@
-"""The network in an entropy model: integers that agree with what was trained, and arrays that are refused."""
+"""The scale network: integers that agree with the trained network, and arrays that are refused."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def random_net(seed: int = 0, width: int = 7, edges: tuple[int, ...] = EDGES) ->
 
 
 def random_latents(channels: int = 9, size: tuple[int, int] = (11, 6), power: int = 1) -> NDArray[np.int64]:
-    """Return latents that are mostly small; a power makes some of them large."""
+    """Return latents that are mostly small; a higher power makes some of them large."""
     latents: NDArray[np.int64] = np.rint(np.random.default_rng(3).laplace(0, 2, (channels, *size)) ** power).astype(int)
     return latents
 
@@ -67,7 +67,7 @@ def test_integers_become_what_is_trained_on() -> None:
     assert np.array_equal(powers_of(again.frozen(), random_latents(power=3)), powers_of(net, random_latents(power=3)))
 
 
-def test_a_entropy_model_with_a_network_decodes_what_it_encodes_and_costs_its_estimate() -> None:
+def test_an_entropy_model_with_a_network_decodes_what_it_encodes_and_costs_its_estimate() -> None:
     latents = torch.from_numpy(random_latents(24, (40, 28))).float()[None]
     context = ContextModel(24, levels=2, width=6)
     assert context.net is not None
@@ -91,7 +91,7 @@ def test_before_training_a_network_changes_nothing() -> None:
     assert with_net.entropy_model().encode(latents, 0).data == plain.entropy_model().encode(latents, 0).data
 
 
-def test_a_entropy_model_of_one_group_has_no_network() -> None:
+def test_an_entropy_model_of_one_group_has_no_network() -> None:
     entropy_model = ContextModel(24, levels=0, width=6).entropy_model()
     assert EntropyModel.from_arrays(entropy_model.arrays()).net is None
 
@@ -107,9 +107,9 @@ def changed(name: str, value: Any) -> dict[str, Any]:
         (
             "net.1.first.bias",
             np.zeros(600, np.int32),
-            "network of 600 channels in an entropy model; there are at most 512",
+            "scale network has 600 hidden channels; it must have 1 to 512",
         ),
-        ("net.1.first.bias", np.zeros(0, np.int32), "network of 0 channels"),
+        ("net.1.first.bias", np.zeros(0, np.int32), "scale network has 0 hidden channels"),
         ("net.2.third.weights", np.zeros((4, 7, 2), np.int32), r"net.2.third. has the shape \(4, 7, 2\)"),
         ("net.2.second.bias", np.zeros((7, 1), np.int32), r"net.2.second. has the shape"),
         ("net.1.second.weights", np.full((7, 7, 1), LARGEST_WEIGHT + 1), "holds a value that is too large"),

@@ -8,9 +8,9 @@ from typing import Any, Literal
 
 from harness.learned.checkpoint import save
 from harness.learned.shape import Shape
-from harness.models._codec import NetworkCodec
 from harness.models.attention import Attention
 from harness.models.baseline import Baseline
+from harness.models.network_codec import NetworkCodec
 from harness.models.residual import Residual
 from harness.models.resnet import ResNet
 
@@ -86,13 +86,13 @@ def tiny_weights(
 
     import torch
 
-    from harness.models._autoencoder import Coder
+    from harness.models._autoencoder import Autoencoder
     from harness.models._inference import packed
     from harness.models.entropy.training import ContextModel
 
     torch.manual_seed(seed)
-    coder = Coder(shape, ARCHITECTURES[architecture].networks(shape))
-    coder.gain.data.fill_(math.log(255 / 8) if shape.start == "lapped" else 2.0)
+    autoencoder = Autoencoder(shape, ARCHITECTURES[architecture].networks(shape))
+    autoencoder.gain.data.fill_(math.log(255 / 8) if shape.start == "lapped" else 2.0)
     context = ContextModel(shape.latent_channels, levels=2)
     context.means.data.normal_(0, 0.02)
     card: dict[str, Any] = {
@@ -111,4 +111,4 @@ def tiny_weights(
         "curve": [],
         "validated": {},
     }
-    return save(packed(coder, context.entropy_model()), folder, card, tiles)
+    return save(packed(autoencoder, context.entropy_model()), folder, card, tiles)

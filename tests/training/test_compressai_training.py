@@ -1,4 +1,4 @@
-"""CompressAI's networks trained here: the loop is that of the other networks, and so is what it leaves behind."""
+"""CompressAI's networks in training: the loop of the other networks trains them, with the same results on disk."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from harness.errors import BadStreamError, ConfigError, DataError
 from harness.learned.shape import Widths
 from harness.learned.trainable import Trainable
 from harness.learned.weights import Choices, TrainableCodec
-from harness.training import orders
+from harness.training.folder import CHECKPOINTS
 from harness.training.images import read_training_set
-from harness.training.orders import WORK, order_for, quick_fault
-from harness.training.recipe import Recipe
+from harness.training.jobs import job_for, quick_fault
+from harness.training.recipe import TrainingRecipe
 from harness.training.session import is_trainable, is_trained_here
 from tests.support.bench_runs import bench, write
 from tests.support.images import make_image, packaged_photograph
@@ -65,17 +65,18 @@ def spec_of(name: str, folder: Path, ratio: float = 16) -> CodecSpec:
 
 
 def train(folder: Path, pictures: Path, name: str, ratio: float = 16) -> Path:
+    from harness.training import train as training
     from harness.training.loop import Machines
 
-    order = order_for(spec_of(name, folder, ratio), {"tiny": RECIPE})
-    return orders.train(order, read_training_set(pictures), folder, Machines("cpu"), bar=False)
+    job = job_for(spec_of(name, folder, ratio), {"tiny": RECIPE})
+    return training.train(job, read_training_set(pictures), folder, Machines("cpu"), bar=False)
 
 
 PROGRAM = """
 import sys
 from pathlib import Path
 import torch
-from tests.support import test_compressai_training as test
+from tests.training import test_compressai_training as test
 torch.set_num_threads(1)
 test.train(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3])
 """
@@ -140,7 +141,7 @@ def test_another_process_decodes_what_it_encoded_at_any_step(
         assert np.array_equal(other_process(decode, spec_of(name, trained), data), codec.decode(data))
 
 
-def test_its_psnr_at_the_target_is_that_of_the_card(trained: Path, name: str) -> None:
+def test_its_psnr_at_the_target_equals_the_card_s(trained: Path, name: str) -> None:
     image = held_aside(trained)
     codec = build(spec_of(name, trained))
     error = codec.decode(codec.encode(image, 0)).astype(float) - image
@@ -179,7 +180,7 @@ def test_its_training_images_are_known(trained: Path, name: str) -> None:
 def test_a_killed_training_goes_on_as_if_it_had_not_been_interrupted(
     trained: Path, name: str, pictures: Path, tmp_path: Path
 ) -> None:
-    path = tmp_path / WORK / f"{name}-tiny-16x" / "curve.csv"
+    path = tmp_path / CHECKPOINTS / f"{name}-tiny-16x" / "curve.csv"
     with start(tmp_path, pictures, name) as process:
         deadline = time.monotonic() + 200
         while not (path.is_file() and len(path.read_text().splitlines()) > 15) and time.monotonic() < deadline:
@@ -208,7 +209,7 @@ def test_damaged_weights_are_refused(trained: Path, name: str, tmp_path: Path) -
         build(spec_of(name, tmp_path)).encode(make_image("flat", (8, 8), "rgb8"), 0)
 
 
-# What the loop asks of every one of the six networks.
+# The loop's interface, for each of the six networks.
 
 
 def network(name: str) -> Trainable:
@@ -231,18 +232,18 @@ def photographs() -> Any:
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("octaves", [-1.5, 0.75])
-def test_moving_step_1_changes_the_unit_of_latents_and_nothing_else(name: str, octaves: float) -> None:
+def test_rescaling_to_another_step_changes_the_unit_of_latents_and_nothing_else(name: str, octaves: float) -> None:
     import torch
 
     one = network(name)
     with torch.no_grad():
         latents = one.latents(photographs())
-        before, image = one.coded(latents, 2.0**octaves), one.images(latents)
-        one.moved(octaves)
-        moved = one.latents(photographs())
-        after = one.coded(moved, 1.0)
-        assert torch.allclose(moved * 2**octaves, latents, rtol=1e-4, atol=1e-4)
-        assert torch.allclose(one.images(moved), image, atol=1e-4)
+        before, image = one.quantised(latents, 2.0**octaves), one.images(latents)
+        one.rescale(octaves)
+        rescaled = one.latents(photographs())
+        after = one.quantised(rescaled, 1.0)
+        assert torch.allclose(rescaled * 2**octaves, latents, rtol=1e-4, atol=1e-4)
+        assert torch.allclose(one.images(rescaled), image, atol=1e-4)
         assert after.bits.item() == pytest.approx(before.bits.item(), rel=2e-3)
 
 
@@ -250,7 +251,7 @@ def test_moving_step_1_changes_the_unit_of_latents_and_nothing_else(name: str, o
 def test_weights_that_are_packed_and_taken_over_make_the_same_files(name: str) -> None:
     image = make_image("photograph", (40, 70), "rgb8")
     one, other = network(name), network(name)
-    one.moved(0.5)
+    one.rescale(0.5)
     frozen = one.frozen()
     other.load_arrays(frozen.arrays())
     assert other.frozen().file_bytes(image) == frozen.file_bytes(image)
@@ -265,8 +266,8 @@ def test_every_parameter_learns_and_the_quantiles_from_the_auxiliary_loss_alone(
     groups = one.groups()
     counted = [id(parameter) for group in groups for parameter in group]
     assert sorted(counted) == sorted(id(parameter) for parameter in one.parameters())
-    relaxed = one.relaxed(one.latents(photographs()), 0)
-    torch.autograd.backward(relaxed.bits + one.images(relaxed.latents).square().sum())
+    noisy = one.with_noise(one.latents(photographs()), 0)
+    torch.autograd.backward(noisy.bits + one.images(noisy.latents).square().sum())
     assert all(parameter.grad is not None for parameter in (*groups.networks, *groups.entropy_model))
     assert [parameter.grad for parameter in groups.auxiliary] == [None]
     auxiliary = one.auxiliary_loss()
@@ -281,7 +282,7 @@ def test_a_seed_decides_the_noise(name: str) -> None:
 
     one = network(name)
     latents = one.latents(photographs()).detach()
-    first, again, other = (one.relaxed(latents, seed).latents for seed in (1, 1, 2))
+    first, again, other = (one.with_noise(latents, seed).latents for seed in (1, 1, 2))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
 
@@ -296,7 +297,7 @@ def test_a_seed_decides_the_noise(name: str) -> None:
     ],
 )
 def test_a_shape_that_does_not_fit_the_network_is_refused(name: str, shape: dict[str, int], message: str) -> None:
-    recipe = Recipe.from_table("tiny", {**RECIPE, "shapes": {name: shape}})
+    recipe = TrainingRecipe.from_table("tiny", {**RECIPE, "shapes": {name: shape}})
     cls = type(get_codec(name))
     assert issubclass(cls, TrainableCodec)
     with pytest.raises(ConfigError, match=message):
@@ -305,7 +306,7 @@ def test_a_shape_that_does_not_fit_the_network_is_refused(name: str, shape: dict
 
 @pytest.mark.parametrize("change", [{"loss": "study"}, {"rate_gradient": "rounded"}])
 def test_another_loss_than_compressai_s_is_refused(change: dict[str, str]) -> None:
-    recipe = Recipe.from_table("tiny", {**RECIPE, **change})
+    recipe = TrainingRecipe.from_table("tiny", {**RECIPE, **change})
     cls = type(get_codec("mbt2018"))
     assert issubclass(cls, TrainableCodec)
     with pytest.raises(ConfigError, match="rate_gradient = 'noise'"):
@@ -324,10 +325,10 @@ def test_the_packaged_variants_are_trained_by_a_recipe_that_fits(name: str) -> N
     assert is_trained_here(spec)
     assert is_trainable(spec)
     assert not is_trainable(config.codec_spec(name))
-    order = order_for(spec.at_ratio(16), config.recipes)
+    job = job_for(spec.at_ratio(16), config.recipes)
     codec = build(spec.at_ratio(5))
     assert isinstance(codec, TrainableCodec)
-    assert order.trainable(order.recipe.shape(name, 16), order.recipe.choices).factor == 64
+    assert job.trainable(job.recipe.shape(name, 16), job.recipe.choices).factor == 64
     assert f"harness train --models {name}-rate --ratios 5" in (codec.missing() or "")
 
 

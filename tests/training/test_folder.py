@@ -35,7 +35,7 @@ def write_index(folder: Path, sample_bits: object) -> None:
     (folder / PACK_INDEX).write_text(f"file,source,licence,sample_bits\none.png,one,mine,{sample_bits}\n")
 
 
-def test_the_index_says_how_many_bits_and_the_leak_check_then_knows_the_image_again(
+def test_the_index_says_how_many_bits_and_the_contamination_check_then_recognises_the_image(
     folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     write_index(folder, 12)
@@ -67,7 +67,7 @@ def test_16_bit_files_that_look_like_12_bits_are_warned_of_unless_declared(
 @pytest.mark.parametrize(
     ("sample_bits", "error", "message"),
     [
-        ("twelve", DataError, "sample_bits = 'twelve' of one.png"),
+        ("twelve", DataError, "sample_bits of one.png is 'twelve'"),
         (17, DataError, "whole number from 2 to 16"),
         (10, ImageError, "more than sample_bits = 10 allows"),
     ],

@@ -19,9 +19,8 @@ from harness.config.schema import load
 from harness.errors import DataError, UsageError
 from harness.learned.shape import Shape, Widths
 from harness.training.curve import draw
-from harness.training.job import Order
-from harness.training.orders import order_for
-from harness.training.recipe import Recipe
+from harness.training.jobs import TrainingJob, job_for
+from harness.training.recipe import TrainingRecipe
 from harness.training.session import TrainingSession, is_trained_here
 from scripts.make_training_set import crop_of, crops, cut, fetch_blob, git_hash
 from tests.support.images import packaged_photograph
@@ -86,7 +85,7 @@ def test_a_crop_is_cut_after_the_original_was_resized() -> None:
     assert made.format == "JPEG"
 
 
-def test_crops_of_the_lossless_originals_are_those_of_the_pack(harness_data: Path) -> None:
+def test_crops_of_the_lossless_originals_equal_the_pack_s(harness_data: Path) -> None:
     pack = harness_data / "train" / "pack_jpeg444_q94"
     originals = harness_data / "train" / "originals" / "clic2025_validation"
     if not pack.is_dir():
@@ -96,18 +95,18 @@ def test_crops_of_the_lossless_originals_are_those_of_the_pack(harness_data: Pat
         assert hashlib.sha256(made).digest() == hashlib.sha256((pack / row.file).read_bytes()).digest()
 
 
-@pytest.mark.parametrize("key", [*Recipe.model_fields, *Shape.model_fields, *Widths.model_fields])
+@pytest.mark.parametrize("key", [*TrainingRecipe.model_fields, *Shape.model_fields, *Widths.model_fields])
 def test_the_page_explains_every_key_of_a_recipe(key: str) -> None:
     assert f"`{key}`" in (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
 
 
-def order() -> Order:
-    return order_for(find("baseline", {"recipe": "rate", "ratio": 16.0}), load().recipes)
+def job() -> TrainingJob:
+    return job_for(find("baseline", {"recipe": "rate", "ratio": 16.0}), load().recipes)
 
 
 def test_training_images_come_from_a_data_set_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    images = TrainingSession(load(), "demo").images(order())
+    images = TrainingSession(load(), "demo").images(job())
     assert [image.source for image in images.images] == ["astronaut", "chelsea", "coffee", "motorcycle_left"]
     assert all("CC0" in source["licence"] for source in images.sources)
     assert all(image.lossless for image in images.images)
@@ -120,9 +119,9 @@ def test_training_without_images_says_what_to_name(
     data: str | None, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("HARNESS_DATA", raising=False)
-    assert not TrainingSession(load(), data).has_images(order())
+    assert not TrainingSession(load(), data).has_images(job())
     with pytest.raises(DataError, match=words):
-        TrainingSession(load(), data).images(order())
+        TrainingSession(load(), data).images(job())
 
 
 def test_only_sets_of_images_are_named_as_something_to_train_on() -> None:
@@ -136,7 +135,7 @@ def test_only_sets_of_images_are_named_as_something_to_train_on() -> None:
 
 def test_too_few_images_are_told_before_training_with_how_many_it_takes() -> None:
     with pytest.raises(DataError, match=r"training to 16x takes images from 5 sources or more, 4 of them.*found 4"):
-        TrainingSession(load(), "demo").check_images([order()])
+        TrainingSession(load(), "demo").check_images([job()])
 
 
 @pytest.mark.parametrize("ratio", [1.9, 64.5, 5000])
@@ -144,7 +143,7 @@ def test_nothing_is_trained_to_a_ratio_far_from_every_first_step(ratio: float) -
     spec = find("baseline", {"recipe": "rate", "ratio": ratio})
     assert not is_trained_here(spec)
     with pytest.raises(UsageError, match="targets are from 2x to 64x"):
-        order_for(spec, load().recipes)
+        job_for(spec, load().recipes)
 
 
 def test_a_curve_is_drawn_with_a_panel_for_each_column_that_it_has(tmp_path: Path) -> None:

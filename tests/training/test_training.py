@@ -23,11 +23,11 @@ from harness.data import contamination
 from harness.data.images import read_image
 from harness.errors import ConfigError, DataError
 from harness.learned.weights import TrainableCodec
-from harness.training import orders
 from harness.training.crops import Crops, TrainingImage, split
+from harness.training.folder import CHECKPOINTS
 from harness.training.images import PACK_INDEX, read_training_set
-from harness.training.orders import WORK, estimate_seconds, missing_orders, order_for, quick_fault
-from harness.training.recipe import Recipe
+from harness.training.jobs import job_for, missing_jobs, quick_fault
+from harness.training.recipe import TrainingRecipe
 from harness.training.session import TrainingSession
 from tests.support.images import packaged_photograph
 
@@ -84,15 +84,19 @@ def write_pictures(folder: Path) -> Path:
     return folder
 
 
-def order(recipe: str = "rate", codec: str = "baseline", ratio: float = 16) -> Any:
-    return order_for(find(codec, {"recipe": recipe, "ratio": ratio}), RECIPES)
+def job(recipe: str = "rate", codec: str = "baseline", ratio: float = 16) -> Any:
+    return job_for(find(codec, {"recipe": recipe, "ratio": ratio}), RECIPES)
 
 
 def train(folder: Path, pictures: Path, **what: Any) -> Path:
+    return train_job(job(**what), folder, pictures)
+
+
+def train_job(one: Any, folder: Path, pictures: Path, **machines: Any) -> Path:
+    from harness.training import train
     from harness.training.loop import Machines
 
-    images = read_training_set(pictures)
-    return orders.train(order(**what), images, folder, Machines("cpu"), bar=False)
+    return train.train(one, read_training_set(pictures), folder, Machines("cpu", **machines), bar=False)
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:
@@ -101,14 +105,14 @@ def rows_of(path: Path) -> list[dict[str, str]]:
 
 
 def curve(folder: Path, name: str = "baseline-rate-16x") -> list[dict[str, str]]:
-    return rows_of(folder / WORK / name / "curve.csv")
+    return rows_of(folder / CHECKPOINTS / name / "curve.csv")
 
 
 PROGRAM = """
 import sys
 from pathlib import Path
 import torch
-from tests.support import test_training as test
+from tests.training import test_training as test
 torch.set_num_threads(1)
 if __name__ == "__main__":
     test.train(Path(sys.argv[1]), Path(sys.argv[2]))
@@ -171,7 +175,7 @@ def test_trained_weights_are_a_codec(trained: Path) -> None:
 def test_a_killed_training_goes_on_as_if_it_had_not_been_interrupted(
     trained: Path, pictures: Path, tmp_path: Path
 ) -> None:
-    path = tmp_path / WORK / "baseline-rate-16x" / "curve.csv"
+    path = tmp_path / CHECKPOINTS / "baseline-rate-16x" / "curve.csv"
     with start_program(tmp_path, pictures, tmp_path / "program.py") as process:
         deadline = time.monotonic() + 200
         while not (path.is_file() and len(path.read_text().splitlines()) > 15) and time.monotonic() < deadline:
@@ -195,7 +199,7 @@ def test_a_training_on_other_images_does_not_go_on_with_these(
     for path in again.glob(f"{train(again, pictures).stem}.*"):
         path.unlink()
     train(again, others)
-    assert "is of another training: this one begins at its first step" in caplog.text
+    assert "belong to another training: this one begins at its first step" in caplog.text
     train(fresh, others)
     assert card_of(again)["sha256"] == card_of(fresh)["sha256"]
 
@@ -241,13 +245,10 @@ def test_another_recipe_s_weights_are_the_start_and_what_they_saw_stays_known(tr
 def test_weights_whose_entropy_model_is_of_another_size_are_no_start(
     change: dict[str, int], tmp_path: Path, pictures: Path
 ) -> None:
-    from harness.training.loop import Machines
-
-    images = read_training_set(pictures)
     recipe = {**RATE, "entropy_width": 4}
     for ratio, more in ((16.0, {}), (8.0, change)):
-        one = order_for(find("baseline", {"ratio": ratio}), {"rate": {**recipe, **more}})
-        orders.train(one, images, tmp_path, Machines("cpu"), bar=False)
+        one = job_for(find("baseline", {"ratio": ratio}), {"rate": {**recipe, **more}})
+        train_job(one, tmp_path, pictures)
     assert len(curve(tmp_path, "baseline-rate-8x")) == 12 + 12 + 12
 
 
@@ -255,29 +256,29 @@ def test_a_start_whose_training_images_cannot_be_told_is_refused(tmp_path: Path,
     base = train(tmp_path, pictures)
     beside = base.with_name(json.loads(base.with_suffix(".json").read_text())["fingerprints"])
     beside.write_bytes(gzip.compress(b"tiles-of-another-version\n"))
-    with pytest.raises(DataError, match=r"of another version.*baseline-context-16x.*leave start_from out"):
+    with pytest.raises(DataError, match=r"baseline-context-16x.*of another version.*leave start_from out"):
         train(tmp_path, pictures, recipe="context")
 
 
 @pytest.mark.parametrize("ratio", [16, 8])
 def test_lambda_starts_where_the_weights_to_start_from_are(ratio: float, trained: Path, pictures: Path) -> None:
-    """A step of theirs is measured: coarser than what the recipe began with, or finer, after the fit to the ratio."""
+    """After the fit to the ratio, the step of those weights is coarser or finer than the recipe's first step."""
     import torch
 
     from harness.models.entropy.model import DECISION_WEIGHT
-    from harness.training.job import start_of, started, step_in_gray_levels
+    from harness.training.start import initialised_module, start_of, step_in_gray_levels
 
     images = read_training_set(pictures).images
-    fresh = order(ratio=16)
+    fresh = job(ratio=16)
     parts = split(images, fresh.recipe, 16, 3)
-    module = started(fresh, parts, None)
+    module = initialised_module(fresh, parts, None)
     some = torch.from_numpy(module.crops.batch(8, 0))
     assert step_in_gray_levels(module.trainable, some) == pytest.approx(12, rel=0.03)  # orthonormal: as it was set
-    module.trainable.moved(1.5)
+    module.trainable.rescale(1.5)
     assert step_in_gray_levels(module.trainable, some) == pytest.approx(12 * 2**1.5, rel=0.03)
 
-    from_there = order("context" if ratio == 16 else "rate", ratio=ratio)
-    later = started(from_there, parts, start_of(from_there, trained))
+    from_there = job("context" if ratio == 16 else "rate", ratio=ratio)
+    later = initialised_module(from_there, parts, start_of(from_there, trained))
     found = step_in_gray_levels(later.trainable, some)
     assert later.weight.item() == pytest.approx(DECISION_WEIGHT / found**2, rel=0.03)
     assert abs(found - fresh.recipe.first_step_for(ratio)) > 0.1
@@ -286,11 +287,11 @@ def test_lambda_starts_where_the_weights_to_start_from_are(ratio: float, trained
 def test_steps_that_vary_give_each_image_the_same_share(tmp_path: Path, pictures: Path) -> None:
     import torch
 
-    from harness.training.job import started
+    from harness.training.start import initialised_module
 
     images = read_training_set(pictures).images
-    fresh = order_for(find("baseline", {"ratio": 16.0}), {"rate": {**RATE, "step_spread": 2}})
-    module = started(fresh, split(images, fresh.recipe, 16, 3), None)
+    fresh = job_for(find("baseline", {"ratio": 16.0}), {"rate": {**RATE, "step_spread": 2}})
+    module = initialised_module(fresh, split(images, fresh.recipe, 16, 3), None)
     latents = module.trainable.latents(torch.from_numpy(module.crops.batch(2, 0))).detach()
     bits = [module.trainable.entropy_bits(latents, seed) for seed in (1, 1, 2)]
     assert bits[0].item() == bits[1].item() != bits[2].item()
@@ -310,20 +311,18 @@ def test_the_study_s_recipe_trains_without_rate_and_fits_its_entropy_model_after
 
 
 def test_a_loss_that_is_never_finite_ends_training_with_what_to_do(tmp_path: Path, pictures: Path) -> None:
-    from harness.training.loop import Machines
-
     wild = {**RATE, "entropy_steps": 0, "steps": 60, "validate_every": 100, "learning_rate": 1e30, "clip": 1e30}
-    one = order_for(find("baseline", {"ratio": 16.0}), {"rate": wild})
+    one = job_for(find("baseline", {"ratio": 16.0}), {"rate": wild})
     with pytest.raises(DataError, match=r"diverged: .* 20 steps in a row.*learning_rate"):
-        orders.train(one, read_training_set(pictures), tmp_path, Machines("cpu"), bar=False)
+        train_job(one, tmp_path, pictures)
 
 
 def test_a_batch_that_does_not_fit_into_memory_is_halved(tmp_path: Path, pictures: Path) -> None:
     import torch
 
-    from harness.training.job import started
-    from harness.training.loop import Job, Machines, run
+    from harness.training.loop import LoopSettings, Machines, run
     from harness.training.module import TrainingModule
+    from harness.training.start import initialised_module
 
     class Small(TrainingModule):
         """A module whose machine holds two crops at a time."""
@@ -333,11 +332,11 @@ def test_a_batch_that_does_not_fit_into_memory_is_halved(tmp_path: Path, picture
                 raise torch.OutOfMemoryError
             return super().training_step(images, number)
 
-    recipe = Recipe.from_table("rate", {**RATE, "batch": 8, "entropy_steps": 0, "steps": 2})
+    recipe = TrainingRecipe.from_table("rate", {**RATE, "batch": 8, "entropy_steps": 0, "steps": 2})
     parts = split(read_training_set(pictures).images, recipe, 16, 3)
-    plain = started(order_for(find("baseline", {"ratio": 16.0}), {"rate": {**RATE, "batch": 8}}), parts, None)
+    plain = initialised_module(job_for(find("baseline", {"ratio": 16.0}), {"rate": {**RATE, "batch": 8}}), parts, None)
     module = Small(plain.trainable, recipe, plain.crops, "baseline")
-    run(module, parts.validation, Job(16, tmp_path, Machines("cpu")))
+    run(module, parts.validation, LoopSettings(16, tmp_path, Machines("cpu")))
     assert module.micro_batches == 4
     assert [row["step"] for row in rows_of(tmp_path / "curve.csv")] == ["1", "2"]
 
@@ -345,15 +344,15 @@ def test_a_batch_that_does_not_fit_into_memory_is_halved(tmp_path: Path, picture
 def test_noise_for_rounding_changes_gradients_and_no_loss(tmp_path: Path, pictures: Path) -> None:
     import torch
 
-    from harness.training.job import started
+    from harness.training.start import initialised_module
 
     images = read_training_set(pictures).images
     found = []
     for gradient in ("rounded", "noise"):
         recipes = {"rate": {**RATE, "rate_gradient": gradient}}
-        one = order_for(find("baseline", {"ratio": 16.0}), recipes)
+        one = job_for(find("baseline", {"ratio": 16.0}), recipes)
         torch.manual_seed(0)
-        module = started(one, split(images, one.recipe, 16, 3), None)
+        module = initialised_module(one, split(images, one.recipe, 16, 3), None)
         loss = module.rate_loss(torch.from_numpy(module.crops.batch(2, 0)))
         torch.autograd.backward(loss)
         gradient_of_first = next(module.trainable.parameters()).grad
@@ -390,10 +389,7 @@ def test_two_processes_train_together(tmp_path: Path, pictures: Path) -> None:
 
 
 def train_distributed(folder: Path, pictures: Path) -> Path:
-    from harness.training.loop import Machines
-
-    images = read_training_set(pictures)
-    return orders.train(order(), images, folder, Machines("cpu", devices=2, strategy="ddp"), bar=False)
+    return train_job(job(), folder, pictures, devices=2, strategy="ddp")
 
 
 def picture(name: str, source: str, lossless: bool = True) -> TrainingImage:
@@ -403,7 +399,7 @@ def picture(name: str, source: str, lossless: bool = True) -> TrainingImage:
 
 def test_no_source_is_on_both_sides_of_the_split() -> None:
     images = [picture(f"{source}-{crop}", source) for source in "abcdef" for crop in range(4)]
-    parts = split(images, Recipe.from_table("rate", {**RATE, "validation_images": 2}), 16, 3)
+    parts = split(images, TrainingRecipe.from_table("rate", {**RATE, "validation_images": 2}), 16, 3)
     training_sources = {image.source for image in parts.training}
     assert len(parts.validation) == 2
     assert not training_sources & {image.source for image in parts.validation}
@@ -412,19 +408,19 @@ def test_no_source_is_on_both_sides_of_the_split() -> None:
 
 def test_low_ratios_train_on_lossless_files_alone_where_the_recipe_says_so() -> None:
     images = [picture(f"{number}", f"{number}", lossless=number % 2 == 0) for number in range(8)]
-    recipe = Recipe.from_table("rate", {**RATE, "lossless_below": 10})
+    recipe = TrainingRecipe.from_table("rate", {**RATE, "lossless_below": 10})
     assert {image.lossless for image in split(images, recipe, 8, 3).training} == {True}
     assert {image.lossless for image in split(images, recipe, 12, 3).training} == {True, False}
 
 
 def test_too_few_sources_are_said_with_their_number() -> None:
     with pytest.raises(DataError, match="from 2 sources or more, 1 of them for validation; found 1"):
-        split([picture("a", "a")], Recipe.from_table("rate", RATE), 16, 3)
+        split([picture("a", "a")], TrainingRecipe.from_table("rate", RATE), 16, 3)
 
 
 @pytest.mark.parametrize("colours", [1, 3])
 def test_crops_are_the_same_for_the_same_step_and_differ_between_steps_and_processes(colours: int) -> None:
-    recipe = Recipe.from_table("rate", {**RATE, "crop": 64})
+    recipe = TrainingRecipe.from_table("rate", {**RATE, "crop": 64})
     crops = Crops(split([picture("a", "a"), picture("b", "b")], recipe, 16, colours).training, recipe)
     batch = crops.batch(3, 7)
     assert batch.shape == (3, colours, 64, 64)
@@ -435,25 +431,27 @@ def test_crops_are_the_same_for_the_same_step_and_differ_between_steps_and_proce
 
 def test_what_must_be_trained_is_listed_with_the_neighbour_first(trained: Path) -> None:
     specs = [find("baseline", {"weights": str(trained)}), find("jpeg")]
-    names = [one.name for one in missing_orders(specs, [3, 10, 16], RECIPES)]  # 4x and 12x are shipped
+    names = [one.name for one in missing_jobs(specs, [3, 10, 16], RECIPES)]  # 4x and 12x are shipped
     assert names == ["baseline-rate-10x", "baseline-rate-3x"]
     specs.append(find("baseline", {"weights": str(trained), "recipe": "context"}))
-    names = [one.name for one in missing_orders(specs, [3], RECIPES)]
+    names = [one.name for one in missing_jobs(specs, [3], RECIPES)]
     assert names == ["baseline-rate-3x", "baseline-context-3x"]
 
 
 def test_an_estimate_of_time_comes_from_real_steps(tmp_path: Path, pictures: Path) -> None:
-    seconds = estimate_seconds(order(), read_training_set(pictures), tmp_path)
+    from harness.training.start import estimate_seconds
+
+    seconds = estimate_seconds(job(), read_training_set(pictures), tmp_path)
     assert 0.1 < seconds < 600
 
 
 def test_an_estimate_counts_on_weights_that_are_trained_before(tmp_path: Path, pictures: Path) -> None:
     recipes = {"rate": {**RATE, "steps": 5000, "entropy_steps_from_neighbour": 1}}
-    orders = [order_for(find("baseline", {"ratio": ratio}), recipes) for ratio in (16.0, 8.0)]
+    jobs = [job_for(find("baseline", {"ratio": ratio}), recipes) for ratio in (16.0, 8.0)]
     session = TrainingSession(schema.load(), str(pictures), tmp_path)
-    (_, first), (_, second) = session.estimates(orders)
+    (_, first), (_, second) = session.estimates(jobs)
     assert second < first / 100
-    ((_, alone),) = session.estimates(orders[1:])
+    ((_, alone),) = session.estimates(jobs[1:])
     assert alone > first / 10
 
 
@@ -482,13 +480,13 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
 )
 def test_a_wrong_recipe_is_refused_by_its_key(change: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        Recipe.from_table("rate", {**RATE, **change})
+        TrainingRecipe.from_table("rate", {**RATE, **change})
 
 
 @pytest.mark.parametrize(
     ("ratio", "match"), [(5, "no latent_channels for 'resnet' at 5x"), (16, "no shape for 'attention'")]
 )
 def test_a_recipe_says_which_shapes_it_has(ratio: float, match: str) -> None:
-    recipe = Recipe.from_table("study", STUDY)
+    recipe = TrainingRecipe.from_table("study", STUDY)
     with pytest.raises(ConfigError, match=match):
         recipe.shape("resnet" if ratio == 5 else "attention", ratio)

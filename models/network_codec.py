@@ -1,4 +1,7 @@
-"""What the four architectures share as codecs: which weights, pixels to latents to bytes, and back."""
+"""The codec around an architecture: choose weights, turn pixels into latents into bytes, and back.
+
+A plugin derives from `NetworkCodec` and defines its networks; everything else is here.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from numpy.typing import NDArray
 
 from harness.errors import BadStreamError, ConfigError
 from harness.interface import FORMATS, Image, Setting, image_format
-from harness.learned.bitstream import STEPS_PER_OCTAVE, VERSION, Stream, check_size, latents_crc
+from harness.learned.bitstream import STEPS_PER_OCTAVE, VERSION, Stream, latents_crc, require_size
 from harness.learned.checkpoint import shipped_folder
 from harness.learned.shape import AnyShape, Networks, Shape
 from harness.learned.tensors import normalised
@@ -26,25 +29,25 @@ if TYPE_CHECKING:
     from harness.learned.trainable import Trainable
 
 _COARSEST, _FINEST = 256, -160
-
+"""The ends of the ladder."""
 
 _Key = tuple[tuple[int, ...], str, bytes]
 
 
 class _Analysed(NamedTuple):
-    """The latents of the last image, so that a search for a setting analyses it once."""
+    """The latents of the last image, so that a search over settings runs the network once."""
 
     image: _Key
     """Shape, dtype and samples."""
     k: int | None
-    """The setting that it was last used for; None: none yet."""
+    """The setting of the last call for this image; None: none yet."""
     latents: NDArray[np.float32]
     bits: dict[int, float]
-    """The model's own estimates of the image's payloads so far, by exponent."""
+    """Setting -> the entropy model's estimate of the payload, in bits."""
 
 
 class NetworkCodec(TrainableCodec):
-    """An analysis, a synthesis and an entropy model; abstract only in what the networks are."""
+    """An analysis transform, a synthesis transform and an entropy model; only `networks` is abstract."""
 
     formats: ClassVar[tuple[str, ...]] = FORMATS
 
@@ -55,9 +58,9 @@ class NetworkCodec(TrainableCodec):
 
         Args:
             ratio: the target (raw bytes / file bytes) whose weights encode.
-            recipe: the name of the recipe that they were trained by.
-            weights: a folder that is looked into first.
-            device: where the networks run: "cpu" or "cuda". Range coding and its tables are integers on the CPU.
+            recipe: the name of the recipe that trained them.
+            weights: a folder to look into first.
+            device: where the networks run, "cpu" or "cuda". Range coding always runs on the CPU, in integers.
         """
         if device not in ("cpu", "cuda"):
             raise ValueError(f"device is {device!r}; it must be 'cpu' or 'cuda'")
@@ -77,19 +80,19 @@ class NetworkCodec(TrainableCodec):
 
     @classmethod
     def trainable(cls, shape: AnyShape, choices: Choices) -> Trainable:
-        """Return fresh networks, and the entropy model of their latents."""
-        from harness.models._autoencoder import Coder
+        """Return fresh networks with the entropy model of their latents, ready to be trained."""
+        from harness.models._autoencoder import Autoencoder
         from harness.models._trainable import TrainableAutoencoder
         from harness.models.entropy.training import ContextModel
 
         if not isinstance(shape, Shape):
-            raise ConfigError(f"the recipe's shape of {cls.name} has the keys of a network of CompressAI.")
+            raise ConfigError(f"the recipe's shape of {cls.name} has the keys of a network of CompressAI (N, M).")
         context = ContextModel(shape.latent_channels, choices.levels, choices.entropy_width)
-        return TrainableAutoencoder(Coder(shape, cls.networks(shape)), context, choices)
+        return TrainableAutoencoder(Autoencoder(shape, cls.networks(shape)), context, choices)
 
     @property
     def ladder(self) -> Sequence[int]:
-        """Exponents k of the steps 2^(k / 32), in trained steps."""
+        """Return the exponents k of the quantisation steps 2^(k / 32), in trained steps."""
         return range(_COARSEST, _FINEST - 1, -1)
 
     def encode(self, image: Image, setting: Setting) -> bytes:
@@ -97,16 +100,16 @@ class NetworkCodec(TrainableCodec):
         return self._encoded(image, int(setting)).to_bytes()
 
     def estimated_bits(self, image: Image, setting: Setting) -> float:
-        """Return the model's own estimate of the payload, in bits: the information in the latents."""
-        k, held = int(setting), self._analysed
-        if held is None or held.image != _key(image) or k not in held.bits:
+        """Return the information in the latents under the entropy model: an estimate of the payload, in bits."""
+        k, cached = int(setting), self._analysed
+        if cached is None or cached.image != _key(image) or k not in cached.bits:
             self._encoded(image, k)
-            held = self._analysed
-        assert held is not None  # noqa: S101 - encoding has set it
-        return held.bits[k]
+            cached = self._analysed
+        assert cached is not None  # noqa: S101 - encoding has set it
+        return cached.bits[k]
 
     def predicted_sizes(self, image: Image) -> list[float]:
-        """Return about how many bytes the file has at each setting: the network runs, no latent is coded."""
+        """Return about how many bytes the file has at each setting; the network runs once and nothing is coded."""
         return predicted_bytes(self._analyse(self._model(self._repository.found()), image, None).latents, self.ladder)
 
     def decode(self, data: bytes) -> Image:
@@ -115,8 +118,8 @@ class NetworkCodec(TrainableCodec):
         if stream.k not in self.ladder:
             raise BadStreamError(f"the file has setting {stream.k}; settings are {_FINEST} to {_COARSEST}.")
         model = self._model(self._repository.named(stream.weights_id))
-        planes = planes_of(stream.kind, model.coder.shape.image_channels)
-        factor = model.coder.shape.factor
+        planes = planes_of(stream.kind, model.autoencoder.shape.image_channels)
+        factor = model.autoencoder.shape.factor
         grid = (-(-stream.height // factor), -(-stream.width // factor))
         latents = model.entropy_model.decode(
             stream.payload, (planes, len(model.entropy_model.families), *grid), stream.k
@@ -124,24 +127,24 @@ class NetworkCodec(TrainableCodec):
         if latents_crc(latents) != stream.latents_crc:
             raise BadStreamError("the latents are not those that were encoded: the file, or its weights, are damaged.")
         steps = latents.astype(np.float32) * np.float32(2.0 ** (stream.k / STEPS_PER_OCTAVE))
-        return synthesised(model.coder, steps, stream, self._device)
+        return synthesised(model.autoencoder, steps, stream, self._device)
 
     def missing(self) -> str | None:
-        """Return None when the weights for its ratio are here, else what to do."""
+        """Return None if the weights for its ratio are here, else what to do."""
         return self._repository.missing()
 
     def training_fingerprints(self) -> Sequence[str] | None:
-        """Return the fingerprints that stand beside its weights; None without weights, or of another version."""
+        """Return the fingerprints of the training images; None without weights or if they are of another version."""
         return self._repository.fingerprints()
 
     def provenance(self) -> Mapping[str, Any]:
-        """Return the weights' sha256 and how they were trained, and what else decides the bytes."""
+        """Return the weights' sha256 and how they were trained, and everything else that decides the bytes."""
         made = {"stream": VERSION, "recipe": self._recipe, "ratio": self._ratio, "device": self._device}
         made |= {name: version(name) for name in ("torch", "constriction")}
         return {**made, **self._repository.provenance()}
 
     def _model(self, weights: Weights) -> Model:
-        """Return network and entropy model, read once an instance."""
+        """Return network and entropy model; weights are read once per instance."""
         weights_id = weights.card.id
         if weights_id not in self._models:
             self._models[weights_id] = built(type(self).networks, *weights, self._device)
@@ -150,7 +153,7 @@ class NetworkCodec(TrainableCodec):
     def _encoded(self, image: Image, k: int) -> Stream:
         kind = image_format(image)
         height, width, _ = image.shape
-        check_size(height, width)
+        require_size(height, width)
         model = self._model(self._repository.found())
         _, low, high = normalised(image)
         analysis = self._analyse(model, image, k)
@@ -160,15 +163,15 @@ class NetworkCodec(TrainableCodec):
         return Stream(self.name, kind, model.card.id, height, width, k, low, high, crc, encoding.data)
 
     def _analyse(self, model: Model, image: Image, k: int | None) -> _Analysed:
-        """Return latents (planes, channels, height, width), kept for other settings of the same image.
+        """Return latents (planes, channels, height, width), cached for other settings of the same image.
 
-        The same setting again runs the network again: that is how an encode is timed.
+        The same setting again runs the network again, so that repeated encodes can be timed.
         """
-        held, key = self._analysed, _key(image)
-        if held is not None and held.image == key and held.k != k:
-            self._analysed = held._replace(k=k)
+        cached, key = self._analysed, _key(image)
+        if cached is not None and cached.image == key and cached.k != k:
+            self._analysed = cached._replace(k=k)
         else:
-            self._analysed = _Analysed(key, k, analysed(model.coder, image, self._device), {})
+            self._analysed = _Analysed(key, k, analysed(model.autoencoder, image, self._device), {})
         return self._analysed
 
 
