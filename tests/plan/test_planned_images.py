@@ -1,4 +1,4 @@
-"""Which of a user's own images a run measures, and what it says of the others."""
+"""Which of a user's own images a run measures, and what it says about the others."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import pytest
 
 from harness.config.schema import load
 from harness.errors import ImageError
-from harness.plan.plan import Request
 from harness.plan.planner import make_plan
+from harness.plan.request import Request, ResolvedRequest, resolve
 from tests.support.bench_runs import crops
 
 
-def request(folder: Path) -> Request:
-    return Request(load(), images=folder, codecs=("raw",), ratios=(4.0,))
+def request(folder: Path) -> ResolvedRequest:
+    return resolve(Request(load(), images=folder, codecs=("raw",), ratios=(4.0,), device="cpu"))
 
 
 @pytest.mark.parametrize(("count", "told"), [(3, 3), (10, 10), (12, 10)])
@@ -26,7 +26,7 @@ def test_each_image_that_cannot_be_taken_has_its_reason_up_to_ten(count: int, to
         (tmp_path / f"text{number:02}.png").write_text("no image")
     PIL.Image.fromarray(np.zeros((4, 4), np.float32)).save(tmp_path / "float.tif")
     with pytest.raises(ImageError) as refused:
-        make_plan(request(tmp_path), "cpu")
+        make_plan(request(tmp_path))
     message = str(refused.value)
     assert "float.tif has 32-bit float samples" in message
     assert message.count(" is no image that can be read") == told - 1
@@ -40,7 +40,7 @@ def test_of_images_of_the_same_pixels_one_is_measured_and_the_others_are_named(
     shutil.copy(tmp_path / "crop00.png", tmp_path / "one.png")
     with PIL.Image.open(tmp_path / "crop00.png") as picture:
         picture.save(tmp_path / "two.bmp")
-    plan = make_plan(request(tmp_path), "cpu")
+    plan = make_plan(request(tmp_path))
     assert [image.source.name for image in plan.images] == ["crop00.png", "crop01.png"]
     assert caplog.messages == [
         "left out, of the same pixels as another image: one.png (as crop00.png), two.bmp (as crop00.png)"

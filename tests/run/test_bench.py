@@ -22,11 +22,12 @@ from harness.config.code_digest import source_of
 from harness.config.registry import BUILT_IN, ENTRY_POINT_GROUP
 from harness.config.schema import load
 from harness.data.images import pixels_sha256, read_image
-from harness.plan.plan import Request
 from harness.plan.planner import make_plan
-from harness.plan.tasks import answers, scores_key
+from harness.plan.request import Request, resolve
 from harness.records.record import CSV_COLUMNS
+from harness.run.assignment import Assignment
 from harness.run.measure import run_task
+from harness.run.scoring import answers, scores_key
 from tests.support.bench_runs import PLUGINS, BenchRun, assert_same, bench, crops, facts, tiny_config, write
 from tests.support.command import PROGRAM, call, complaint, environment, run
 from tests.support.images import make_image
@@ -405,11 +406,11 @@ def test_the_code_of_a_codec_is_part_of_what_its_records_are_known_by(tmp_path: 
 
 def test_the_stated_bits_of_a_sample_decide_the_score_even_of_a_known_file(tmp_path: Path) -> None:
     write(tmp_path / "deep.png", make_image("photograph", (24, 32), "gray16", bits=10))
-    request = Request(load(), images=tmp_path, codecs=("jpeg2000",), ratios=(8.0,))
-    task = make_plan(request, "cpu").tasks[0]
-    first = run_task(task)
+    request = Request(load(), images=tmp_path, codecs=("jpeg2000",), ratios=(8.0,), device="cpu")
+    task = make_plan(resolve(request)).tasks[0]
+    first = run_task(Assignment(task))
     ten = replace(task, image=replace(task.image, sample_bits=10))
-    fresh, reusing = run_task(ten), run_task(replace(ten, known=first.encodes))
+    fresh, reusing = run_task(Assignment(ten)), run_task(Assignment(ten, known_encodes=first.encodes))
     assert fresh.records[0].psnr == reusing.records[0].psnr
     assert first.records[0].psnr is not None
     assert fresh.records[0].psnr is not None
@@ -424,8 +425,9 @@ def test_scores_of_a_gpu_are_no_answer_for_the_cpu_nor_the_other_way(tmp_path: P
     assert answers(gpu, gpu)
     assert not answers(cpu, gpu)
     assert not answers(gpu, cpu)
-    asked = Request(load(config), "tiny", codecs=("jpeg-444",), images=crops(tmp_path / "images", 1))
-    plans = [make_plan(asked, device) for device in ("cpu", "cuda")]
+    images = crops(tmp_path / "images", 1)
+    asked = resolve(Request(load(config), "tiny", codecs=("jpeg-444",), images=images, device="cpu"))
+    plans = [make_plan(replace(asked, device=device)) for device in ("cpu", "cuda")]
     assert not set(plans[0].fingerprints) & set(plans[1].fingerprints)
 
 
@@ -562,8 +564,8 @@ def test_a_slow_codec_is_announced_before_the_run_with_an_estimate(tmp_path: Pat
     plugin.write_text(re.sub(r"(\n    name\b.*\n)", r"\1    seconds_per_megapixel = 60.0\n", text, count=1))
     options = ("--images", images, "--plugin", plugin, "--codecs", "bits,raw", "--ratios", "2", "--jobs", "1")
     first = bench(tmp_path / "results", *options, config=config).ended
-    # 2 images of 48 x 64 pixels, 7 calls each, 60 s a megapixel
-    assert "bits is slow: about 60 s a megapixel to encode or to decode, about 0.04 minutes" in first.err
+    # 2 images of 48 x 64 pixels, 7 calls each, 60 s per megapixel
+    assert "bits is slow: about 60 s per megapixel to encode or to decode, about 0.04 minutes" in first.err
     assert "raw is slow" not in first.err
     assert "is slow" not in bench(tmp_path / "results", *options, config=config).ended.err
 
