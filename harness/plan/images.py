@@ -58,5 +58,7 @@ def _without_copies(images: Iterable[PlannedImage]) -> tuple[PlannedImage, ...]:
         if first.setdefault(image.pixels, image) is not image:
             copies.append(f"{image.source.name} (as {first[image.pixels].source.name})")
     if copies:
-        logging.getLogger("harness").warning("left out, of the same pixels as another image: %s", ", ".join(copies))
+        logging.getLogger("harness").warning(
+            "left out, because their pixels equal another image's: %s", ", ".join(copies)
+        )
     return tuple(first.values())

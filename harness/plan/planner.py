@@ -37,17 +37,16 @@ def make_plan(request: ResolvedRequest, images: tuple[PlannedImage, ...] | None 
 def plan_of(request: ResolvedRequest, images: tuple[PlannedImage, ...], codecs: tuple[PlannedCodec, ...]) -> Plan:
     """Return the plan for images that are read and codecs that have described themselves."""
     metrics = metrics_key(request.metric_names, request.plugin_metrics)
-    codec_targets = [CodecTargets(codec, metrics, _targets(codec, request)) for codec in codecs]
+    codec_targets = []
+    for codec in codecs:
+        configured = request.config.codecs.get(codec.spec.id, CodecConfig())
+        targets = targets_of(codec.description, request.protocol, request.ratios, configured, codec.ratio)
+        codec_targets.append(CodecTargets(codec, metrics, tuple(targets)))
     builder = _Builder(request, ContaminationVerdicts())
     with _garbage_collector_paused():
         tasks, placeholders = builder.tasks_and_placeholders(images, codec_targets)
     builder.verdicts.save()
     return Plan(request, images, codecs, tasks, placeholders)
-
-
-def _targets(codec: PlannedCodec, request: ResolvedRequest) -> tuple[Target, ...]:
-    configured = request.config.codecs.get(codec.spec.id, CodecConfig())
-    return tuple(targets_of(codec.description, request.protocol, request.ratios, configured, codec.ratio))
 
 
 @contextlib.contextmanager

@@ -39,7 +39,7 @@ CALLS_PER_RATIO = 7
 
 @dataclass(frozen=True)
 class Run:
-    """A run that is done."""
+    """A finished run."""
 
     folder: Path
     records: pd.DataFrame
@@ -56,7 +56,7 @@ def bench(request: Request) -> Run:
 
 
 def ready_plan(request: ResolvedRequest) -> Plan:
-    """Return the plan of a request; first train the learned codecs that lack weights, if it says so.
+    """Return the plan of a request, after training the learned codecs that lack weights, unless it asks not to.
 
     Raises:
         UsageError: the results folder cannot be written, or an image cannot be read.
@@ -203,7 +203,7 @@ def _previous(folder: Path) -> dict[str, Any]:
 
 
 def write_run(folder: Path, frame: pd.DataFrame, about: dict[str, Any]) -> Run:
-    """Write records, manifest and report into a run's folder, and the index of the results."""
+    """Write records, manifest and report into a run's folder, and the index of all runs beside it."""
     from harness.report import write_report
     from harness.report.index import write_index
 

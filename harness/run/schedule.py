@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import groupby, islice
 from pathlib import Path
 from statistics import median
@@ -14,7 +14,6 @@ from harness.interface import Setting
 from harness.plan.plan import Plan
 from harness.plan.tasks import Task
 from harness.records.artifacts import FILES_FOLDER, PICTURED, PICTURES_FOLDER, kept_file
-from harness.records.record import Record
 from harness.records.store import Store
 from harness.run.assignment import Assignment, OtherImage, Outcome
 
@@ -26,15 +25,15 @@ def unfinished(plan: Plan, store: Store, files: Path | None = None) -> Iterator[
     """
     done = store.finished(plan.fingerprints)
     if files:
-        done = {record.fingerprint for record in store.records(done) if _is_kept(record, files)}
+        done = {
+            record.fingerprint
+            for record in store.records(done)
+            if record.file_sha256 is None or kept_file(files, record.file_sha256).is_file()
+        }
     for task in plan.tasks:
         targets = tuple([target for target in task.targets if target.fingerprint not in done])
         if targets:
             yield task if len(targets) == len(task.targets) else replace(task, targets=targets)
-
-
-def _is_kept(record: Record, files: Path) -> bool:
-    return record.file_sha256 is None or kept_file(files, record.file_sha256).is_file()
 
 
 @dataclass(frozen=True)
@@ -92,11 +91,7 @@ class Schedule:
         images = iter(self.plan.images)
         early = {image.pixels: n for n, count in enumerate(_BATCHES) for image in islice(images, count)}
         for number, tasks in groupby(self.tasks, lambda task: early.get(task.pixels, len(_BATCHES))):
-            yield self._batch(tasks, sum(_BATCHES[:number]))
-
-    def _batch(self, tasks: Iterable[Task], done: int) -> Iterator[Assignment]:
-        for task in tasks:
-            yield self._assignment(task, done)
+            yield map(partial(self._assignment, done=sum(_BATCHES[:number])), tasks)
 
     def _assignment(self, task: Task, done: int) -> Assignment:
         """Return a task with what is known when the plan's first `done` images are measured."""

@@ -17,7 +17,6 @@ from typing import Any
 
 import psutil
 
-from harness.config.registry import CodecSpec
 from harness.data.images import TestImage, read_image
 from harness.errors import HarnessError, UsageError
 from harness.interface import Setting
@@ -94,7 +93,9 @@ def _thread_counts(task: Task) -> tuple[int, ...]:
 
 def _times(subject: Subject, threads: int, repeats: int, suffix: str) -> dict[str, Any]:
     """Return the columns of one record at one number of threads; encoder and decoder run in new processes."""
-    spec = _with_threads(subject.task.codec, threads) if subject.task.description.threaded else subject.task.codec
+    spec = subject.task.codec
+    if subject.task.description.threaded:
+        spec = replace(spec, parameters={**spec.parameters, "threads": threads})
     setting, pixels = subject.setting, subject.image.pixels
     encoder, decoder = (CodecProcess(subject.task.limits, threads) for _ in range(2))
     try:
@@ -134,10 +135,6 @@ def _instructions(direction: str, process: CodecProcess, call: Callable[[], obje
         return {f"{direction}_instructions": count(process.pid or 0, call)}
     except HarnessError:
         return {f"{direction}_instructions": None}
-
-
-def _with_threads(spec: CodecSpec, threads: int) -> CodecSpec:
-    return replace(spec, parameters={**spec.parameters, "threads": threads})
 
 
 def _columns(direction: str, timed: Timed, megapixels: float) -> dict[str, Any]:

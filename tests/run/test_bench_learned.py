@@ -1,4 +1,4 @@
-"""Learned codecs in a bench: images that were trained on, weights of unknown training, and training what is missing."""
+"""Learned codecs in a bench: images that were trained on, weights of unknown training, and training on the way."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def measured(desk: Path, *more: str | Path, status: int = 0) -> BenchRun:
 
 
 @pytest.mark.slow
-def test_an_image_that_was_trained_on_is_refused_and_measured_on_request_with_a_mark_everywhere(desk: Path) -> None:
+def test_an_image_that_was_trained_on_is_refused_and_marked_everywhere_if_measured_on_request(desk: Path) -> None:
     codecs = ("--codecs", "baseline,jpeg-444")
     refused = measured(desk, *codecs)
     status = refused.frame[refused.frame["codec"] == "baseline"].set_index("image")["status"]
@@ -130,7 +130,7 @@ def test_another_verdict_on_an_image_is_another_record(desk: Path, monkeypatch: 
 
 
 def unmarked(report: str, codec: str) -> list[str]:
-    """Return the lines of a table with a number and a codec's name that no mark follows."""
+    """Return the table lines that have a number and the codec's name without a mark."""
     rows = [line for line in report.splitlines() if line.startswith("|") and any(sign.isdigit() for sign in line)]
     return [line for line in rows if any(cell.strip() == codec for cell in line.split("|"))]
 

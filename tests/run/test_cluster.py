@@ -63,7 +63,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory, asked: list[str], config: Pa
 
 @pytest.fixture
 def start(asked: list[str], config: Path) -> Iterator[Callable[..., Running]]:
-    """A function that starts a run with further options; whatever a failed test leaves is killed."""
+    """A function that starts a run with further options; runs that a failed test leaves behind are killed."""
     begun: list[Running] = []
 
     def begin(results: Path, *options: str) -> Running:
@@ -82,7 +82,7 @@ def again(asked: list[str], config: Path) -> Callable[..., BenchRun]:
 
 
 @pytest.mark.slow
-def test_a_worker_that_is_killed_in_the_middle_costs_no_record_and_makes_none_twice(
+def test_a_worker_killed_in_the_middle_costs_no_record_and_duplicates_none(
     cluster: Cluster,
     start: Callable[..., Running],
     again: Callable[..., BenchRun],
@@ -131,7 +131,7 @@ def test_images_are_shipped_to_a_worker_that_comes_late(
 
 
 @pytest.mark.slow
-def test_a_gpu_task_goes_to_a_worker_that_offers_one_or_says_that_none_does(
+def test_a_gpu_task_goes_to_a_worker_that_offers_a_gpu_or_reports_that_none_does(
     cluster: Cluster, start: Callable[..., Running], images: Path, tmp_path: Path
 ) -> None:
     cluster.start_scheduler()
@@ -157,7 +157,7 @@ def a_task(images: Path, **changes: Any) -> Task:
     return replace(make_plan(resolve(request)).tasks[0], metric_names=("psnr",), **changes)
 
 
-def test_a_task_with_its_image_needs_no_file_and_leaves_the_image_behind(
+def test_a_task_sent_with_its_image_needs_no_file_and_does_not_send_the_image_back(
     images: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(existing, "_here", lambda: "here")

@@ -116,7 +116,7 @@ def test_a_cluster_is_refused_because_times_are_taken_on_this_machine(tmp_path: 
 
 @pytest.fixture
 def spinner() -> Iterator[subprocess.Popen[str]]:
-    """A process that adds up so many numbers a line."""
+    """A process that reads a number from each line and sums as many integers."""
     with subprocess.Popen(
         [sys.executable, "-c", SPIN], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
@@ -150,10 +150,10 @@ while os.read(orders, 100):
     os.write(answers, b"ack\\n")
 time.sleep(600)
 """
-"""A perf that obeys and never ends."""
+"""A stand-in for perf that answers and never ends."""
 
 
-def test_a_perf_that_does_not_end_is_ended_and_has_counted_nothing(
+def test_a_perf_process_that_hangs_is_killed_and_its_count_is_unknown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "perf"
