@@ -51,7 +51,7 @@ class Assignment:
 
 
 @dataclass(frozen=True)
-class Shares:
+class TaskSeconds:
     """Where the time of a task went, in seconds."""
 
     codec: float = 0.0
@@ -72,7 +72,7 @@ class Outcome:
     codec_key: str
     records: tuple[Record, ...]
     encodes: tuple[Encode, ...] = ()
-    shares: Shares = Shares()
+    seconds: TaskSeconds = TaskSeconds()
     encode_count: int = 0
     """How often the codec encoded."""
     prediction_bias: float | None = None

@@ -43,7 +43,7 @@ def estimate(request: Request) -> Estimate:
     seconds_per_target_pixel: dict[str, float] = {}
     for task in sorted(tasks, key=lambda task: pixels[task.pixels]):
         if task.codec_key not in seconds_per_target_pixel:
-            total = run_task(Assignment(task)).shares.total
+            total = run_task(Assignment(task)).seconds.total
             seconds_per_target_pixel[task.codec_key] = total / (len(task.targets) * pixels[task.pixels])
     seconds = sum(seconds_per_target_pixel[task.codec_key] * len(task.targets) * pixels[task.pixels] for task in tasks)
     records = sum(len(task.targets) for task in tasks)

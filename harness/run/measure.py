@@ -18,7 +18,7 @@ from harness.plan.targets import ControlTarget, RatioTarget, SweepTarget, Target
 from harness.plan.tasks import Task
 from harness.rate import psnr_at, target_bytes
 from harness.records.record import Record
-from harness.run.assignment import Assignment, Outcome, Shares, failed_outcome, failure, outcome_of
+from harness.run.assignment import Assignment, Outcome, TaskSeconds, failed_outcome, failure, outcome_of
 from harness.run.encodes import EncodeCache
 from harness.run.rate_control import by_rate_control
 from harness.run.rate_search import RateSearch
@@ -34,13 +34,13 @@ def run_task(assignment: Assignment) -> Outcome:
     try:
         image = _read(task.image, task.pixels, assignment.image_data)
     except HarnessError as error:
-        return replace(failed_outcome(task, error), shares=Shares(total=time.perf_counter() - start))
+        return replace(failed_outcome(task, error), seconds=TaskSeconds(total=time.perf_counter() - start))
     measuring = begin(assignment, image, codec_processes(task.limits))
     records = tuple(measuring.record(target) for target in task.targets)
     return replace(
         outcome_of(task, records),
         encodes=tuple(measuring.cache.encodes.values()),
-        shares=Shares(measuring.cache.codec_seconds, measuring.scorer.seconds, time.perf_counter() - start),
+        seconds=TaskSeconds(measuring.cache.codec_seconds, measuring.scorer.seconds, time.perf_counter() - start),
         encode_count=measuring.cache.encode_count,
         prediction_bias=measuring.search.prediction_bias,
     )

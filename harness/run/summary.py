@@ -33,9 +33,9 @@ class Tally:
         """Count one outcome."""
         ratio_goals = sum(record.protocol == "ratio" for record in outcome.records)
         self.measured += len(outcome.records)
-        self.codec_seconds += outcome.shares.codec
-        self.metric_seconds += outcome.shares.metrics
-        self.task_seconds += outcome.shares.total
+        self.codec_seconds += outcome.seconds.codec
+        self.metric_seconds += outcome.seconds.metrics
+        self.task_seconds += outcome.seconds.total
         if ratio_goals == len(outcome.records):
             self.ratio_goals += ratio_goals
             self.encodes += outcome.encode_count
