@@ -11,7 +11,7 @@ from harness import Image, LearnedCodec, Setting
 
 
 class PredictsHalf(LearnedCodec):
-    """Its files are as long as its setting and the pixels say, and hold nothing but the size."""
+    """Its files are as long as a rung and the pixels say, and hold nothing but the size."""
 
     name: ClassVar[str] = "predicts-half"
     formats: ClassVar[tuple[str, ...]] = ("rgb8",)
