@@ -4,7 +4,7 @@
     python benchmarks/encodes.py --exhaustive jpeg-444 webp
 
 The first runs `harness bench` into an empty folder and prints what its manifest counted. The second encodes every
-rung of the named codecs and lists each case where the search finds a smaller file than a full search, with its cost.
+setting of the named codecs and lists each case where the search finds a smaller file than a full search, with its cost.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from harness.config import schema
 from harness.data import datasets
 from harness.data.images import read_image
 from harness.interface import Codec, Image
-from harness.plan.plan import Request
-from harness.rate import Search, budget_bytes
+from harness.plan.request import Request
+from harness.rate import Search, target_bytes
 from harness.run.bench import bench
 
 RATIOS = (4.0, 8.0, 12.0, 16.0)
@@ -65,20 +65,20 @@ def compare(suite: str, limit: int | None, codec_ids: list[str]) -> None:
             sizes = [len(codec.encode(image, setting)) for setting in codec.ladder]
             search = Search(len(sizes), sizes.__getitem__)
             for ratio in RATIOS:
-                budget = budget_bytes(image.nbytes, ratio)
-                found = search.choose(budget).index
-                best = max(range(len(sizes)), key=lambda rung: (sizes[rung] <= budget, sizes[rung]))
-                if sizes[best] <= budget and sizes[found] != sizes[best]:
+                target_size = target_bytes(image.nbytes, ratio)
+                found = search.choose(target_size).index
+                best = max(range(len(sizes)), key=lambda index: (sizes[index] <= target_size, sizes[index]))
+                if sizes[best] <= target_size and sizes[found] != sizes[best]:
                     missed += 1
                     cost = _psnr(codec, image, best) - _psnr(codec, image, found)
-                    print(f"{codec_id} on {source.name} at {ratio:g}x: rung {found}, best {best}, {cost:.3f} dB")
+                    print(f"{codec_id} on {source.name} at {ratio:g}x: index {found}, best {best}, {cost:.3f} dB")
             encodes += len(search.sizes)
     cases = len(codec_ids) * len(sources) * len(RATIOS)
     print(f"{missed} misses in {cases} cases; {encodes / cases:.2f} encodes a case, no image's curve known before")
 
 
-def _psnr(codec: Codec, image: Image, rung: int) -> float:
-    decoded = codec.decode(codec.encode(image, codec.ladder[rung])).astype(float)
+def _psnr(codec: Codec, image: Image, index: int) -> float:
+    decoded = codec.decode(codec.encode(image, codec.ladder[index])).astype(float)
     return float(10 * np.log10(255**2 / np.mean((decoded - image) ** 2)))
 
 

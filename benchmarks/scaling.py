@@ -20,12 +20,14 @@ from statistics import median
 from tabulate import tabulate
 
 from harness.config import schema
-from harness.plan.plan import Request
 from harness.plan.planner import make_plan
-from harness.plan.tasks import Task, blank_record
+from harness.plan.request import Request, resolve
+from harness.plan.targets import RatioTarget, placeholder_record
+from harness.plan.tasks import Task
 from harness.records.record import Encode
 from harness.records.store import Store
 from harness.run import engine
+from harness.run.assignment import Assignment
 
 SLEEPER = """
 import time
@@ -75,13 +77,14 @@ def planned(folder: Path, images: Path, limit: int, sleep: float) -> list[Task]:
     (folder / "sleeper.py").write_text(SLEEPER.replace("{seconds}", str(sleep)))
     loaded = schema.load(folder / "suite.toml", [folder / "sleeper.py"] if sleep else [])
     codecs = ("sleeper",) if sleep else ("jpeg-444", "webp")
-    return list(make_plan(Request(loaded, "scaling", codecs=codecs, images=images, limit=limit), "cpu").tasks)
+    request = Request(loaded, "scaling", codecs=codecs, images=images, limit=limit, device="cpu")
+    return list(make_plan(resolve(request)).tasks)
 
 
 def measured(tasks: list[Task], jobs: int) -> float:
     """Return the seconds from the first outcome to the last, scaled to all tasks: imports are over by then."""
     times: list[float] = []
-    engine.run([iter(tasks)], jobs, None, lambda outcome: times.append(time.perf_counter()))
+    engine.run([map(Assignment, tasks)], jobs, None, lambda outcome: times.append(time.perf_counter()))
     first = 2 * jobs  # each worker has started its codecs' processes
     return (times[-1] - times[first - 1]) * len(tasks) / (len(tasks) - first)
 
@@ -102,12 +105,11 @@ def a_million(task_seconds: float) -> None:
 
 
 def outcomes(count: int) -> Iterator[tuple[str, list, list]]:
-    blank = blank_record  # the records of four ratios and the files of six encodes, as a task has them
-    from harness.plan.tasks import Goal
-
+    """Yield the records of four ratios and the files of six encodes, as a task has them."""
     for number in range(count):
-        goals = [Goal(f"{number:08}-{ratio}", "ratio", float(ratio)) for ratio in (4, 8, 12, 16)]
-        records = [replace(blank(goal, "a.png", "webp", "reached", ""), size_bytes=98000, psnr=36.5) for goal in goals]
+        targets = [RatioTarget(float(ratio), f"{number:08}-{ratio}") for ratio in (4, 8, 12, 16)]
+        blanks = [placeholder_record(target, "a.png", "webp", "reached", "") for target in targets]
+        records = [replace(blank, size_bytes=98000, psnr=36.5) for blank in blanks]
         yield f"{number:064}", records, [Encode(float(n), 98000 + n, "ab" * 32) for n in range(6)]
 
 

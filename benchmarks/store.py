@@ -23,8 +23,9 @@ from tabulate import tabulate
 from harness.config import schema
 from harness.config.registry import CodecSpec
 from harness.data.datasets import ImageSource
-from harness.plan.plan import PlannedCodec, PlannedImage, Request, digest
+from harness.plan.plan import PlannedCodec, PlannedImage, digest
 from harness.plan.planner import plan_of
+from harness.plan.request import Request, ResolvedRequest, resolve
 from harness.records.export import export
 from harness.records.record import Encode, Record
 from harness.records.store import Store
@@ -76,8 +77,8 @@ def measured(step: Callable[[Path, int], str], folder: Path, images: int) -> tup
     return *clock.passed(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, said
 
 
-def request(folder: Path) -> Request:
-    return Request(schema.load(), ratios=RATIOS, results=folder)
+def request(folder: Path) -> ResolvedRequest:
+    return resolve(Request(schema.load(), ratios=RATIOS, results=folder, device="cpu"))
 
 
 def made_plan(folder: Path, count: int):  # noqa: ANN201 - a Plan
@@ -101,7 +102,7 @@ def made_plan(folder: Path, count: int):  # noqa: ANN201 - a Plan
         )
         for n in range(count)
     )
-    return plan_of(request(folder), "cpu", images, codecs)
+    return plan_of(request(folder), images, codecs)
 
 
 def plan(folder: Path, images: int) -> str:
@@ -120,18 +121,18 @@ def resume(folder: Path, images: int) -> str:
 
 def fill(folder: Path, images: int) -> str:
     made = made_plan(folder, images)
-    last = made.tasks[-1].goals[-1].fingerprint
+    last = made.tasks[-1].targets[-1].fingerprint
     with Store(folder / "store.sqlite") as store:
         for task in made.tasks:
-            kept = [record(task.image.name, task.codec.id, goal) for goal in task.goals if goal.fingerprint != last]
+            kept = [record(task.image.name, task.codec.id, one) for one in task.targets if one.fingerprint != last]
             encodes = [Encode(float(n), 98000 + n, "ab" * 32, "cd" * 32, "{}", METRICS) for n in range(6)]
             store.save(task.pixels, task.codec_key, kept, encodes)
     size = (folder / "store.sqlite").stat().st_size
     return f"{size / 1e9:.2f} GB, {len(made.tasks)} transactions of 4 records and 6 encodes"
 
 
-def record(image: str, codec: str, goal) -> Record:  # noqa: ANN001 - a Goal
-    blank = Record(goal.fingerprint, image, codec, "ratio", goal.target_ratio, "reached", extra=METRICS)
+def record(image: str, codec: str, target) -> Record:  # noqa: ANN001 - a Target
+    blank = Record(target.fingerprint, image, codec, "ratio", target.target_ratio, "reached", extra=METRICS)
     sizes = {"size_bytes": 98000, "raw_bytes": 1179648, "ratio": 12.037, "bpp": 1.99}
     scores = {"psnr": 36.512345, "psnr_y": 37.2512, "ssim": 0.951234, "ms_ssim": 0.98712, "psnr_at_budget": 36.52}
     return replace(blank, setting=71.0, **sizes, **scores, file_sha256="1e" * 32, pixels_sha256="12" * 32)

@@ -33,13 +33,13 @@ def bench(
 ) -> pd.DataFrame:
     """Measure as `harness bench` does and return the table of records.csv.
 
-    What is empty or None is the suite's own choice. A script calls it below `if __name__ == "__main__":`, because
-    the workers are processes that import the script.
+    An argument that is empty or None leaves the choice to the suite. Call it below `if __name__ == "__main__":` in a
+    script, because the workers are processes that import the script.
 
     Raises:
         UsageError: the request is wrong; nothing was measured.
     """
-    from harness.plan.plan import Request
+    from harness.plan.request import Request
     from harness.run.bench import bench as run_bench
 
     loaded = load(Path(config) if config else None, [Path(plugin) for plugin in plugins])

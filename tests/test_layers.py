@@ -54,7 +54,8 @@ BELOW: Mapping[str, set[str]] = {
 CLOCKS = {
     "harness.run.bench": "wall time of a run, and the name of its folder",
     "harness.sandbox.child": "time in the codec",
-    "harness.run.measure": "time in codecs and metrics",
+    "harness.run.measure": "time of a task",
+    "harness.run.scoring": "time in metrics",
     "harness.run.timing": "the day on which times were taken",
     "harness.sandbox.limits": "limits of time",
 }
@@ -192,14 +193,17 @@ def test_imports_make_no_circle(name: str) -> None:
 
 
 def reads_clock(path: Path) -> bool:
-    """Tell whether a file imports time, or calls now() of a date."""
+    """Return whether a file uses anything of time but sleep, or timeit, or calls now() of a date."""
     tree = ast.parse(path.read_text())
     for node in ast.walk(tree):
-        if isinstance(node, ast.Import) and any(alias.name in ("time", "timeit") for alias in node.names):
+        names = {alias.name for alias in node.names} if isinstance(node, ast.Import | ast.ImportFrom) else set()
+        if isinstance(node, ast.Import) and "timeit" in names:
             return True
-        if isinstance(node, ast.ImportFrom) and node.module in ("time", "timeit"):
+        if isinstance(node, ast.ImportFrom) and node.module in ("time", "timeit") and names != {"sleep"}:
             return True
         if isinstance(node, ast.Attribute) and node.attr in ("now", "utcnow", "today"):
+            return True
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "time" and node.attr != "sleep":
             return True
     return False
 

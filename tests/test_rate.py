@@ -1,4 +1,4 @@
-"""Hitting a ratio: what a full search of the ladder finds, in few encodes."""
+"""The rate search finds what a full search of the ladder finds, in few encodes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from harness import load_codec
 from harness.data.activity import activity
 from harness.data.images import read_image
 from harness.interface import Codec, Image
-from harness.rate import Choice, Hint, Search, budget_bytes
+from harness.rate import Choice, Search, SizeCurve, target_bytes
 from tests.support.images import packaged_photograph, psnr
 
 RATIOS = (4, 8, 12, 16)
@@ -28,7 +28,7 @@ DENSE = tuple(float(ratio) for ratio in np.geomspace(3, 60, 60))
 
 @dataclass(frozen=True)
 class Searched:
-    """What a search answered, and the rungs that it asked for, in order."""
+    """What a search answered, and the indices that it asked for, in order."""
 
     choice: Choice
     asked: list[int]
@@ -37,15 +37,15 @@ class Searched:
 def searched(sizes: Sequence[int], budget: int, hint: dict[int, float] | None = None) -> Searched:
     asked: list[int] = []
 
-    def size_of(rung: int) -> int:
-        asked.append(rung)
-        return sizes[rung]
+    def size_of(index: int) -> int:
+        asked.append(index)
+        return sizes[index]
 
-    return Searched(Search(len(sizes), size_of, {}, [Hint(hint)] if hint else []).choose(budget), asked)
+    return Searched(Search(len(sizes), size_of, {}, [SizeCurve(hint)] if hint else []).choose(budget), asked)
 
 
 def exhaustive(sizes: Sequence[int], budget: int) -> int | None:
-    """Return the largest size within a budget, by looking at every rung."""
+    """Return the largest size within a budget, by looking at every setting."""
     return max((size for size in sizes if size <= budget), default=None)
 
 
@@ -58,8 +58,8 @@ hints = st.dictionaries(st.integers(0, 399), st.floats(0, 1e9), max_size=6)
 def test_on_rising_sizes_it_finds_what_a_full_search_finds(
     sizes: list[int], budget: int, hint: dict[int, float]
 ) -> None:
-    found = searched(sizes, budget, {rung: size for rung, size in hint.items() if rung < len(sizes)})
-    fitting = [rung for rung, size in enumerate(sizes) if size <= budget]
+    found = searched(sizes, budget, {index: size for index, size in hint.items() if index < len(sizes)})
+    fitting = [index for index, size in enumerate(sizes) if size <= budget]
     if not fitting:
         assert found.choice == Choice("unreachable", 0, None)
     elif len(fitting) == len(sizes):
@@ -72,59 +72,59 @@ def test_on_rising_sizes_it_finds_what_a_full_search_finds(
 def test_every_size_is_asked_for_once_however_many_budgets_there_are(sizes: list[int], wanted: list[int]) -> None:
     asked: list[int] = []
 
-    def size_of(rung: int) -> int:
-        asked.append(rung)
-        return sizes[rung]
+    def size_of(index: int) -> int:
+        asked.append(index)
+        return sizes[index]
 
     search = Search(len(sizes), size_of)
     for budget in wanted:
         search.choose(budget)
     assert len(asked) == len(set(asked))
-    assert search.sizes == {rung: sizes[rung] for rung in asked}
+    assert search.sizes == {index: sizes[index] for index in asked}
 
 
 @given(sizes=rising, budget=budgets)
 def test_what_is_known_already_is_not_asked_for(sizes: list[int], budget: int) -> None:
     first = searched(sizes, budget)
-    known = {rung: sizes[rung] for rung in first.asked}
+    known = {index: sizes[index] for index in first.asked}
 
-    def size_of(rung: int) -> int:
-        raise AssertionError(rung)
+    def size_of(index: int) -> int:
+        raise AssertionError(index)
 
     assert Search(len(sizes), size_of, known).choose(budget) == first.choice
 
 
 @given(sizes=rising, budget=budgets, hint=hints)
 def test_never_more_steps_than_twice_what_halving_takes(sizes: list[int], budget: int, hint: dict[int, float]) -> None:
-    found = searched(sizes, budget, {rung: size for rung, size in hint.items() if rung < len(sizes)})
+    found = searched(sizes, budget, {index: size for index, size in hint.items() if index < len(sizes)})
     assert len(found.asked) <= 2 * (len(sizes) + 1).bit_length()
 
 
 def test_the_sizes_of_an_image_as_busy_begin_a_search() -> None:
-    sizes = [int(1000 * 1.02**rung) for rung in range(300)]
+    sizes = [int(1000 * 1.02**index) for index in range(300)]
     asked: list[int] = []
 
-    def size_of(rung: int) -> int:
-        asked.append(rung)
-        return sizes[rung]
+    def size_of(index: int) -> int:
+        asked.append(index)
+        return sizes[index]
 
-    others = [Hint({0: 100.0, 299: 100 * 1.02**299}, apart=-3.0)] * 5
-    like = Hint(dict(enumerate(map(float, sizes))), apart=0.01)
+    others = [SizeCurve({0: 100.0, 299: 100 * 1.02**299}, activity_difference=-3.0)] * 5
+    like = SizeCurve(dict(enumerate(map(float, sizes))), activity_difference=0.01)
     assert Search(300, size_of, {}, [*others, like]).choose(sizes[150]) == Choice("reached", 150, 151)
     assert abs(asked[0] - 150) < 5
     assert len(asked) < 5
 
 
-@pytest.mark.parametrize("off", [0.0, 0.3])
-def test_a_codec_s_own_prediction_begins_a_search_and_other_images_correct_it(off: float) -> None:
-    sizes = [int(1000 * 1.02**rung) for rung in range(300)]
-    predicted = [size * math.exp(-off) for size in sizes]
-    misleading = [Hint({0: 100.0, 299: 100 * 1.02**299})] * 5
-    search = Search(300, sizes.__getitem__, {}, misleading, predicted, off)
-    assert search.found_off is None
+@pytest.mark.parametrize("bias", [0.0, 0.3])
+def test_a_codec_s_own_prediction_begins_a_search_and_other_images_correct_it(bias: float) -> None:
+    sizes = [int(1000 * 1.02**index) for index in range(300)]
+    predicted = [size * math.exp(-bias) for size in sizes]
+    misleading = [SizeCurve({0: 100.0, 299: 100 * 1.02**299})] * 5
+    search = Search(300, sizes.__getitem__, {}, misleading, predicted, bias)
+    assert search.measured_bias is None
     assert search.choose(sizes[150] + 1) == Choice("reached", 150, 151)
     assert sorted(search.sizes) == [150, 151]
-    assert search.found_off == pytest.approx(off)
+    assert search.measured_bias == pytest.approx(bias)
 
 
 def test_activity_grows_with_the_steps_between_neighbours() -> None:
@@ -137,14 +137,14 @@ def test_activity_grows_with_the_steps_between_neighbours() -> None:
 
 
 CLIFFS: dict[str, Callable[[int, int], list[int]]] = {
-    "a cliff": lambda length, place: [100 + rung if rung < place else 10**7 + rung for rung in range(length)],
+    "a cliff": lambda length, place: [100 + index if index < place else 10**7 + index for index in range(length)],
     "a wall at the end": lambda length, place: [
-        100 + int(1e6 * (rung / length) ** 20) + rung for rung in range(length)
+        100 + int(1e6 * (index / length) ** 20) + index for index in range(length)
     ],
     "a wall at the start": lambda length, place: [
-        int(1e6 * (1 - (1 - rung / length) ** 20)) + rung for rung in range(length)
+        int(1e6 * (1 - (1 - index / length) ** 20)) + index for index in range(length)
     ],
-    "flat": lambda length, place: [100 + rung // 50 for rung in range(length)],
+    "flat": lambda length, place: [100 + index // 50 for index in range(length)],
 }
 
 
@@ -161,12 +161,12 @@ def test_the_worst_ladders_take_at_most_twice_what_halving_takes(shape: str, len
 
 @st.composite
 def dipping(draw: st.DrawFn) -> list[int]:
-    """Sizes that grow by some percent a rung, each then moved by at most 3 percent: neighbours may change places."""
+    """Sizes that grow by some percent per index, each then moved by at most 3 percent: neighbours may change places."""
     length = draw(st.integers(2, 200))
     growth = draw(st.floats(1.005, 1.08))
     seed = draw(st.integers(0, 2**32 - 1))
     noise = np.random.default_rng(seed).uniform(0.97, 1.03, length)
-    return [int(1000 * growth**rung * factor) for rung, factor in enumerate(noise)]
+    return [int(1000 * growth**index * factor) for index, factor in enumerate(noise)]
 
 
 @given(sizes=dipping(), share=st.floats(0, 1))
@@ -218,8 +218,8 @@ def test_the_ends_of_a_ladder(sizes: list[int], budget: int, expected: Choice) -
     ("raw", "ratio", "expected"),
     [(768 * 512 * 3, 12, 98304), (100, 3, 33), (100, 7.5, 13), (3, 4, 0), (3 * 10**9, 16, 187_500_000)],
 )
-def test_a_budget_is_the_floor_of_raw_bytes_over_ratio(raw: int, ratio: float, expected: int) -> None:
-    assert budget_bytes(raw, ratio) == expected
+def test_a_target_size_is_the_floor_of_raw_bytes_over_ratio(raw: int, ratio: float, expected: int) -> None:
+    assert target_bytes(raw, ratio) == expected
 
 
 @dataclass(frozen=True)
@@ -246,7 +246,7 @@ def photographs() -> Iterator[tuple[str, Image]]:
 
 @pytest.fixture(scope="module")
 def ladders() -> list[Ladder]:
-    """The whole ladders of JPEG 4:4:4 and WebP, every rung encoded."""
+    """The whole ladders of JPEG 4:4:4 and WebP, encoded at every setting."""
     found = []
     for codec_id in ("jpeg-444", "webp"):
         codec = load_codec(codec_id)
@@ -257,19 +257,19 @@ def ladders() -> list[Ladder]:
 
 
 def cost_db(codec: Codec, ladder: Ladder, found: int, best: int) -> float:
-    """Return how much lower the PSNR in dB of the rung found is than that of the best rung."""
+    """Return how much lower the PSNR in dB of the index found is than that of the best index."""
     low, high = (
-        psnr(ladder.image, codec.decode(codec.encode(ladder.image, codec.ladder[rung]))) for rung in (found, best)
+        psnr(ladder.image, codec.decode(codec.encode(ladder.image, codec.ladder[index]))) for index in (found, best)
     )
     return high - low
 
 
 def misses(ladders: list[Ladder], ratios: Sequence[float]) -> Iterator[tuple[Ladder, float, int, int]]:
-    """Yield (ladder, ratio, rung found, best rung) wherever a search finds less than a full one."""
+    """Yield (ladder, ratio, index found, best index) wherever a search finds less than a full one."""
     for ladder in ladders:
         search = Search(len(ladder.sizes), ladder.sizes.__getitem__)
         for ratio in ratios:
-            budget = budget_bytes(ladder.image.nbytes, ratio)
+            budget = target_bytes(ladder.image.nbytes, ratio)
             best = exhaustive(ladder.sizes, budget)
             choice = search.choose(budget)
             assert (best is None) == (choice.status == "unreachable")
@@ -285,7 +285,7 @@ def test_on_real_ladders_it_equals_a_full_search_in_99_of_100_cases(
     listed = []
     for ladder, ratio, found, best in misses(ladders, ratios):
         cost = cost_db(load_codec(ladder.codec_id), ladder, found, best)
-        listed.append(f"{ladder.codec_id} on {ladder.name} at {ratio:.4g}x: rung {found}, best {best}, {cost:.3f} dB")
+        listed.append(f"{ladder.codec_id} on {ladder.name} at {ratio:.4g}x: index {found}, best {best}, {cost:.3f} dB")
         assert cost < 0.5, listed[-1]
     cases = len(ladders) * len(ratios)
     record_property("misses", listed)
@@ -298,7 +298,7 @@ def test_on_real_ladders_four_ratios_take_at_most_four_encodes_each(ladders: lis
     for ladder in ladders:
         search = Search(len(ladder.sizes), ladder.sizes.__getitem__)
         for ratio in RATIOS:
-            search.choose(budget_bytes(ladder.image.nbytes, ratio))
+            search.choose(target_bytes(ladder.image.nbytes, ratio))
         encodes += len(search.sizes)
     assert encodes / (len(ladders) * len(RATIOS)) <= 4.0
 

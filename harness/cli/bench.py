@@ -14,7 +14,7 @@ from harness.cli.options import NameList, RatioList, Settings, complete_suites, 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from harness.plan.plan import Request
+    from harness.plan.request import Request
     from harness.run.bench import Run
     from harness.run.dry_run import Estimate
 
@@ -71,7 +71,7 @@ def _selection(command: _Command) -> _Command:
 
 
 def _request(settings: Settings, plugins: tuple[str, ...], asked: dict[str, Any]) -> Request:
-    from harness.plan.plan import Request
+    from harness.plan.request import Request
 
     no_train = asked.pop("no_train")
     chosen = {key: value for key, value in asked.items() if value is not None}
@@ -172,7 +172,7 @@ def _print_estimate(found: Estimate) -> None:
     codecs = dict.fromkeys(codec.spec.id for codec in plan.codecs)
     click.echo(f"{len(plan.images)} images x {len(codecs)} codecs: {', '.join(codecs)}")
     click.echo(f"{found.records} records to measure, {found.reused} in the store already")
-    for record in {record.codec: record for record in plan.blanks}.values():
+    for record in {record.codec: record for record in plan.placeholders}.values():
         trained = record.status == "missing" and record.codec in found.trained
         click.echo(f"{'would be trained' if trained else record.status}: {record.codec}: {record.reason}")
     click.echo(f"about {found.seconds / 60:.1f} minutes, from one task of each codec")

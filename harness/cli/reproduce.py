@@ -44,7 +44,7 @@ def reproduce(
         return
     if name is None:
         raise UsageError("reproduce needs the name of a figure. See `harness reproduce --list`.")
-    from harness.plan.plan import Request
+    from harness.plan.request import Request
     from harness.reproduce.figure import reproduce as run
     from harness.reproduce.judge import counts
     from harness.run.engine import stop_on_sigterm

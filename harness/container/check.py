@@ -63,7 +63,7 @@ def check(checking: Checking, say: Callable[[str], None], write: Callable[[bytes
     Raises:
         ContainerError: the engine or the image is missing, or a run ended early.
     """
-    from harness.plan.plan import Request
+    from harness.plan.request import Request
     from harness.run.bench import bench
 
     with connected() as client:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -29,8 +29,6 @@ class ImageSource:
     name: str
     path: Path
     sample_bits: int | None = None
-    data: bytes | None = field(default=None, repr=False)
-    """The content of the file, where a task carries it to a worker that does not see the file."""
     radar: RadarScale | None = None
     """What a sample stands for, where it is a radar image."""
 

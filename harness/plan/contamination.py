@@ -1,4 +1,4 @@
-"""Whether images were trained on, remembered: the search through all training tiles is made once an image."""
+"""Whether images were trained on, remembered: comparing an image with all training tiles takes long."""
 
 from __future__ import annotations
 
@@ -19,24 +19,26 @@ VERDICTS = ("clean", "leaked", "unknown")
 
 
 @dataclass
-class LeakVerdicts:
-    """Verdicts by image and training set; kept in a file of the user's cache, which may be removed at any time."""
+class ContaminationVerdicts:
+    """Verdicts by image and training set. They are kept in a file of the user's cache, which can be deleted."""
 
     _tiles: dict[str, list[str]] = field(default_factory=dict, init=False)
+    """Image -> its tiles."""
     _digests: dict[int, str] = field(default_factory=dict, init=False)
+    """Identity of a training set -> its digest."""
 
     def of(self, image: PlannedImage, training: Sequence[str]) -> str:
-        """Return the verdict (harness/data/contamination.py) on an image and the tiles of what was trained on."""
+        """Return the verdict (harness/data/contamination.py) on an image, given the tiles of the training images."""
         if id(training) not in self._digests:
-            told = f"{contamination.VERSION} {' '.join(training)}"
-            self._digests[id(training)] = hashlib.sha256(told.encode()).hexdigest()[:16]
+            text = f"{contamination.VERSION} {' '.join(training)}"
+            self._digests[id(training)] = hashlib.sha256(text.encode()).hexdigest()[:16]
         key = f"{image.pixels}-{self._digests[id(training)]}"
         if self._known.get(key) not in VERDICTS:
             self._known[key] = contamination.verdict(self._tiles_of(image), training)
         return self._known[key]
 
     def save(self) -> None:
-        """Keep what was found, where the cache can be written."""
+        """Keep the verdicts, where the cache can be written."""
         with contextlib.suppress(OSError):
             self._path.parent.mkdir(parents=True, exist_ok=True)
             partial = self._path.with_suffix(".part")

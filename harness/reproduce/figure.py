@@ -19,7 +19,8 @@ from harness.data.datasets import ImageSource
 from harness.data.images import TestImage, read_image, to_file
 from harness.errors import DataError
 from harness.interface import LUMA, Image
-from harness.plan.plan import Request, digest
+from harness.plan.plan import digest
+from harness.plan.request import Request
 from harness.reproduce.published import read_curve
 from harness.reproduce.spec import FigureRecipe, recipe
 from harness.run.bench import Run, bench

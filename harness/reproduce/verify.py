@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from harness.config.schema import CodecConfig, Config, DataConfig, SuiteConfig
 from harness.data import datasets
 from harness.errors import DataError, HarnessError, UsageError
-from harness.plan.plan import Request
+from harness.plan.request import Request
 from harness.reproduce import figure
 from harness.reproduce.oracles import Check, judged, run_oracles
 from harness.reproduce.spec import CurveRecipe, FigureRecipe, recipe

@@ -13,14 +13,17 @@ from typing import TYPE_CHECKING, Any
 
 from harness.config.registry import CodecSpec
 from harness.errors import StoreError, UsageError
-from harness.plan.plan import Plan, Request
+from harness.plan.plan import Plan
 from harness.plan.planner import make_plan
-from harness.plan.tasks import Outcome, Task
+from harness.plan.request import Request, ResolvedRequest, resolve
+from harness.plan.targets import RatioTarget
+from harness.plan.tasks import Task
 from harness.records import artifacts, manifest
 from harness.records.record import read_frame, to_frame
 from harness.records.store import STORE_NAME, Store
 from harness.run import engine, summary
-from harness.run.schedule import Work, keeping_in, unfinished
+from harness.run.assignment import Outcome
+from harness.run.schedule import Schedule, keeping_in, unfinished
 from harness.run.summary import Tally
 from harness.sandbox.process import CodecProcess
 from harness.system import provenance
@@ -30,13 +33,13 @@ from harness.training.session import TrainingSession, is_trained_here
 if TYPE_CHECKING:
     import pandas as pd
 
-CALLS_A_TARGET = 7
-"""About how many encodes and decodes the search for one image's file at one ratio takes."""
+CALLS_PER_RATIO = 7
+"""About how many encodes and decodes it takes to find one image's file at one ratio."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run that is done."""
+    """A finished run."""
 
     folder: Path
     records: pd.DataFrame
@@ -49,15 +52,28 @@ def bench(request: Request) -> Run:
     Raises:
         UsageError: the request is wrong; nothing was measured.
     """
+    return measure_plan(ready_plan(resolve(request)))
+
+
+def ready_plan(request: ResolvedRequest) -> Plan:
+    """Return the plan of a request, after training the learned codecs that lack weights, unless it asks not to.
+
+    Raises:
+        UsageError: the results folder cannot be written, or an image cannot be read.
+    """
     check_writable(request.results)
-    device = device_for(request.device, request.scheduler)
-    plan = make_plan(request, device)
-    if request.train and _train_missing(plan, request):
-        plan = make_plan(request, device)
-    jobs = request.jobs or engine.default_jobs()
+    plan = make_plan(request)
+    if request.train and _train_missing(plan):
+        plan = make_plan(request, plan.images)
+    return plan
+
+
+def measure_plan(plan: Plan) -> Run:
+    """Measure what the store lacks of a plan, and write report, records and manifest."""
+    request, jobs = plan.request, plan.request.jobs
     with Store(request.results / STORE_NAME) as store:
         folder = _folder(request.results, plan)
-        keeping = keeping_in(plan, folder.resolve(), request.keep_files)
+        keeping = keeping_in(plan, folder.resolve())
         about: dict[str, Any] = {
             "state": "running",
             "started": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -65,23 +81,22 @@ def bench(request: Request) -> Run:
             **summary.describe_plan(plan),
             "jobs": jobs,
             "threads_per_codec": CodecProcess.threads,
-            "device": device,
+            "device": request.device,
             "seed": 0,
             "versions": provenance.describe_software(),
             "machine": provenance.describe_machine(),
         }
         tasks = list(unfinished(plan, store, keeping.files))
         previous = _previous(folder) if _previous(folder).get("state") == "done" else {}
-        for line in slow_codecs(tasks, plan, jobs):
+        for line in slow_codecs(tasks, plan):
             logging.getLogger("harness").warning(line)
         if tasks or not previous:
             manifest.write(folder / "manifest.json", about)
-        work = Work(plan, tasks, store, keeping, request.ship_images)
-        tally, seconds, jobs = _measure(work, jobs, request.scheduler)
-        store.save("", "", plan.blanks, ())
+        tally, seconds, jobs = _measure(Schedule(plan, tasks, store, keeping))
+        store.save("", "", plan.placeholders, ())
         frame = to_frame(store.records(report_order(plan)))
     if not tally.measured and previous:
-        # Nothing was measured now: what the run says of its measuring stands, with the plan as it is today.
+        # Nothing was measured now: keep what the run says of its measuring, with the plan as it is today.
         about = {**previous, **summary.describe_plan(plan)}
     else:
         about |= {"jobs": jobs, **summary.describe_results(frame, tally, seconds, jobs)}
@@ -89,17 +104,18 @@ def bench(request: Request) -> Run:
 
 
 def to_train(plan: Plan, session: TrainingSession) -> list[CodecSpec]:
-    """Return the codecs of a plan that lack weights, and have images to train them on."""
+    """Return the codecs of a plan that lack weights and have images to train them on."""
     lacking = [codec.spec for codec in plan.codecs if codec.learned and codec.reason and is_trained_here(codec.spec)]
     return [spec for spec in lacking if all(session.has_images(job) for job in session.jobs([spec]))]
 
 
-def _train_missing(plan: Plan, request: Request) -> bool:
-    """Train what learned codecs of a plan lack, telling before what and how not to; return whether any was trained.
+def _train_missing(plan: Plan) -> bool:
+    """Train the learned codecs of a plan that lack weights; return whether any was trained.
 
-    Without training images nothing is trained: those codecs are `missing`, and their records say what to do.
+    It first says how long that takes and how to leave it out. Without training images nothing is trained: those
+    codecs are `missing`, and their records say what to do.
     """
-    session = TrainingSession(request.config)
+    session = TrainingSession(plan.request.config)
     jobs = session.jobs(to_train(plan, session))
     if not jobs:
         return False
@@ -113,43 +129,42 @@ def _train_missing(plan: Plan, request: Request) -> bool:
     return True
 
 
-def slow_codecs(tasks: Sequence[Task], plan: Plan, jobs: int) -> Iterator[str]:
-    """Yield a line for each codec that says of itself that it is slow: about how long its tasks take here."""
+def slow_codecs(tasks: Sequence[Task], plan: Plan) -> Iterator[str]:
+    """Yield a line for each codec that calls itself slow: about how long its tasks take here."""
     megapixels = {image.pixels: image.width * image.height / 1e6 for image in plan.images}
     for codec_id in dict.fromkeys(task.codec.id for task in tasks if task.description.seconds_per_megapixel):
         own = [task for task in tasks if task.codec.id == codec_id]
         speed = own[0].description.seconds_per_megapixel
         calls = sum(
-            megapixels[task.pixels] * (CALLS_A_TARGET if goal.protocol == "ratio" else 2)
+            megapixels[task.pixels] * (CALLS_PER_RATIO if isinstance(target, RatioTarget) else 2)
             for task in own
-            for goal in task.goals
+            for target in task.targets
         )
-        minutes = speed * calls / min(jobs, len(own)) / 60
+        minutes = speed * calls / min(plan.request.jobs, len(own)) / 60
         yield (
-            f"{codec_id} is slow: about {speed:g} s a megapixel to encode or to decode, about "
+            f"{codec_id} is slow: about {speed:g} s per megapixel to encode or to decode, about "
             f"{round(minutes, 0 if minutes > 10 else 2):g} minutes for what is asked; --limit and --codecs take less"
         )
 
 
-def _measure(work: Work, jobs: int, scheduler: str | None) -> tuple[Tally, float, int]:
+def _measure(schedule: Schedule) -> tuple[Tally, float, int]:
     """Run tasks and store each outcome as it arrives; return the tally, the wall time in seconds, and the workers."""
     from tqdm.auto import tqdm
 
     tally, start = Tally(), time.perf_counter()
-    if not work.tasks:
-        return tally, 0.0, jobs
-    with tqdm(
-        total=sum(len(task.goals) for task in work.tasks), unit="record", smoothing=0.05, dynamic_ncols=True
-    ) as bar:
+    request, tasks = schedule.plan.request, schedule.tasks
+    if not tasks:
+        return tally, 0.0, request.jobs
+    total = sum(len(task.targets) for task in tasks)
+    with tqdm(total=total, unit="record", smoothing=0.05, dynamic_ncols=True) as bar:
 
         def keep(outcome: Outcome) -> None:
-            work.keep(outcome)
+            schedule.keep(outcome)
             tally.add(outcome)
-            task = outcome.task
-            bar.set_postfix_str(f"{task.codec.id} on {task.image.name}", refresh=False)
-            bar.update(len(task.goals))
+            bar.set_postfix_str(f"{outcome.codec} on {outcome.image}", refresh=False)
+            bar.update(len(outcome.records))
 
-        workers = engine.run(work.batches(), min(jobs, len(work.tasks)), scheduler, keep)
+        workers = engine.run(schedule.batches(), min(request.jobs, len(tasks)), request.scheduler, keep)
     return tally, time.perf_counter() - start, workers
 
 
@@ -159,15 +174,15 @@ def report_order(plan: Plan) -> list[str]:
 
 
 def _folder(results: Path, plan: Plan) -> Path:
-    """Return the folder of this very plan if there is one, else a new one named by the time."""
+    """Return the folder of an earlier run of this plan if there is one, else a new one named by the time."""
     for path in sorted(results.glob("*/manifest.json"), reverse=True):
         if _previous(path.parent).get("plan") == plan.key:
             return path.parent
-    return _new_folder(results / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{plan.suite_name}")
+    return _new_folder(results / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{plan.request.name}")
 
 
 def _new_folder(first: Path) -> Path:
-    """Make a folder of that name, or with a number behind it: two runs can begin in one second."""
+    """Make a folder of that name, or one with a number appended: two runs can start in the same second."""
     folder, number = first, 1
     while True:
         try:
@@ -180,7 +195,7 @@ def _new_folder(first: Path) -> Path:
 
 
 def _previous(folder: Path) -> dict[str, Any]:
-    """Return the manifest of a run's folder; empty where there is none that can be read."""
+    """Return the manifest of a run's folder; empty where none can be read."""
     try:
         return manifest.read(folder / "manifest.json")
     except StoreError:
@@ -188,7 +203,7 @@ def _previous(folder: Path) -> dict[str, Any]:
 
 
 def write_run(folder: Path, frame: pd.DataFrame, about: dict[str, Any]) -> Run:
-    """Write records, manifest and report into a run's folder, and the index of the results."""
+    """Write records, manifest and report into a run's folder, and the index of all runs beside it."""
     from harness.report import write_report
     from harness.report.index import write_index
 
@@ -211,23 +226,8 @@ def check_writable(results: Path) -> None:
         probe.touch()
         probe.unlink()
     except OSError as error:
-        inside = '; or add --user "$(id -u):$(id -g)" -v "$PWD/results:/results", after mkdir -p results'
+        in_docker = '; or add --user "$(id -u):$(id -g)" -v "$PWD/results:/results", after mkdir -p results'
         raise UsageError(
             f"the results folder {results} cannot be written: {error.strerror}. Name another with --results"
-            f"{inside if in_container() else ''}."
+            f"{in_docker if in_container() else ''}."
         ) from error
-
-
-def device_for(asked: str, scheduler: str | None = None) -> str:
-    """Return "cuda" or "cpu" for what was asked; on a cluster, whose machines are others, "auto" is "cpu".
-
-    Raises:
-        UsageError: a GPU was asked for and there is none.
-    """
-    if scheduler:
-        return "cuda" if asked == "cuda" else "cpu"
-    if asked == "cpu" or (asked == "auto" and not provenance.has_gpu()):
-        return "cpu"
-    if not provenance.has_gpu():
-        raise UsageError("the device cuda was asked for; no NVIDIA GPU and driver were found. Use --device cpu.")
-    return "cuda"

@@ -1,4 +1,4 @@
-"""A dask cluster that exists already: connect, and let its workers measure only with what the plan was made with."""
+"""Use an existing dask cluster; its workers refuse tasks if their library versions differ from the plan's."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ import contextlib
 import json
 import logging
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from harness.config.registry import CodecSpec
 from harness.config.schema import Limits
 from harness.errors import ConformanceError, HarnessError, UsageError
-from harness.plan.tasks import Outcome, Task, failed_outcome, metrics_key
+from harness.plan.fingerprints import metrics_key
+from harness.plan.tasks import Task
+from harness.run.assignment import Assignment, Outcome, failed_outcome
 from harness.run.measure import run_task
 from harness.sandbox.process import codec_processes
 
@@ -47,7 +49,7 @@ def connected(address: str) -> Iterator[Client]:
 
 
 def worker_count(client: Client) -> int:
-    """Return how many tasks the cluster's workers run at once now."""
+    """Return how many tasks the cluster's present workers run at once."""
     return sum(worker["nthreads"] for worker in _workers(client))
 
 
@@ -56,7 +58,7 @@ def _workers(client: Client) -> list[dict[str, Any]]:
 
 
 def resources_for(task: Task, client: Client) -> dict[str, float]:
-    """Return what a worker must offer to get a task: a GPU where metrics or codec run on one.
+    """Return what a worker must offer to get a task: a GPU if the metrics or the codec run on one.
 
     Raises:
         UsageError: no worker offers it.
@@ -66,40 +68,35 @@ def resources_for(task: Task, client: Client) -> dict[str, float]:
     if not any(worker["resources"].get(GPU) for worker in _workers(client)):
         raise UsageError(
             f"{task.codec.id!r} on {task.image.name} needs a GPU, and none of the {worker_count(client)} workers "
-            f'offers one. Start one where it is with: dask worker ADDRESS --nthreads 1 --resources "{GPU}=1".'
+            f'offers one. Start one on a machine that has it: dask worker ADDRESS --nthreads 1 --resources "{GPU}=1".'
         )
     return {GPU: 1}
 
 
-def run_there(task: Task, planned_metrics: str) -> Outcome:
-    """Measure a task on another machine; return the outcome without the image that came with the task.
+def run_there(assignment: Assignment, planned_metrics: str) -> Outcome:
+    """Measure a task on another machine.
 
-    A worker whose libraries differ from those the plan was made with would store wrong versions: its records fail.
+    The records of a worker whose libraries differ from the plan's fail: it would store wrong versions.
     """
     try:
-        _require_same(task, planned_metrics)
-        outcome = run_task(task)
+        _require_same(assignment.task, planned_metrics)
+        return run_task(assignment)
     except HarnessError as error:
-        outcome = failed_outcome(task, f"on the worker {_here()}: {error}")
-    return replace(outcome, task=replace(task, image=replace(task.image, data=None)))
+        return failed_outcome(assignment.task, f"on the worker {_here()}: {error}")
 
 
 def _require_same(task: Task, planned_metrics: str) -> None:
-    if (here := metrics_key(task.metric_names, task.metric_targets)) != planned_metrics:
-        raise ConformanceError(
-            f"its metrics are {here}, those of the plan {planned_metrics}. Install the same versions."
-        )
+    if (here := metrics_key(task.metric_names, task.plugin_metrics)) != planned_metrics:
+        raise ConformanceError(f"its metrics are {here}, the plan's are {planned_metrics}. Install the same versions.")
     found = _provenance(json.dumps(asdict(task.codec), sort_keys=True), task.limits)
     planned = dict(task.description.provenance)
     if found != planned:
-        raise ConformanceError(
-            f"its {task.codec.id!r} is {found}, that of the plan {planned}. Install the same versions."
-        )
+        raise ConformanceError(f"its {task.codec.id!r} is {found}, the plan's is {planned}. Install the same versions.")
 
 
 @lru_cache(maxsize=256)
 def _provenance(spec: str, limits: Limits) -> dict[str, Any]:
-    """Return what a codec of this worker says decides its bytes; asked once a worker."""
+    """Return what decides the bytes of a codec on this worker, as the codec says; asked once per worker."""
     codec = CodecSpec(**json.loads(spec))
     return dict(codec_processes(limits).encoder(codec).describe(codec).provenance)
 

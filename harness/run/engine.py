@@ -1,7 +1,7 @@
 """Run tasks on a dask cluster: one of this machine's processes by default, or one that exists already.
 
-Workers are one thread a process. Tasks are handed out in the order given, a few ahead of the workers, so that memory
-stays bounded however long the list is. A task that a lost worker held is given to another one.
+Each worker is a process with one thread. Tasks are handed out in the order given, a few ahead of the workers, so that
+memory stays bounded however long the list is. The task of a worker that is lost goes to another worker.
 """
 
 from __future__ import annotations
@@ -9,20 +9,21 @@ from __future__ import annotations
 import atexit
 import contextlib
 import logging
-import os
 import signal
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
 from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING, Any
 
 import psutil
 
 from harness.errors import UsageError
-from harness.plan.tasks import Outcome, Task, failed_outcome, metrics_key
+from harness.plan.fingerprints import metrics_key
+from harness.plan.tasks import Task
 from harness.run import cluster as existing
+from harness.run.assignment import Assignment, Outcome, failed_outcome
 from harness.run.measure import run_task
 from harness.sandbox.limits import kill_strays, kill_tree
 from harness.system.memory import KEEP_MEMORY
@@ -32,13 +33,13 @@ if TYPE_CHECKING:
     from tornado.ioloop import IOLoop
 
 _AHEAD = 3
-"""How many tasks a worker has at hand or waiting."""
+"""How many tasks per worker are handed out: the one that it runs, and those that wait for it."""
 _LOST_WORKERS = 5
-"""So many workers may be lost under one task before its records fail."""
-_LOOK_TASKS = 16
-"""After so many outcomes the workers are counted again."""
+"""How many workers may be lost with one task before its records fail."""
+_COUNT_AFTER = 16
+"""After this many outcomes the workers are counted again."""
 _RESTART_SECONDS = 30
-"""So long may a worker that was lost take to come back before another one is started for it."""
+"""How long a lost worker may take to come back before another one is started for it."""
 _SETTINGS: Mapping[str, Any] = {
     "distributed.scheduler.allowed-failures": _LOST_WORKERS,
     "distributed.deploy.lost-worker-timeout": f"{_RESTART_SECONDS} s",
@@ -48,18 +49,14 @@ _SETTINGS: Mapping[str, Any] = {
     "distributed.worker.memory.terminate": False,
     **{f"distributed.nanny.pre-spawn-environ.{name}": value for name, value in KEEP_MEMORY.items()},
 }
-"""Of the workers started here; those of somebody's cluster have their own."""
-_LOOK_SECONDS = 2
+"""Settings of the workers that are started here; those of an existing cluster have their own."""
+_REPLACE_SECONDS = 2
+"""How often lost workers are replaced."""
 _KILL_ROUNDS, _ROUND_SECONDS = 8, 0.03
 
 
-def default_jobs() -> int:
-    """Return how many workers run when none is said: the processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def run(
-    batches: Iterable[Iterable[Task]], jobs: int, scheduler: str | None, on_outcome: Callable[[Outcome], None]
+    batches: Iterable[Iterable[Assignment]], jobs: int, scheduler: str | None, on_outcome: Callable[[Outcome], None]
 ) -> int:
     """Run every task, batch after batch, and hand each outcome to `on_outcome`, in this process, as it arrives.
 
@@ -81,36 +78,38 @@ def run(
         return max(_run_batch(client, iter(batch), bool(scheduler), on_outcome) for batch in batches)
 
 
-def _run_batch(client: Client, waiting: Iterator[Task], distant: bool, on_outcome: Callable[[Outcome], None]) -> int:
+def _run_batch(
+    client: Client, waiting: Iterator[Assignment], distant: bool, on_outcome: Callable[[Outcome], None]
+) -> int:
     from distributed import as_completed
 
     pending = as_completed(raise_errors=False)
     held: dict[Any, Task] = {}
 
     def submit(most: int) -> None:
-        while len(held) < most and (task := next(waiting, None)):
-            future = _submitted(client, task, distant)
-            held[future.key] = replace(task, image=replace(task.image, data=None))
+        while len(held) < most and (assignment := next(waiting, None)):
+            future = _submitted(client, assignment, distant)
+            held[future.key] = assignment.task
             pending.add(future)
 
     workers = max(1, existing.worker_count(client))
     submit(_AHEAD * workers)
     for number, future in enumerate(pending):
         task = held.pop(future.key)
-        if number % _LOOK_TASKS == _LOOK_TASKS - 1:  # a cluster may grow
+        if number % _COUNT_AFTER == _COUNT_AFTER - 1:  # a cluster may grow
             workers = max(workers, existing.worker_count(client))
         submit(_AHEAD * workers)
         on_outcome(_outcome(future, task))
     return workers
 
 
-def _submitted(client: Client, task: Task, distant: bool) -> Future[Outcome]:
+def _submitted(client: Client, assignment: Assignment, distant: bool) -> Future[Outcome]:
     if not distant:
-        return client.submit(run_task, task, pure=False)
+        return client.submit(run_task, assignment, pure=False)
+    task = assignment.task
+    key = metrics_key(task.metric_names, task.plugin_metrics)
     needs = existing.resources_for(task, client)
-    return client.submit(
-        existing.run_there, task, metrics_key(task.metric_names, task.metric_targets), pure=False, resources=needs
-    )
+    return client.submit(existing.run_there, assignment, key, pure=False, resources=needs)
 
 
 def _outcome(future: Future[Outcome], task: Task) -> Outcome:
@@ -136,14 +135,14 @@ def _local_client(jobs: int) -> Iterator[Client]:
     resource_tracker.ensure_running()  # it is no worker, and complains when it is killed as one
     before = {process.pid for process in psutil.Process().children()}
     scratch = tempfile.TemporaryDirectory(prefix="harness-run-", ignore_cleanup_errors=True)
-    # What killed workers leave of their files goes with the folder; what codecs leave running is known by it.
+    # Files that killed workers leave are deleted with the folder; processes that codecs leave are found by it.
     with (
         scratch as folder,
-        _strays_end(folder),
+        _strays_killed(folder),
         dask.config.set({**_SETTINGS, "temporary-directory": folder}),
-        _deaf_loop() as loop,
+        _loop_ignoring_interrupts() as loop,
     ):
-        with _children_end_with_this(before):
+        with _workers_killed_on_interrupt(before):
             cluster = LocalCluster(
                 n_workers=jobs,
                 threads_per_worker=1,
@@ -154,13 +153,13 @@ def _local_client(jobs: int) -> Iterator[Client]:
                 env={"TMPDIR": folder},
             )
             client = Client(cluster)
-        with cluster, client, _children_end_with_this(before), _at_strength(cluster, jobs):
+        with cluster, client, _workers_killed_on_interrupt(before), _lost_workers_replaced(cluster, jobs):
             yield client
 
 
 @contextlib.contextmanager
-def _strays_end(folder: str) -> Iterator[None]:
-    """Kill, when the workers are gone, however they went, what their codecs left running."""
+def _strays_killed(folder: str) -> Iterator[None]:
+    """When the workers have ended, for whatever reason, kill the processes that their codecs left running."""
     try:
         yield
     finally:
@@ -168,16 +167,19 @@ def _strays_end(folder: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _deaf_loop() -> Iterator[IOLoop]:
-    """Start dask's thread, and so all workers, deaf to Ctrl-C: a terminal sends it to them too; one process answers."""
+def _loop_ignoring_interrupts() -> Iterator[IOLoop]:
+    """Start dask's thread, and with it all workers, so that they ignore Ctrl-C.
+
+    A terminal sends it to them too, and only the main process shall answer it.
+    """
     from distributed.utils import LoopRunner
 
-    heard = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     runner = LoopRunner()
     try:
         runner.start()
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, heard)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
     try:
         yield runner.loop
     finally:
@@ -185,15 +187,15 @@ def _deaf_loop() -> Iterator[IOLoop]:
 
 
 @contextlib.contextmanager
-def _at_strength(cluster: LocalCluster, jobs: int) -> Iterator[None]:
-    """Start workers anew that were lost for good: dask gives up one that dies, or is slow, while it starts."""
+def _lost_workers_replaced(cluster: LocalCluster, jobs: int) -> Iterator[None]:
+    """Replace workers that are lost for good: dask gives up on one that dies, or is slow, while it starts."""
     over = threading.Event()
 
-    def look() -> None:
-        while not over.wait(_LOOK_SECONDS):
+    def replace_lost() -> None:
+        while not over.wait(_REPLACE_SECONDS):
             cluster.scale(jobs)
 
-    thread = threading.Thread(target=look, daemon=True)
+    thread = threading.Thread(target=replace_lost, daemon=True)
     thread.start()
     try:
         yield
@@ -203,20 +205,24 @@ def _at_strength(cluster: LocalCluster, jobs: int) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _children_end_with_this(before: set[int]) -> Iterator[None]:
-    """On an interrupt kill the workers at once: what is stored is whole, and what they hold is done again."""
+def _workers_killed_on_interrupt(before: set[int]) -> Iterator[None]:
+    """Kill the workers at once on an interrupt: the store is complete, and the tasks that they hold are done again.
+
+    Args:
+        before: the child processes that are no workers.
+    """
     from distributed.deploy.spec import close_clusters
 
     try:
         yield
     except BaseException:
-        atexit.unregister(close_clusters)  # both would complain of a cluster that is half made or lost its workers
+        atexit.unregister(close_clusters)  # it and asyncio would complain about a cluster without workers
         logging.getLogger("asyncio").setLevel(logging.CRITICAL)
-        for _ in range(_KILL_ROUNDS):  # dask starts lost workers anew, once
+        for _ in range(_KILL_ROUNDS):  # dask restarts each lost worker once
             for process in psutil.Process().children():
                 if process.pid not in before:
                     kill_tree(process.pid)
-            threading.Event().wait(_ROUND_SECONDS)
+            time.sleep(_ROUND_SECONDS)
         raise
 
 

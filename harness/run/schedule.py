@@ -1,74 +1,79 @@
-"""What is left of a plan: the tasks that the store has no answer to, handed out with what is known by then."""
+"""Which tasks of a plan are left, and what each worker gets along with its task."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import groupby, islice
 from pathlib import Path
 from statistics import median
 
 from harness.interface import Setting
 from harness.plan.plan import Plan
-from harness.plan.tasks import Needed, Outcome, Task
+from harness.plan.tasks import Task
 from harness.records.artifacts import FILES_FOLDER, PICTURED, PICTURES_FOLDER, kept_file
-from harness.records.record import Record
 from harness.records.store import Store
+from harness.run.assignment import Assignment, OtherImage, Outcome
 
 
 def unfinished(plan: Plan, store: Store, files: Path | None = None) -> Iterator[Task]:
-    """Yield each task with the goals that the store has no answer to, or none whose bitstream lies in a folder."""
+    """Yield each task with the targets that lack a record in the store.
+
+    Where bitstreams are kept in the folder `files`, also those whose bitstream is not there.
+    """
     done = store.finished(plan.fingerprints)
     if files:
-        done = {record.fingerprint for record in store.records(done) if _is_kept(record, files)}
+        done = {
+            record.fingerprint
+            for record in store.records(done)
+            if record.file_sha256 is None or kept_file(files, record.file_sha256).is_file()
+        }
     for task in plan.tasks:
-        goals = tuple([goal for goal in task.goals if goal.fingerprint not in done])
-        if goals:
-            yield task if len(goals) == len(task.goals) else replace(task, goals=goals)
-
-
-def _is_kept(record: Record, files: Path) -> bool:
-    return record.file_sha256 is None or kept_file(files, record.file_sha256).is_file()
+        targets = tuple([target for target in task.targets if target.fingerprint not in done])
+        if targets:
+            yield task if len(targets) == len(task.targets) else replace(task, targets=targets)
 
 
 @dataclass(frozen=True)
 class Keeping:
-    """What tasks keep, and what runs before have kept."""
+    """Which files and pictures a run keeps, and where earlier runs have kept theirs."""
 
     files: Path | None
     """The folder for bitstreams, where they are kept."""
-    kept: tuple[Path, ...]
+    earlier_files: tuple[Path, ...]
+    """The folders in which earlier runs have kept bitstreams."""
     pictures: Path
     pictured: frozenset[str]
-    """The images of which pictures are kept."""
+    """The images, by their pixels, of which pictures are kept."""
 
 
-def keeping_in(plan: Plan, folder: Path, files: bool) -> Keeping:
-    """Return what a run keeps in its folder: pictures of the first images and, where that was asked for, bitstreams."""
-    kept = tuple(sorted(folder.parent.glob(f"*/{FILES_FOLDER}")))
+def keeping_in(plan: Plan, folder: Path) -> Keeping:
+    """Return what a run keeps in its folder: pictures of the first images and, if asked for, bitstreams."""
+    earlier = tuple(sorted(folder.parent.glob(f"*/{FILES_FOLDER}")))
     pictured = frozenset(image.pixels for image in plan.images[:PICTURED])
-    return Keeping(folder / FILES_FOLDER if files else None, kept, folder / PICTURES_FOLDER, pictured)
+    files = folder / FILES_FOLDER if plan.request.keep_files else None
+    return Keeping(files, earlier, folder / PICTURES_FOLDER, pictured)
 
 
 _BATCHES = (1, 1, 2, 2, 4, 4, 8)
-"""So many images each batch has; all others are the last one. Searches of a batch know the sizes of those before it,
-however many workers there are: where a ladder's sizes dip, where a search begins may decide which file it finds."""
+"""How many images each batch has; the last batch has all others. The searches of a batch know the file sizes of the
+batches before it, and no others, however many workers there are: where the sizes on a ladder dip, the start of a
+search may decide which file it finds."""
 
 
 @dataclass(frozen=True)
-class Work:
-    """The tasks that are left of a plan, handed out with what the store knows by then."""
+class Schedule:
+    """Hands out the tasks that are left, each with what the store knows by then."""
 
     plan: Plan
     tasks: list[Task]
     store: Store
     keeping: Keeping
-    ship_images: bool = False
     _sizes: dict[str, list[tuple[tuple[Setting, float], ...]]] = field(default_factory=lambda: defaultdict(list))
-    """By codec: settings and bytes a pixel, of the plan's first images; empty where there is none."""
-    _off: dict[tuple[str, str], float] = field(default_factory=dict)
+    """By codec: settings and bytes per pixel, for each of the plan's first images; empty where there are none."""
+    _biases: dict[tuple[str, str], float] = field(default_factory=dict)
     """By codec and image, of this run: log(bytes / bytes that the codec predicted)."""
 
     @cached_property
@@ -76,46 +81,39 @@ class Work:
         return {image.pixels: image.activity for image in self.plan.images}
 
     def keep(self, outcome: Outcome) -> None:
-        """Store what a task found; searches of later batches start from it."""
-        task = outcome.task
-        self.store.save(task.pixels, task.codec_key, outcome.records, outcome.encodes)
-        if outcome.off is not None:
-            self._off[task.codec_key, task.pixels] = outcome.off
+        """Store what a task found; the searches of later batches start from it."""
+        self.store.save(outcome.pixels, outcome.codec_key, outcome.records, outcome.encodes)
+        if outcome.prediction_bias is not None:
+            self._biases[outcome.codec_key, outcome.pixels] = outcome.prediction_bias
 
-    def batches(self) -> Iterator[Iterator[Task]]:
-        """Yield tasks some images at a time: file sizes of the batches before speed up the searches of each."""
+    def batches(self) -> Iterator[Iterator[Assignment]]:
+        """Yield tasks some images at a time: file sizes of earlier batches speed up the searches of later ones."""
         images = iter(self.plan.images)
         early = {image.pixels: n for n, count in enumerate(_BATCHES) for image in islice(images, count)}
         for number, tasks in groupby(self.tasks, lambda task: early.get(task.pixels, len(_BATCHES))):
-            yield self._batch(tasks, sum(_BATCHES[:number]))
+            yield map(partial(self._assignment, done=sum(_BATCHES[:number])), tasks)
 
-    def _batch(self, tasks: Iterable[Task], done: int) -> Iterator[Task]:
-        """Yield tasks as workers get them, when so many of the plan's first images are done."""
-        for task in tasks:
-            yield self._hinted(self._known(task), done)
-
-    def _known(self, task: Task) -> Task:
-        image = replace(task.image, data=task.image.path.read_bytes()) if self.ship_images else task.image
-        keeping = self.keeping
-        return replace(
-            task,
-            image=image,
-            known=self.store.encodes(task.pixels, task.codec_key),
-            keep_files=str(keeping.files) if keeping.files else None,
-            kept=keeping.kept,
-            keep_pictures=str(keeping.pictures) if task.pixels in keeping.pictured else None,
+    def _assignment(self, task: Task, done: int) -> Assignment:
+        """Return a task with what is known when the plan's first `done` images are measured."""
+        first = [(task.codec_key, image.pixels) for image in self.plan.images[:done]]
+        biases = [self._biases[one] for one in first if one in self._biases]
+        return Assignment(
+            task=task,
+            image_data=task.image.path.read_bytes() if self.plan.request.ship_images else None,
+            known_encodes=self.store.encodes(task.pixels, task.codec_key),
+            other_images=self._other_images(task, done),
+            prediction_bias=median(biases) if biases else 0.0,
+            files_folder=self.keeping.files,
+            earlier_files=self.keeping.earlier_files,
+            pictures_folder=self.keeping.pictures if task.pixels in self.keeping.pictured else None,
         )
 
-    def _hinted(self, task: Task, done: int) -> Task:
-        """Return a task with the file sizes of the plan's first images, which are done."""
-        sizes, here = self._sizes[task.codec_key], self._activities[task.pixels]
+    def _other_images(self, task: Task, done: int) -> tuple[OtherImage, ...]:
+        """Return the codec's file sizes on the plan's first `done` images."""
+        sizes, activity = self._sizes[task.codec_key], self._activities[task.pixels]
         for image in self.plan.images[len(sizes) : done]:
             pixels = image.width * image.height
             encodes = self.store.encodes(image.pixels, task.codec_key)
             sizes.append(tuple((encode.setting, encode.size_bytes / pixels) for encode in encodes))
-        needed = (
-            Needed(own, image.activity - here) for own, image in zip(sizes, self.plan.images, strict=False) if own
-        )
-        first = [(task.codec_key, image.pixels) for image in self.plan.images[:done]]
-        off = [self._off[one] for one in first if one in self._off]
-        return replace(task, hints=tuple(needed), off=median(off) if off else 0.0)
+        pairs = zip(sizes, self.plan.images, strict=False)
+        return tuple(OtherImage(own, image.activity - activity) for own, image in pairs if own)

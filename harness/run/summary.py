@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.metrics.plugins import known_metrics
 from harness.plan.plan import Plan
-from harness.plan.tasks import Outcome
+from harness.run.assignment import Outcome
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,19 +33,20 @@ class Tally:
         """Count one outcome."""
         ratio_goals = sum(record.protocol == "ratio" for record in outcome.records)
         self.measured += len(outcome.records)
-        self.codec_seconds += outcome.shares.codec
-        self.metric_seconds += outcome.shares.metrics
-        self.task_seconds += outcome.shares.total
+        self.codec_seconds += outcome.seconds.codec
+        self.metric_seconds += outcome.seconds.metrics
+        self.task_seconds += outcome.seconds.total
         if ratio_goals == len(outcome.records):
             self.ratio_goals += ratio_goals
-            self.encodes += outcome.encoded
-            self.per_codec[outcome.task.codec.id] += outcome.encoded
-            self.goals_per_codec[outcome.task.codec.id] += ratio_goals
+            self.encodes += outcome.encode_count
+            self.per_codec[outcome.codec] += outcome.encode_count
+            self.goals_per_codec[outcome.codec] += ratio_goals
 
 
 def describe_plan(plan: Plan) -> dict[str, Any]:
     """Return what a run is about to measure, as JSON types."""
-    known = known_metrics(plan.metric_targets)
+    asked = plan.request
+    known = known_metrics(asked.plugin_metrics)
     codecs: dict[str, dict[str, Any]] = {}
     for codec in plan.codecs:
         entry = codecs.setdefault(codec.spec.id, {"id": codec.spec.id, "origin": codec.spec.origin})
@@ -59,15 +60,15 @@ def describe_plan(plan: Plan) -> dict[str, Any]:
     for codec_id, leak in _leaks(plan).items():
         codecs[codec_id]["leak"] = leak
     return {
-        "suite": plan.suite_name,
-        "description": plan.suite.description,
-        "anchor": plan.suite.anchor,
+        "suite": asked.name,
+        "description": asked.suite.description,
+        "anchor": asked.suite.anchor,
         "plan": plan.key,
-        "ratios": list(plan.ratios),
-        "protocol": plan.protocol,
-        "metric_versions": {name: known[name].version for name in plan.metric_names},
+        "ratios": list(asked.ratios),
+        "protocol": asked.protocol,
+        "metric_versions": {name: known[name].version for name in asked.metric_names},
         "metrics_of_others": {
-            name: {"unit": known[name].unit, "direction": known[name].direction} for name, _ in plan.metric_targets
+            name: {"unit": known[name].unit, "direction": known[name].direction} for name, _ in asked.plugin_metrics
         },
         "codecs": list(codecs.values()),
         "images": [
@@ -83,14 +84,14 @@ def describe_plan(plan: Plan) -> dict[str, Any]:
             }
             for image in plan.images
         ],
-        "limits": plan.suite.limits.model_dump(),
+        "limits": asked.suite.limits.model_dump(),
     }
 
 
 def _leaks(plan: Plan) -> dict[str, str]:
     """Return of each learned codec the worst that is known: leaked, unknown or clean."""
     found = {(task.codec.id, task.facts["leak"]) for task in plan.tasks if "leak" in task.facts}
-    found |= {(record.codec, "leaked") for record in plan.blanks if record.status == "leaked"}
+    found |= {(record.codec, "leaked") for record in plan.placeholders if record.status == "leaked"}
     return {codec: leak for leak in ("clean", "unknown", "leaked") for codec, said in sorted(found) if said == leak}
 
 

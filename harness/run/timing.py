@@ -1,13 +1,13 @@
-"""The timing pass: apart from the bench, one codec call at a time, on a machine that is otherwise idle.
+"""The timing pass: after the bench, time one codec call at a time, on a machine that is otherwise idle.
 
-Each record's file is made and decoded again at the setting that was chosen: once to warm up (the first call, shown
-apart), then several times. Medians and interquartile ranges; the cost of the rate search is not in them. What starting
-its program takes stands apart for a codec that does so in every call, and instructions where perf counts them.
+Each record's file is encoded and decoded again at the chosen setting: once to warm up (the first call, shown
+separately), then several times. Reported are medians and interquartile ranges, without the cost of the rate search.
+Separate columns hold the start-up time of a codec that starts a program in every call, and the number of instructions
+where perf counts them.
 """
 
 from __future__ import annotations
 
-import os
 import statistics
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -17,38 +17,40 @@ from typing import Any
 
 import psutil
 
-from harness.config.registry import CodecSpec
 from harness.data.images import TestImage, read_image
 from harness.errors import HarnessError, UsageError
-from harness.plan.plan import Plan, Request
-from harness.plan.planner import make_plan
+from harness.interface import Setting
+from harness.plan.plan import Plan
+from harness.plan.request import Request, resolve
 from harness.plan.tasks import Task
 from harness.records.record import Record, to_frame
 from harness.records.store import STORE_NAME, Store
-from harness.run.bench import Run, bench, device_for, report_order, write_run
+from harness.run.bench import Run, measure_plan, ready_plan, report_order, write_run
 from harness.sandbox.process import CodecProcess
 from harness.sandbox.replies import Timed
 from harness.system.perf import can_count, count
+from harness.system.processors import usable_processors
 from harness.system.provenance import describe_machine
 
 REPEATS = 5
 CORNER = 16
-"""Height and width, in pixels, of what a program gets when its start is timed."""
+"""Height and width in pixels of the image corner that a program gets when its start-up is timed."""
 BUSY_PERCENT = 15.0
-"""Above this much use of all processors, in percent, a machine is not idle."""
+"""A machine is not idle if more than this percentage of all processors is in use."""
 
 
 @dataclass(frozen=True)
 class Subject:
-    """One record to time, with what it takes to make its file again."""
+    """One record to time, with all it takes to make its file again."""
 
     record: Record
+    setting: Setting
     task: Task
     image: TestImage
 
 
 def busy_percent(seconds: float = 1.0) -> float:
-    """Return how much of all processors is in use, in percent, over some seconds."""
+    """Return how much of all processors is in use over some seconds, in percent."""
     return psutil.cpu_percent(interval=seconds)
 
 
@@ -68,9 +70,9 @@ def require_idle(allow_busy: bool) -> float:
 
 
 def time_subjects(subjects: Iterable[Subject], repeats: int, busy: float) -> Iterator[Record]:
-    """Yield each record with the columns of its times; a codec that fails now keeps its record without them.
+    """Yield each record with the columns of its times; a record whose codec fails now keeps the reason instead.
 
-    Where and when they were taken goes along: another run of the same results folder shows them too.
+    The columns also say where and when the times were taken: other runs in the same results folder show them too.
     """
     here = {"timing_machine": describe_machine()["cpu"], "timing_busy_percent": round(busy, 1)}
     for subject in subjects:
@@ -85,16 +87,17 @@ def time_subjects(subjects: Iterable[Subject], repeats: int, busy: float) -> Ite
 
 
 def _thread_counts(task: Task) -> tuple[int, ...]:
-    """Return one thread, and all threads where the codec can be told a number."""
-    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Return the numbers of threads to time: one and, where the codec takes a number, one per processor."""
+    processors = usable_processors()
     return (1, processors) if task.description.threaded and processors > 1 else (1,)
 
 
 def _times(subject: Subject, threads: int, repeats: int, suffix: str) -> dict[str, Any]:
-    """Return the columns of one record at one number of threads; encoder and decoder are fresh processes."""
-    spec = _with_threads(subject.task.codec, threads) if subject.task.description.threaded else subject.task.codec
-    setting, pixels = subject.record.setting, subject.image.pixels
-    assert setting is not None  # noqa: S101 - only records of files are timed
+    """Return the columns of one record at one number of threads; encoder and decoder run in new processes."""
+    spec = subject.task.codec
+    if subject.task.description.threaded:
+        spec = replace(spec, parameters={**spec.parameters, "threads": threads})
+    setting, pixels = subject.setting, subject.image.pixels
     encoder, decoder = (CodecProcess(subject.task.limits, threads) for _ in range(2))
     try:
         data, encode = encoder.time_encode(spec, pixels, setting, repeats)
@@ -112,12 +115,11 @@ def _times(subject: Subject, threads: int, repeats: int, suffix: str) -> dict[st
 
 
 def _start_up(subject: Subject, encoder: CodecProcess, decoder: CodecProcess, repeats: int) -> dict[str, Any]:
-    """Return the median seconds of the same calls on a corner of the image: what a program takes to start and end.
+    """Return the median seconds of the same calls on a corner of the image: the time a program takes to start and end.
 
-    A codec that fails on a corner keeps its other times: the reason stands in place of these.
+    A codec that fails on a corner keeps its other times; the reason replaces these.
     """
-    spec, setting = subject.task.codec, subject.record.setting
-    assert setting is not None  # noqa: S101 - only records of files are timed
+    spec, setting = subject.task.codec, subject.setting
     corner = subject.image.pixels[:CORNER, :CORNER]
     try:
         data, encode = encoder.time_encode(spec, corner, setting, repeats)
@@ -136,10 +138,6 @@ def _instructions(direction: str, process: CodecProcess, call: Callable[[], obje
         return {f"{direction}_instructions": None}
 
 
-def _with_threads(spec: CodecSpec, threads: int) -> CodecSpec:
-    return replace(spec, parameters={**spec.parameters, "threads": threads})
-
-
 def _columns(direction: str, timed: Timed, megapixels: float) -> dict[str, Any]:
     """Return the columns of one direction: median and interquartile range in seconds, MP/s, peak memory."""
     first, *rest = timed.seconds
@@ -155,7 +153,7 @@ def _columns(direction: str, timed: Timed, megapixels: float) -> dict[str, Any]:
 
 
 def time_run(request: Request, repeats: int, allow_busy: bool) -> Run:
-    """Time what a request's records chose, after measuring what is missing; the report then shows speed.
+    """Measure what is missing of a request, then time each record's file; the report then shows speed.
 
     Raises:
         UsageError: the request is wrong or names a cluster, or the machine is busy.
@@ -167,10 +165,10 @@ def time_run(request: Request, repeats: int, allow_busy: bool) -> Run:
             "times are taken on this machine, never on a cluster: leave out --scheduler. What `harness bench "
             "--scheduler` stored below the same --results is not measured again."
         )
-    run = bench(request)
+    plan = ready_plan(resolve(request))
+    run = measure_plan(plan)
     busy = require_idle(allow_busy)
-    plan = make_plan(request, device_for(request.device))
-    with Store(request.results / STORE_NAME) as store:
+    with Store(plan.request.results / STORE_NAME) as store:
         total = sum(len(_files(task, store)) for task in plan.tasks)
         for record in tqdm(time_subjects(_subjects(plan, store), repeats, busy), total=total, unit="record"):
             store.save("", "", [record], ())
@@ -179,14 +177,14 @@ def time_run(request: Request, repeats: int, allow_busy: bool) -> Run:
 
 
 def _subjects(plan: Plan, store: Store) -> Iterator[Subject]:
-    """Yield every record of the run that has a file, with its task; each image is read once, when its turn comes."""
+    """Yield every record of the run that has a file, with its task; each image is read once, before its records."""
     for source, tasks in groupby(plan.tasks, key=lambda task: task.image):
         image = read_image(source.path, source.name, source.sample_bits)
         for task in tasks:
-            yield from (Subject(record, task, image) for record in _files(task, store))
+            yield from (Subject(record, setting, task, image) for record, setting in _files(task, store))
 
 
-def _files(task: Task, store: Store) -> list[Record]:
-    """Return the records of a task that have a file."""
-    records = store.records(goal.fingerprint for goal in task.goals)
-    return [record for record in records if record.size_bytes is not None and record.setting is not None]
+def _files(task: Task, store: Store) -> list[tuple[Record, Setting]]:
+    """Return the records of a task that have a file, each with its setting."""
+    records = store.records(target.fingerprint for target in task.targets)
+    return [(one, one.setting) for one in records if one.size_bytes is not None and one.setting is not None]

@@ -28,8 +28,8 @@ from harness.config.registry import BUILT_IN, build, get_codec
 from harness.config.schema import load
 from harness.errors import BadStreamError, DataError, UnsupportedImageError
 from harness.learned.bitstream import HEADER_BYTES, Stream
-from harness.plan.plan import Request
 from harness.plan.planner import make_plan
+from harness.plan.request import Request, resolve
 from harness.system.paths import weights_folder
 from tests.support.bench_runs import write
 from tests.support.images import make_image, packaged_photograph
@@ -304,7 +304,9 @@ def test_a_bench_asks_each_image_whether_its_ratio_is_in_reach(tmp_path: Path) -
     for name, kind in (("colour.png", "rgb8"), ("gray.png", "gray8")):
         write(tmp_path / name, make_image("photograph", (40, 50), kind))
     request = Request(load(), "demo", (8.0,), codecs=("bmshj2018-factorized",), images=tmp_path, train=False)
-    reasons = {record.image: record.reason for record in make_plan(request, "cpu").blanks if record.target_ratio}
+    reasons = {
+        record.image: record.reason for record in make_plan(resolve(request)).placeholders if record.target_ratio
+    }
     assert "(13.1x), above 8x" in reasons["colour.png"]
     assert "harness data fetch" in reasons["gray.png"]
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from harness.config.registry import get_codec
-from harness.run.signatures import codec_of
+from harness.run.one_file import codec_of
 from tests.codecs.streams.make import CONTENT, FOLDER, SIDES
 from tests.support.codec_cases import build_or_skip
 from tests.support.images import make_image, psnr

@@ -164,11 +164,11 @@ def test_a_metric_with_a_name_of_harness_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_unknown_metric_of_a_suite_is_answered_with_the_known(tmp_path: Path, metric: Path) -> None:
-    from harness.plan.plan import Request
     from harness.plan.planner import make_plan
+    from harness.plan.request import Request, resolve
 
     config = tiny_config(tmp_path)
     config.write_text(config.read_text().replace('["psnr"]', '["maee"]'))
-    request = Request(load(config, [metric]), suite="tiny", codecs=("jpeg-444",))
+    request = Request(load(config, [metric]), suite="tiny", codecs=("jpeg-444",), device="cpu")
     with pytest.raises(UsageError, match=r"no metric is called 'maee'\. Did you mean 'mae'"):
-        make_plan(request, "cpu")
+        make_plan(resolve(request))

@@ -22,11 +22,12 @@ from harness.config.code_digest import source_of
 from harness.config.registry import BUILT_IN, ENTRY_POINT_GROUP
 from harness.config.schema import load
 from harness.data.images import pixels_sha256, read_image
-from harness.plan.plan import Request
 from harness.plan.planner import make_plan
-from harness.plan.tasks import answers, scores_key
+from harness.plan.request import Request, resolve
 from harness.records.record import CSV_COLUMNS
+from harness.run.assignment import Assignment
 from harness.run.measure import run_task
+from harness.run.scoring import answers, scores_key
 from tests.support.bench_runs import PLUGINS, BenchRun, assert_same, bench, crops, facts, tiny_config, write
 from tests.support.command import PROGRAM, call, complaint, environment, run
 from tests.support.images import make_image
@@ -69,7 +70,7 @@ def test_a_runs_folder_holds_report_records_manifest_and_figures(base: BenchRun)
     assert re.fullmatch(r"\d{8}T\d{6}Z-images\d+", base.folder.name)
 
 
-def test_records_csv_has_the_designed_columns_first_and_a_row_a_record(base: BenchRun) -> None:
+def test_records_csv_begins_with_the_documented_columns_and_has_a_row_per_record(base: BenchRun) -> None:
     header = (base.folder / "records.csv").read_text().splitlines()[0].split(",")
     assert header[: len(CSV_COLUMNS)] == CSV_COLUMNS
     assert "ssimulacra2" in header
@@ -77,7 +78,7 @@ def test_records_csv_has_the_designed_columns_first_and_a_row_a_record(base: Ben
     assert counts == {("jpeg-444", "ratio"): 4, ("webp", "ratio"): 4, ("png", "control"): 2, ("raw", "control"): 2}
 
 
-def test_every_file_of_the_ratio_protocol_fits_its_budget(base: BenchRun) -> None:
+def test_every_file_of_the_ratio_protocol_fits_its_target_size(base: BenchRun) -> None:
     rows = base.frame[base.frame["protocol"] == "ratio"]
     assert set(rows["status"]) <= {"reached", "capped"}
     assert (rows["raw_bytes"] == 48 * 64 * 3).all()
@@ -90,7 +91,7 @@ def test_every_file_of_the_ratio_protocol_fits_its_budget(base: BenchRun) -> Non
 
 
 @pytest.mark.parametrize("words", [("report",), ("compare", "--fail-above", "1%")], ids=["report", "gate"])
-def test_records_that_were_cut_off_are_told_by_the_count_in_the_manifest(
+def test_truncated_records_are_detected_by_the_count_in_the_manifest(
     words: tuple[str, ...], base: BenchRun, tmp_path: Path
 ) -> None:
     short = shutil.copytree(base.folder, tmp_path / "short")
@@ -113,7 +114,7 @@ def test_ms_ssim_does_not_apply_below_161_pixels(base: BenchRun) -> None:
     assert base.frame["ssim"].notna().all()
 
 
-def test_the_manifest_says_what_was_asked_with_what_and_what_came_of_it(base: BenchRun) -> None:
+def test_the_manifest_holds_the_request_the_environment_and_the_result(base: BenchRun) -> None:
     manifest = base.manifest
     assert manifest["state"] == "done"
     assert manifest["command"].startswith("harness bench --results")
@@ -172,7 +173,9 @@ def test_the_same_command_again_measures_nothing(base: BenchRun, images: Path) -
     assert_same(again.frame, base.frame)
 
 
-def test_a_plan_told_otherwise_is_told_in_the_run_that_measured_it(tmp_path: Path, images: Path, config: Path) -> None:
+def test_a_new_description_or_anchor_updates_the_run_that_measured_the_plan(
+    tmp_path: Path, images: Path, config: Path
+) -> None:
     asked = ("--images", images, "--codecs", "jpeg-444,webp", "--ratios", "4", "--limit", "1", "--jobs", "1")
     first = bench(tmp_path / "results", *asked, config=config)
     named = tmp_path / "named.toml"
@@ -192,7 +195,7 @@ def test_another_ratio_reuses_what_is_there(base: BenchRun, images: Path) -> Non
     assert_same(facts(kept), facts(base.frame, ["jpeg-444", "webp"]))
 
 
-def test_files_are_kept_too_when_they_were_measured_before_without(tmp_path: Path, images: Path, config: Path) -> None:
+def test_keep_files_also_keeps_files_that_were_measured_without_it(tmp_path: Path, images: Path, config: Path) -> None:
     asked = ("--images", images, "--codecs", "jpeg-444", "--ratios", "6", "--jobs", "1")
     without = bench(tmp_path, *asked, config=config)
     assert not (without.folder / "files").exists()
@@ -245,7 +248,9 @@ def test_every_bad_codecs_records_are_there_with_their_reason(spoiled: tuple[Ben
     assert set(harmless["status"]) <= {"reached", "capped"}
 
 
-def test_a_lossless_codec_that_is_not_makes_the_lossless_control_invalid(spoiled: tuple[BenchRun, BenchRun]) -> None:
+def test_a_codec_that_claims_to_be_lossless_and_is_not_makes_the_lossless_control_invalid(
+    spoiled: tuple[BenchRun, BenchRun],
+) -> None:
     lossless_control = spoiled[1].manifest["lossless_control"]
     assert lossless_control["valid"] is False
     assert any(
@@ -254,7 +259,7 @@ def test_a_lossless_codec_that_is_not_makes_the_lossless_control_invalid(spoiled
     assert "lossless control" in (spoiled[1].folder / "report.md").read_text().lower()
 
 
-def test_codecs_that_cannot_say_what_they_are_cost_their_own_records(
+def test_codecs_that_fail_to_describe_themselves_cost_their_own_records_alone(
     tmp_path: Path, images: Path, config: Path
 ) -> None:
     codecs = "jpeg-444,endless-ladder,constructor-raises,provenance-not-json,needs-library"
@@ -305,7 +310,7 @@ def test_an_answer_of_an_odd_type_costs_the_codecs_own_record(codec: str, odd: B
     assert ODD_ANSWERS[codec] in row["reason"]
 
 
-def test_a_run_learns_by_how_much_a_codec_s_predictions_are_off(tmp_path: Path, images: Path, config: Path) -> None:
+def test_a_run_learns_the_bias_of_a_codecs_predictions(tmp_path: Path, images: Path, config: Path) -> None:
     asked = ("--images", images, "--ratios", "6", "--codecs", "predicts-half", "--jobs", "1")
     done = bench(tmp_path, *asked, "--plugin", PLUGINS / "predicts_half.py", config=config)
     encodes = done.frame[done.frame["protocol"] == "ratio"]["encodes"].tolist()
@@ -315,13 +320,13 @@ def test_a_run_learns_by_how_much_a_codec_s_predictions_are_off(tmp_path: Path, 
 
 
 @pytest.mark.parametrize("codec", ["jpeg-444", "surrogate-in-provenance", "estimate-nan"])
-def test_what_stands_beside_odd_answers_is_measured(codec: str, odd: BenchRun) -> None:
+def test_codecs_beside_odd_answers_are_measured(codec: str, odd: BenchRun) -> None:
     assert odd.ended.status == 1, odd.ended.err
     assert odd.frame.set_index("codec").loc[codec, "status"] in ("reached", "capped", "unreachable")
 
 
 @pytest.mark.parametrize(("named", "status"), [(("--codecs", "webp,needs-library"), 1), ((), 0)], ids=["named", "not"])
-def test_a_codec_that_is_missing_ends_a_run_with_status_1_only_where_it_was_named(
+def test_a_missing_codec_ends_a_run_with_status_1_only_if_it_was_named(
     named: tuple[str, ...], status: int, tmp_path: Path, images: Path
 ) -> None:
     suite = tiny_config(tmp_path)
@@ -341,7 +346,7 @@ def test_a_codec_that_is_not_deterministic_is_found_when_it_encodes_again(
     assert "it is not deterministic" in " ".join(again.frame["reason"])
 
 
-def test_16_bit_gray_images_are_measured_and_who_cannot_take_them_says_so(tmp_path: Path, config: Path) -> None:
+def test_16_bit_gray_images_are_measured_and_codecs_that_cannot_take_them_say_so(tmp_path: Path, config: Path) -> None:
     folder = tmp_path / "gray"
     folder.mkdir()
     write(folder / "deep.png", make_image("photograph", (48, 64), "gray16"))
@@ -356,7 +361,7 @@ def test_16_bit_gray_images_are_measured_and_who_cannot_take_them_says_so(tmp_pa
     assert rows.loc["jpegls", "psnr"] == np.inf
 
 
-def test_a_codec_with_its_own_rate_control_is_read_off_at_the_budget_too(
+def test_psnr_is_interpolated_at_the_target_size_for_a_codec_with_its_own_rate_control_too(
     tmp_path: Path, images: Path, config: Path
 ) -> None:
     done = bench(tmp_path, "--images", images, "--codecs", "jpeg2000", "--ratios", "6,8", config=config)
@@ -384,7 +389,7 @@ class Lazy(Png):
 """
 
 
-def test_what_was_missing_is_measured_once_it_is_there(tmp_path: Path, images: Path, config: Path) -> None:
+def test_a_missing_codec_is_measured_once_its_library_is_installed(tmp_path: Path, images: Path, config: Path) -> None:
     (tmp_path / "lazy.py").write_text(LAZY)
     asked = ("--images", images, "--limit", "1", "--plugin", tmp_path / "lazy.py", "--codecs", "lazy", "--ratios", "4")
     first = bench(tmp_path / "results", *asked, config=config)
@@ -394,7 +399,7 @@ def test_what_was_missing_is_measured_once_it_is_there(tmp_path: Path, images: P
     assert again.frame["status"].tolist() == ["measured"]
 
 
-def test_the_code_of_a_codec_is_part_of_what_its_records_are_known_by(tmp_path: Path) -> None:
+def test_the_code_of_a_codec_is_part_of_its_records_fingerprint(tmp_path: Path) -> None:
     (file := tmp_path / "lazy.py").write_text(LAZY)
     first, own = (source_of(target, ENTRY_POINT_GROUP) for target in (f"{file}:Lazy", BUILT_IN["jpeg"]))
     file.write_text(f"{LAZY}\n")
@@ -403,20 +408,20 @@ def test_the_code_of_a_codec_is_part_of_what_its_records_are_known_by(tmp_path: 
     assert own
 
 
-def test_the_stated_bits_of_a_sample_decide_the_score_even_of_a_known_file(tmp_path: Path) -> None:
+def test_the_stated_sample_bits_decide_the_score_even_of_a_known_file(tmp_path: Path) -> None:
     write(tmp_path / "deep.png", make_image("photograph", (24, 32), "gray16", bits=10))
-    request = Request(load(), images=tmp_path, codecs=("jpeg2000",), ratios=(8.0,))
-    task = make_plan(request, "cpu").tasks[0]
-    first = run_task(task)
+    request = Request(load(), images=tmp_path, codecs=("jpeg2000",), ratios=(8.0,), device="cpu")
+    task = make_plan(resolve(request)).tasks[0]
+    first = run_task(Assignment(task))
     ten = replace(task, image=replace(task.image, sample_bits=10))
-    fresh, reusing = run_task(ten), run_task(replace(ten, known=first.encodes))
+    fresh, reusing = run_task(Assignment(ten)), run_task(Assignment(ten, known_encodes=first.encodes))
     assert fresh.records[0].psnr == reusing.records[0].psnr
     assert first.records[0].psnr is not None
     assert fresh.records[0].psnr is not None
     assert first.records[0].psnr - fresh.records[0].psnr == pytest.approx(20 * np.log10(65535 / 1023))
 
 
-def test_scores_of_a_gpu_are_no_answer_for_the_cpu_nor_the_other_way(tmp_path: Path, config: Path) -> None:
+def test_scores_of_a_gpu_and_of_the_cpu_are_not_interchangeable(tmp_path: Path, config: Path) -> None:
     names = ("psnr", "ssim")
     cpu, gpu = (scores_key(names, (), 8, None, device) for device in ("cpu", "cuda"))
     assert cpu == scores_key(names, (), 8, None)
@@ -424,12 +429,13 @@ def test_scores_of_a_gpu_are_no_answer_for_the_cpu_nor_the_other_way(tmp_path: P
     assert answers(gpu, gpu)
     assert not answers(cpu, gpu)
     assert not answers(gpu, cpu)
-    asked = Request(load(config), "tiny", codecs=("jpeg-444",), images=crops(tmp_path / "images", 1))
-    plans = [make_plan(asked, device) for device in ("cpu", "cuda")]
+    images = crops(tmp_path / "images", 1)
+    asked = resolve(Request(load(config), "tiny", codecs=("jpeg-444",), images=images, device="cpu"))
+    plans = [make_plan(replace(asked, device=device)) for device in ("cpu", "cuda")]
     assert not set(plans[0].fingerprints) & set(plans[1].fingerprints)
 
 
-def test_a_full_disk_ends_in_one_line_and_the_same_command_goes_on(tmp_path: Path, images: Path, config: Path) -> None:
+def test_a_full_disk_ends_in_one_line_and_the_same_command_resumes(tmp_path: Path, images: Path, config: Path) -> None:
     asked = ["--images", str(images), "--codecs", "jpeg-444", "--ratios", "4,8", "--jobs", "1"]
     line = shlex.join(
         [PROGRAM, "--config", str(config), "bench", "--suite", "tiny", "--results", str(tmp_path), *asked]
@@ -523,7 +529,7 @@ if __name__ == "__main__":
 """
 
 
-def test_a_script_calls_the_same_by_the_python_api(tmp_path: Path, images: Path) -> None:
+def test_a_script_runs_a_bench_through_the_python_api(tmp_path: Path, images: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
     done = subprocess.run(
@@ -562,13 +568,13 @@ def test_a_slow_codec_is_announced_before_the_run_with_an_estimate(tmp_path: Pat
     plugin.write_text(re.sub(r"(\n    name\b.*\n)", r"\1    seconds_per_megapixel = 60.0\n", text, count=1))
     options = ("--images", images, "--plugin", plugin, "--codecs", "bits,raw", "--ratios", "2", "--jobs", "1")
     first = bench(tmp_path / "results", *options, config=config).ended
-    # 2 images of 48 x 64 pixels, 7 calls each, 60 s a megapixel
-    assert "bits is slow: about 60 s a megapixel to encode or to decode, about 0.04 minutes" in first.err
+    # 2 images of 48 x 64 pixels, 7 calls each, 60 s per megapixel
+    assert "bits is slow: about 60 s per megapixel to encode or to decode, about 0.04 minutes" in first.err
     assert "raw is slow" not in first.err
     assert "is slow" not in bench(tmp_path / "results", *options, config=config).ended.err
 
 
-def test_however_many_workers_there_are_they_find_the_same_files(tmp_path: Path, config: Path) -> None:
+def test_any_number_of_workers_finds_the_same_files(tmp_path: Path, config: Path) -> None:
     many = crops(tmp_path / "many", 9)
     asked = ("--images", many, "--plugin", PLUGINS / "dips.py", "--codecs", "dips,jpeg-444,png", "--ratios", "4,8,12")
     one, three = (bench(tmp_path / jobs, *asked, "--jobs", jobs, config=config) for jobs in ("1", "3"))

@@ -1,4 +1,4 @@
-"""Learned codecs in a bench: images that were trained on, weights of unknown training, and training what is missing."""
+"""Learned codecs in a bench: images that were trained on, weights of unknown training, and training on the way."""
 
 from __future__ import annotations
 
@@ -16,11 +16,13 @@ import pytest
 
 from harness.config.schema import load
 from harness.data.contamination import fingerprint
-from harness.plan.plan import Plan, Request
+from harness.plan.plan import Plan
 from harness.plan.planner import make_plan, plan_of
-from harness.plan.tasks import why_unspent
+from harness.plan.request import Request, ResolvedRequest, resolve
 from harness.records.record import Record
+from harness.run.assignment import Assignment
 from harness.run.measure import run_task
+from harness.run.record_builder import why_smaller
 from tests.support.bench_runs import PLUGINS, BenchRun, crops, tiny_config, write
 from tests.support.command import PROGRAM, Ended, call, environment, run
 from tests.support.images import packaged_photograph
@@ -85,7 +87,7 @@ def measured(desk: Path, *more: str | Path, status: int = 0) -> BenchRun:
 
 
 @pytest.mark.slow
-def test_an_image_that_was_trained_on_is_refused_and_measured_on_request_with_a_mark_everywhere(desk: Path) -> None:
+def test_an_image_that_was_trained_on_is_refused_and_marked_everywhere_if_measured_on_request(desk: Path) -> None:
     codecs = ("--codecs", "baseline,jpeg-444")
     refused = measured(desk, *codecs)
     status = refused.frame[refused.frame["codec"] == "baseline"].set_index("image")["status"]
@@ -103,23 +105,24 @@ def test_an_image_that_was_trained_on_is_refused_and_measured_on_request_with_a_
     assert "leaked" in (allowed.folder / "report.html").read_text()
 
 
-def learned_request(desk: Path) -> Request:
+def learned_request(desk: Path) -> ResolvedRequest:
     (path := desk / "learned.toml").write_text(LEARNED)
     codecs = ("baseline", "jpeg-444")
-    return Request(load(path), "learned", (8.0,), codecs=codecs, images=desk / "images", allow_leaks=True)
+    images = desk / "images"
+    return resolve(Request(load(path), "learned", (8.0,), codecs=codecs, images=images, device="cpu", allow_leaks=True))
 
 
 def learned_plan(desk: Path, monkeypatch: pytest.MonkeyPatch) -> Plan:
     monkeypatch.setenv("HARNESS_WEIGHTS", str(desk / "weights"))
     monkeypatch.setenv("HARNESS_CACHE", str(desk / "cache"))
-    return make_plan(learned_request(desk), "cpu")
+    return make_plan(learned_request(desk))
 
 
 @pytest.mark.slow
 def test_another_verdict_on_an_image_is_another_record(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plan = learned_plan(desk, monkeypatch)
     refreshed = tuple(replace(codec, fingerprints=() if codec.learned else None) for codec in plan.codecs)
-    again = plan_of(learned_request(desk), "cpu", plan.images, refreshed)
+    again = plan_of(learned_request(desk), plan.images, refreshed)
     assert [task.facts.get("leak") for task in plan.tasks] == ["clean", None, "leaked", None]
     assert [task.facts.get("leak") for task in again.tasks] == ["unknown", None, "unknown", None]
     same = [one == other for one, other in zip(plan.fingerprints, again.fingerprints, strict=True)]
@@ -127,7 +130,7 @@ def test_another_verdict_on_an_image_is_another_record(desk: Path, monkeypatch: 
 
 
 def unmarked(report: str, codec: str) -> list[str]:
-    """Return the lines of a table with a number and a codec's name that no mark follows."""
+    """Return the table lines that have a number and the codec's name without a mark."""
     rows = [line for line in report.splitlines() if line.startswith("|") and any(sign.isdigit() for sign in line)]
     return [line for line in rows if any(cell.strip() == codec for cell in line.split("|"))]
 
@@ -173,9 +176,9 @@ def test_weights_without_their_fingerprints_cost_their_own_records_alone(
         fingerprints.unlink()
     plan = learned_plan(tmp_path, monkeypatch)
     assert [task.codec.id for task in plan.tasks] == ["jpeg-444"]
-    (blank,) = plan.blanks
-    assert (blank.codec, blank.status) == ("baseline", "failed")
-    assert found in blank.reason
+    (placeholder,) = plan.placeholders
+    assert (placeholder.codec, placeholder.status) == ("baseline", "failed")
+    assert found in placeholder.reason
 
 
 @pytest.mark.slow
@@ -250,12 +253,12 @@ def killed_after(step: int, curve: Path, command: list[str], variables: Mapping[
     assert process.returncode == -signal.SIGKILL
 
 
-def test_a_file_that_uses_little_of_its_budget_says_why() -> None:
+def test_a_file_far_below_the_target_size_says_why() -> None:
     record = Record("key", "image", "codec", "ratio", 8, "reached", setting=4, size_bytes=900)
     told = {"budget_bytes": 1000, "next_setting": 3.0, "next_size_bytes": 1010}
-    assert why_unspent(record, told) == "it uses 90.0 % of the budget: the next setting, 3, makes 1010 bytes."
-    assert why_unspent(record, {"budget_bytes": 1000}).endswith("its own rate control leaves the rest.")
-    assert why_unspent(record, {"budget_bytes": 920}) == ""
+    assert why_smaller(record, told) == "it uses 90.0 % of the target size: the next setting, 3, makes 1010 bytes."
+    assert why_smaller(record, {"budget_bytes": 1000}).endswith("its own rate control leaves the rest.")
+    assert why_smaller(record, {"budget_bytes": 920}) == ""
 
 
 def test_a_codec_that_cannot_estimate_its_file_keeps_its_record(tmp_path: Path) -> None:
@@ -266,8 +269,9 @@ def test_a_codec_that_cannot_estimate_its_file_keeps_its_record(tmp_path: Path) 
     (tmp_path / "shy.py").write_text(sound)
     config = load(tiny_config(tmp_path), [tmp_path / "shy.py"])
     images = crops(tmp_path / "images", 1)
-    (task,) = make_plan(Request(config, "tiny", (3.0,), codecs=("shy",), images=images), "cpu").tasks
-    (record,) = run_task(task).records
+    request = Request(config, "tiny", (3.0,), codecs=("shy",), images=images, device="cpu")
+    (task,) = make_plan(resolve(request)).tasks
+    (record,) = run_task(Assignment(task)).records
     assert record.status == "reached", record.reason
     assert "no estimate" in record.extra["estimate_reason"]
     assert "estimated_bytes" not in record.extra

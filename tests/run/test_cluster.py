@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import signal
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -13,11 +14,12 @@ import pytest
 
 from harness.config.schema import load
 from harness.errors import UsageError
-from harness.plan.plan import Request
+from harness.plan.fingerprints import metrics_key
 from harness.plan.planner import make_plan
-from harness.plan.tasks import Task, metrics_key
+from harness.plan.request import Request, device_for, resolve
+from harness.plan.tasks import Task
 from harness.run import cluster as existing
-from harness.run.bench import device_for
+from harness.run.assignment import Assignment
 from harness.run.measure import run_task
 from tests.support.bench_runs import PLUGINS, BenchRun, assert_same, bench, crops, facts, tiny_config
 from tests.support.clusters import PATIENCE_SECONDS, Cluster
@@ -61,7 +63,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory, asked: list[str], config: Pa
 
 @pytest.fixture
 def start(asked: list[str], config: Path) -> Iterator[Callable[..., Running]]:
-    """A function that starts a run with further options; whatever a failed test leaves is killed."""
+    """A function that starts a run with further options; runs that a failed test leaves behind are killed."""
     begun: list[Running] = []
 
     def begin(results: Path, *options: str) -> Running:
@@ -80,7 +82,7 @@ def again(asked: list[str], config: Path) -> Callable[..., BenchRun]:
 
 
 @pytest.mark.slow
-def test_a_worker_that_is_killed_in_the_middle_costs_no_record_and_makes_none_twice(
+def test_a_worker_killed_in_the_middle_costs_no_record_and_duplicates_none(
     cluster: Cluster,
     start: Callable[..., Running],
     again: Callable[..., BenchRun],
@@ -129,7 +131,7 @@ def test_images_are_shipped_to_a_worker_that_comes_late(
 
 
 @pytest.mark.slow
-def test_a_gpu_task_goes_to_a_worker_that_offers_one_or_says_that_none_does(
+def test_a_gpu_task_goes_to_a_worker_that_offers_a_gpu_or_reports_that_none_does(
     cluster: Cluster, start: Callable[..., Running], images: Path, tmp_path: Path
 ) -> None:
     cluster.start_scheduler()
@@ -151,19 +153,21 @@ def test_a_gpu_task_goes_to_a_worker_that_offers_one_or_says_that_none_does(
 
 
 def a_task(images: Path, **changes: Any) -> Task:
-    request = Request(load(), images=images, codecs=("jpeg-444",), ratios=(8.0,), limit=1)
-    return replace(make_plan(request, "cpu").tasks[0], metric_names=("psnr",), **changes)
+    request = Request(load(), images=images, codecs=("jpeg-444",), ratios=(8.0,), limit=1, device="cpu")
+    return replace(make_plan(resolve(request)).tasks[0], metric_names=("psnr",), **changes)
 
 
-def test_a_task_with_its_image_needs_no_file_and_leaves_the_image_behind(
+def test_a_task_sent_with_its_image_needs_no_file_and_does_not_send_the_image_back(
     images: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(existing, "_here", lambda: "here")
     task = a_task(images)
-    sent = replace(task, image=replace(task.image, path=Path("absent.png"), data=task.image.path.read_bytes()))
+    elsewhere = replace(task, image=replace(task.image, path=Path("absent.png")))
+    data = task.image.path.read_bytes()
+    sent = Assignment(elsewhere, image_data=data)
     outcome = existing.run_there(sent, metrics_key(task.metric_names))
-    assert outcome.records == run_task(task).records
-    assert outcome.task.image.data is None
+    assert outcome.records == run_task(Assignment(task)).records
+    assert data not in pickle.dumps(outcome)
 
 
 def test_a_worker_with_other_libraries_measures_nothing(images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,11 +175,11 @@ def test_a_worker_with_other_libraries_measures_nothing(images: Path, monkeypatc
     task = a_task(images)
     key = metrics_key(task.metric_names)
     other = replace(task, description=replace(task.description, provenance={"pillow": "0.1"}))
-    failed = existing.run_there(other, key).records[0]
+    failed = existing.run_there(Assignment(other), key).records[0]
     assert (failed.status, failed.size_bytes) == ("failed", None)
     assert failed.reason.startswith("on the worker tcp://there: its 'jpeg-444' is {")
-    assert "that of the plan {'pillow': '0.1'}" in failed.reason
-    assert "its metrics are" in existing.run_there(task, key + " ").records[0].reason
+    assert "the plan's is {'pillow': '0.1'}" in failed.reason
+    assert "its metrics are" in existing.run_there(Assignment(task), key + " ").records[0].reason
 
 
 def test_a_scheduler_that_is_not_there_is_named(images: Path, tmp_path: Path) -> None:

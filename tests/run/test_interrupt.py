@@ -1,4 +1,4 @@
-"""Runs that are stopped, politely or not: what is done is kept, what is left is done later, nothing lives on."""
+"""Runs that are interrupted or killed: finished records are kept, the rest is done later, no process survives."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ pytestmark = pytest.mark.slow
 
 IMAGES = 8
 RATIOS = "2,3,4,6"
-GOALS_A_TASK = 4
-RECORDS = IMAGES * 2 * GOALS_A_TASK
+TARGETS_PER_TASK = 4
+RECORDS = IMAGES * 2 * TARGETS_PER_TASK
 KILLS_OF_MAIN = 14
 KILLS_OF_WORKERS = 6
 SEED = 20240611
@@ -59,7 +59,7 @@ def expected(tmp_path_factory: pytest.TempPathFactory, asked: list[str], config:
 
 @pytest.fixture
 def start(asked: list[str], config: Path) -> Iterator[Callable[[Path], Running]]:
-    """A function that starts a run; whatever a failed test leaves is killed."""
+    """A function that starts a run; runs that a failed test leaves behind are killed."""
     begun: list[Running] = []
 
     def begin(results: Path) -> Running:
@@ -84,24 +84,24 @@ def again(asked: list[str], config: Path) -> Again:
 
 
 def assert_whole_tasks(results: Path) -> None:
-    """The store is sound and holds, of every image and codec, all records or none, and their files."""
+    """Check that the store is sound and holds all records of an image and codec, or none, and their files."""
     with closing(sqlite3.connect(results / "store.sqlite")) as database:
         assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         if not database.execute("SELECT count(*) FROM sqlite_master WHERE name = 'records'").fetchone()[0]:
             return
         counts = database.execute("SELECT count(*) FROM records GROUP BY image, codec").fetchall()
-        assert {count for (count,) in counts} <= {GOALS_A_TASK}
+        assert {count for (count,) in counts} <= {TARGETS_PER_TASK}
         files = {digest for (digest,) in database.execute("SELECT file_sha256 FROM records")}
         known = {digest for (digest,) in database.execute("SELECT file_sha256 FROM encodes")}
         assert files <= known
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_polite_stop_ends_soon_says_how_to_go_on_and_keeps_what_is_done(
+def test_an_interrupt_ends_soon_says_how_to_resume_and_keeps_finished_records(
     number: signal.Signals, tmp_path: Path, start: Callable[[Path], Running], again: Again, expected: pd.DataFrame
 ) -> None:
     running = start(tmp_path)
-    running.wait_for_records(2 * GOALS_A_TASK)
+    running.wait_for_records(2 * TARGETS_PER_TASK)
     assert running.process.poll() is None
     stopped = time.monotonic()
     if number == signal.SIGINT:
@@ -119,7 +119,7 @@ def test_a_polite_stop_ends_soon_says_how_to_go_on_and_keeps_what_is_done(
     assert list(running.scratch.iterdir()) == []
     assert_whole_tasks(tmp_path)
     kept = count_records(tmp_path)
-    assert 2 * GOALS_A_TASK <= kept < RECORDS
+    assert 2 * TARGETS_PER_TASK <= kept < RECORDS
     done = again(tmp_path)
     assert done.manifest["reused"] == kept
     assert_same(facts(done.frame), expected)
@@ -127,7 +127,7 @@ def test_a_polite_stop_ends_soon_says_how_to_go_on_and_keeps_what_is_done(
 
 
 @pytest.mark.parametrize("stopped", [False, True], ids=["to its end", "stopped"])
-def test_what_a_codec_leaves_running_ends_with_the_run(
+def test_processes_that_a_codec_leaves_running_end_with_the_run(
     stopped: bool, tmp_path: Path, images: Path, config: Path
 ) -> None:
     plugins = [f"--plugin={PLUGINS / name}" for name in ("slow.py", "bad_calls.py")]
@@ -149,7 +149,9 @@ STAGES = {"importing": (1, 0.3), "a worker starting": (3, 0.0), "workers startin
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_a_stop_at_any_stage_is_one_line(stage: str, tmp_path: Path, start: Callable[[Path], Running]) -> None:
+def test_an_interrupt_at_any_stage_prints_one_line(
+    stage: str, tmp_path: Path, start: Callable[[Path], Running]
+) -> None:
     processes, seconds = STAGES[stage]
     running = start(tmp_path)
     deadline = time.monotonic() + PATIENCE_SECONDS
@@ -167,7 +169,7 @@ def test_a_stop_at_any_stage_is_one_line(stage: str, tmp_path: Path, start: Call
         assert said == ["harness: interrupted: what is done is kept. Run the same command again to go on."]
 
 
-def test_killed_at_random_moments_a_run_loses_at_most_the_tasks_under_way(
+def test_a_run_killed_at_random_moments_loses_at_most_the_tasks_in_progress(
     tmp_path: Path, start: Callable[[Path], Running], again: Again, expected: pd.DataFrame
 ) -> None:
     rng = np.random.default_rng(SEED)
@@ -178,7 +180,7 @@ def test_killed_at_random_moments_a_run_loses_at_most_the_tasks_under_way(
         running = start(stores[-1])
         before = running.stored()
         if kill % 3:  # in the middle of measuring; the others hit the start: imports, plan, cluster
-            running.wait_for_records(before + GOALS_A_TASK)
+            running.wait_for_records(before + TARGETS_PER_TASK)
         time.sleep(float(rng.uniform(0, 0.8)) if kill % 3 else float(rng.uniform(0, 4)))
         running.process.kill()
         running.process.communicate(timeout=60)
@@ -190,13 +192,13 @@ def test_killed_at_random_moments_a_run_loses_at_most_the_tasks_under_way(
         assert_same(facts(again(results).frame), expected)
 
 
-def test_workers_that_are_killed_cost_nothing_but_time(
+def test_killed_workers_cost_nothing_but_time(
     tmp_path: Path, start: Callable[[Path], Running], expected: pd.DataFrame
 ) -> None:
     rng = np.random.default_rng(SEED)
     running = start(tmp_path)
     for kill in range(KILLS_OF_WORKERS):
-        running.wait_for_records((kill + 1) * GOALS_A_TASK)
+        running.wait_for_records((kill + 1) * TARGETS_PER_TASK)
         time.sleep(float(rng.uniform(0, 0.3)))
         workers = running.workers()
         if workers:

@@ -1,4 +1,4 @@
-"""The timing pass: what it measures, apart from what, and on which machine it refuses to."""
+"""The timing pass: what it measures, and on which machines it refuses to."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ import pytest
 from harness.config.schema import load
 from harness.data.images import read_image
 from harness.errors import UsageError
-from harness.plan.plan import Request
 from harness.plan.planner import make_plan
+from harness.plan.request import Request, resolve
 from harness.records.store import Store
 from harness.run import timing
+from harness.run.assignment import Assignment
 from harness.run.measure import run_task
 from harness.system import perf
 from harness.system.perf import can_count, count
@@ -56,12 +57,13 @@ def timed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]
     config = tiny_config(folder)
     config.write_text(config.read_text() + COPIER)
     images = crops(folder / "images", 1)
-    request = Request(load(config), "tiny", (1.0001,), codecs=("jpeg-444", "copier"), images=images, protocol="sweep")
+    codecs = ("jpeg-444", "copier")
+    request = Request(load(config), "tiny", codecs=codecs, images=images, protocol="sweep", device="cpu")
     subjects = []
-    for task in make_plan(request, "cpu").tasks:
-        record = run_task(task).records[0]
-        assert record.status == "measured", record.reason
-        subjects.append(timing.Subject(record, task, read_image(task.image.path)))
+    for task in make_plan(resolve(request)).tasks:
+        record = run_task(Assignment(task)).records[0]
+        assert record.setting is not None, record.reason
+        subjects.append(timing.Subject(record, record.setting, task, read_image(task.image.path)))
     found = timing.time_subjects(subjects, 5, 3.25)
     return {record.codec: dict(record.extra) for record in found}
 
@@ -84,7 +86,7 @@ def test_a_call_is_timed_with_its_spread_its_first_and_its_memory(
     assert "timing_reason" not in columns
 
 
-def test_what_a_program_takes_to_start_stands_apart_and_only_for_a_codec_that_starts_one(
+def test_the_start_up_time_of_a_program_has_its_own_column_and_only_for_a_codec_that_starts_one(
     timed: dict[str, dict[str, Any]],
 ) -> None:
     assert "encode_seconds_start_up" not in timed["jpeg-444"]
@@ -114,7 +116,7 @@ def test_a_cluster_is_refused_because_times_are_taken_on_this_machine(tmp_path: 
 
 @pytest.fixture
 def spinner() -> Iterator[subprocess.Popen[str]]:
-    """A process that adds up so many numbers a line."""
+    """A process that reads a number from each line and sums as many integers."""
     with subprocess.Popen(
         [sys.executable, "-c", SPIN], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
@@ -148,10 +150,10 @@ while os.read(orders, 100):
     os.write(answers, b"ack\\n")
 time.sleep(600)
 """
-"""A perf that obeys and never ends."""
+"""A stand-in for perf that answers and never ends."""
 
 
-def test_a_perf_that_does_not_end_is_ended_and_has_counted_nothing(
+def test_a_perf_process_that_hangs_is_killed_and_its_count_is_unknown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "perf"
@@ -170,9 +172,10 @@ def test_a_codec_that_fails_on_a_corner_keeps_its_times(tmp_path: Path) -> None:
     images = crops(tmp_path / "images", 2)
     loaded = load(tiny_config(tmp_path), [tmp_path / "picky.py"])
     with Store(tmp_path / "store.sqlite") as store:
-        plan = make_plan(Request(loaded, "tiny", (1.0001,), codecs=("picky",), images=images), "cpu")
+        request = Request(loaded, "tiny", (1.0001,), codecs=("picky",), images=images, device="cpu")
+        plan = make_plan(resolve(request))
         for task in plan.tasks:
-            outcome = run_task(task)
+            outcome = run_task(Assignment(task))
             assert {record.status for record in outcome.records} == {"measured"}, outcome.records
             store.save("", "", outcome.records, ())
         found = list(timing.time_subjects(timing._subjects(plan, store), 5, 0.0))
