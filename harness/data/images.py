@@ -30,6 +30,7 @@ import numpy as np
 
 from harness.errors import ImageError
 from harness.interface import MAX_PIXELS, Image
+from harness.system.files import written_aside
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
@@ -265,7 +266,7 @@ def _to_srgb(picture: Picture, path: Path, notes: list[str]) -> Picture:
 
 
 def to_file(image: Image, path: Path) -> None:
-    """Write an image losslessly, in the format that the file's ending names.
+    """Write an image losslessly and atomically, in the format that the file's ending names.
 
     Raises:
         ImageError: the ending is not known, or its format would lose something.
@@ -277,6 +278,7 @@ def to_file(image: Image, path: Path) -> None:
         raise ImageError(f"{path} must end in one of {', '.join(exact)}, which keep every sample of this image.")
     samples = image if image.shape[2] == 3 else image[:, :, 0]
     try:
-        Pillow.fromarray(samples).save(path)
+        with written_aside(path) as aside:
+            Pillow.fromarray(samples).save(aside, Pillow.registered_extensions()[path.suffix.lower()])
     except OSError as error:
-        raise ImageError(f"the image {path} cannot be written: {error}.") from error
+        raise ImageError(f"the image {path} cannot be written: {error.strerror or error}.") from error

@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from harness.data import contamination
 from harness.errors import DataError
 from harness.learned.shape import Shape, Widths
+from harness.system.files import write_bytes, write_text
 
 ID_DIGITS = 16
 """Hexadecimal digits of a weights id: 64 bits."""
@@ -135,7 +136,7 @@ def save(arrays: Arrays, folder: Path, card: Mapping[str, Any], fingerprints: Se
     folder.mkdir(parents=True, exist_ok=True)
     whole = Card(sha256=sha256, fingerprints=write_fingerprints(fingerprints, folder), **card)
     path = folder / f"{whole.id}.safetensors"
-    path.write_bytes(data)
+    write_bytes(path, data)
     write_card(whole, path.with_suffix(".json"))
     return path
 
@@ -149,16 +150,14 @@ def _narrowed(array: NDArray[Any]) -> NDArray[Any]:
 
 def write_card(card: Card, path: Path) -> None:
     """Write a card, whole or not at all."""
-    partial = path.with_suffix(".part")
-    partial.write_text(json.dumps(card.model_dump(mode="json"), indent=1) + "\n")
-    partial.replace(path)
+    write_text(path, json.dumps(card.model_dump(mode="json"), indent=1) + "\n")
 
 
 def write_fingerprints(fingerprints: Sequence[str], folder: Path) -> str:
     """Write fingerprints into a folder, named by their content; return the file's name."""
     lines = "".join(f"{one}\n" for one in (_VERSION_LINE, *sorted(set(fingerprints)))).encode()
     name = f"{hashlib.sha256(lines).hexdigest()[:ID_DIGITS]}.fingerprints"
-    (folder / name).write_bytes(gzip.compress(lines, mtime=0))
+    write_bytes(folder / name, gzip.compress(lines, mtime=0))
     return name
 
 

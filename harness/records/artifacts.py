@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from harness.data.images import pixels_sha256, to_file
 from harness.errors import UsageError
 from harness.interface import Image
+from harness.system.files import write_bytes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,9 +51,7 @@ def keep_picture(image: Image, folder: Path) -> None:
     path = folder / f"{pixels_sha256(image)}.png"
     if folder.parent.is_dir() and not path.exists():
         folder.mkdir(exist_ok=True)
-        partial = path.with_name(f".{os.getpid()}-{path.name}")  # of its own: other workers keep the same original
-        to_file(image, partial)
-        partial.rename(path)
+        to_file(image, path)
 
 
 def kept_pictures(run: Path, records: pd.DataFrame, manifest: Mapping[str, Any]) -> Pictures | None:
@@ -84,11 +82,9 @@ def keep_file(folder: Path, file_sha256: str, data: bytes) -> None:
         UsageError: it cannot be written.
     """
     path = kept_file(folder, file_sha256)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         folder.mkdir(exist_ok=True)
-        partial.write_bytes(data)
-        partial.rename(path)
+        write_bytes(path, data)
     except OSError as error:
         raise UsageError(f"the file {path} cannot be kept: {error.strerror}.") from error
 

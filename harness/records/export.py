@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from harness.errors import UsageError
 from harness.records.record import CSV_COLUMNS, TEXT_COLUMNS, to_frame
 from harness.records.store import STORE_NAME, Store
+from harness.system.files import written_aside
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,16 +35,11 @@ def export(results: Path, target: Path) -> int:
         raise UsageError(f"{target} ends in {target.suffix!r}; a table ends in {' or '.join(writers)}.")
     if not (results / STORE_NAME).is_file():
         raise UsageError(f"the folder {results} holds no {STORE_NAME}. Name a results folder, not that of one run.")
-    partial = target.with_name(f"{target.name}.part")
     try:
-        with Store(results / STORE_NAME) as store, store.snapshot():
-            rows = writers[target.suffix](_frames(store), partial)
-        partial.rename(target)
+        with Store(results / STORE_NAME) as store, store.snapshot(), written_aside(target) as aside:
+            return writers[target.suffix](_frames(store), aside)
     except OSError as error:
         raise UsageError(f"{target} cannot be written: {error.strerror or error}.") from error
-    finally:
-        partial.unlink(missing_ok=True)
-    return rows
 
 
 def _frames(store: Store) -> Iterator[pd.DataFrame]:

@@ -45,13 +45,14 @@ def _write(folder: Path, run: Run, key: str, pictures: Pictures | None) -> None:
     from harness.report.markdown import report_text
     from harness.report.page.page import page_text
     from harness.report.page.viewer import viewer_data
+    from harness.system.files import write_text
 
     tables = tabulate(run)
     figures = draw_figures(folder / FIGURES, run, tables)
     page = page_text(run, tables, viewer_data(run, pictures) if pictures else None)
     text = report_text(run, tables, figures, FIGURES)
-    (folder / "report.html").write_text(page + mark(key), encoding="utf-8")
-    (folder / "report.md").write_text(text + mark(key), encoding="utf-8")
+    write_text(folder / "report.html", page + mark(key))
+    write_text(folder / "report.md", text + mark(key))
 
 
 __all__ = ["FIGURES", "write_report"]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.report import words
+from harness.system.files import write_text
 
 COLUMNS = ("run", "suite", "state", "codecs", "images", "records", "lossless control", "as files")
 
@@ -56,5 +57,5 @@ def write_index(results: Path) -> Path:
         if isinstance(manifest, dict):
             runs[path.parent.name] = manifest
     page = results / "index.html"
-    page.write_text(index_text(runs), encoding="utf-8")
+    write_text(page, index_text(runs))
     return page

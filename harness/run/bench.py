@@ -25,6 +25,7 @@ from harness.run.summary import Tally
 from harness.sandbox.process import CodecProcess
 from harness.system import provenance
 from harness.system.container import in_container
+from harness.system.files import written_aside
 from harness.training.session import TrainingSession, is_trained_here
 
 if TYPE_CHECKING:
@@ -192,9 +193,8 @@ def write_run(folder: Path, frame: pd.DataFrame, about: dict[str, Any]) -> Run:
     from harness.report import write_report
     from harness.report.index import write_index
 
-    partial = folder / "records.csv.part"
-    frame.to_csv(partial, index=False)
-    partial.rename(folder / "records.csv")
+    with written_aside(folder / "records.csv") as aside:
+        frame.to_csv(aside, index=False)
     about = {**about, "records": len(frame)}
     manifest.write(folder / "manifest.json", about)
     frame = read_frame(folder)

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from harness.system.files import write_text
 from harness.training.crops import TrainingImage
 
 CLAIM = "training.json"
@@ -50,6 +51,4 @@ def claim(folder: Path, training: Mapping[str, str], checkpoints: Iterable[str])
         log.warning("what is in %s is of another training: this one begins at its first step", folder)
     for file in left:
         file.unlink(missing_ok=True)
-    partial = path.with_suffix(".part")
-    partial.write_text(whole)
-    partial.replace(path)
+    write_text(path, whole)
