@@ -6,7 +6,6 @@ BD-rate and BD-PSNR are in `harness.analysis.bd_rate`.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
@@ -205,6 +204,8 @@ def rank_stability(table: ArrayLike, seed: int, resamples: int = RESAMPLES) -> R
     return RankStability(probability, count)
 
 
-def similarity_db(similarity: float) -> float:
-    """Return -10 log10(1 - x): SSIM or MS-SSIM in decibels; infinite at 1."""
-    return math.inf if similarity == 1 else -10 * math.log10(1 - similarity)
+def similarity_db(similarities: ArrayLike) -> NDArray[np.float64]:
+    """Return -10 log10(1 - x) of each value: SSIM or MS-SSIM in decibels; infinite at 1."""
+    with np.errstate(divide="ignore"):
+        decibels: NDArray[np.float64] = -10 * np.log10(1 - np.asarray(similarities, dtype=np.float64))
+    return decibels

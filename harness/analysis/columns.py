@@ -9,23 +9,7 @@ from typing import Any
 import pandas as pd
 
 from harness.metrics.table import METRICS
-
-TEXT = ("image", "codec", "protocol", "status", "reason", "file_sha256", "pixels_sha256")
-NUMBERS = (
-    "target_ratio",
-    "setting",
-    "size_bytes",
-    "raw_bytes",
-    "ratio",
-    "bpp",
-    "psnr",
-    "psnr_y",
-    "ssim",
-    "ms_ssim",
-    "psnr_at_budget",
-)
-BASE = (*TEXT, *NUMBERS)
-"""Every column that records.csv always has."""
+from harness.records.manifest import Manifest
 
 FIRST = ("psnr", "ms_ssim", "ms_ssim_db", "ssim", "psnr_y")
 """The base metrics, in the order in which a report shows them."""
@@ -83,19 +67,20 @@ def swept(row: Mapping[str, Any]) -> str:
     return f"{row['setting']:g}{weights}"
 
 
-def describe(column: str, manifest: Mapping[str, Any] | None = None) -> Metric:
+def describe(column: str, manifest: Manifest | None = None) -> Metric:
     """Return how a metric is printed: one of METRICS, of the manifest, or `ms_ssim_db`; any other is a plain number."""
     if column == "ms_ssim_db":
         return Metric(column, LABELS[column], "dB")
     label = LABELS.get(column, column)
     if known := METRICS.get(column):
         return Metric(column, label, known.unit, known.direction)
-    return Metric(column, label, **((manifest or {}).get("metrics_of_others") or {}).get(column, {}))
+    entry = manifest.metrics_of_others.get(column) if manifest else None
+    return Metric(column, label, entry.unit, entry.direction) if entry else Metric(column, label)
 
 
-def metrics_in(records: pd.DataFrame, manifest: Mapping[str, Any]) -> tuple[Metric, ...]:
+def metrics_in(records: pd.DataFrame, manifest: Manifest) -> tuple[Metric, ...]:
     """Return the metrics that records have values of: the base ones, then those that METRICS or the manifest name."""
-    named = {*METRICS, *(manifest.get("metric_versions") or {})}
+    named = {*METRICS, *manifest.metric_versions}
     more = [str(column) for column in records.columns if column in named and column not in FIRST]
     shown = (column for column in (*FIRST, *more) if column == FIRST[0] or records[column].notna().any())
     return tuple(describe(column, manifest) for column in shown)

@@ -16,8 +16,10 @@ from harness.analysis.bootstrap import paired_difference
 from harness.analysis.columns import swept
 from harness.analysis.problems import some
 from harness.analysis.ratio_table import verdict
-from harness.analysis.run import MEASURED, SEED, Run, prepare, rows_of
+from harness.analysis.run import SEED, Run, prepare, rows_of
 from harness.errors import UsageError
+from harness.records.manifest import Manifest
+from harness.records.record import WITH_FILE
 
 KEY = ["codec", "protocol", "weights", "target", "image"]
 COLUMNS = (
@@ -69,7 +71,7 @@ def compare(records_a: pd.DataFrame, records_b: pd.DataFrame) -> pd.DataFrame:
     Raises:
         UsageError: the records lack a column or hold one twice.
     """
-    runs = prepare(records_a, {}), prepare(records_b, {})
+    runs = prepare(records_a, Manifest()), prepare(records_b, Manifest())
     both = _joined(*runs)
     rows = [_row(dict(zip(KEY, key, strict=False)), mine) for key, mine in both.groupby(KEY[:-1], dropna=False)]
     rows += [row for protocol in ("ratio", "sweep") for row in _bd_rows(*runs, both, protocol)]
@@ -100,7 +102,7 @@ def _joined(a: Run, b: Run) -> pd.DataFrame:
 
 
 def _row(key: Mapping[str, Any], both: pd.DataFrame) -> dict[str, Any]:
-    had, has = (both[f"status_{side}"].isin(MEASURED).to_numpy(bool) for side in "ab")
+    had, has = (both[f"status_{side}"].isin(WITH_FILE).to_numpy(bool) for side in "ab")
     asked = both["status_b"].notna().to_numpy(bool)
     same = both[had & has]
     known = same["file_sha256_a"].ne("") & same["file_sha256_a"].eq(same["file_sha256_b"])

@@ -7,8 +7,9 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
-from harness.analysis.run import MEASURED, PROBLEMS, Run
+from harness.analysis.run import Run
 from harness.metrics.table import METRICS
+from harness.records.record import WITH_FILE, WITHOUT_FILE
 
 SHOWN_IMAGES = 3
 
@@ -19,7 +20,7 @@ def problem_rows(run: Run) -> pd.DataFrame:
     Columns: codec, status, reason, protocol, records (how many), images (the first few names, in words).
     """
     columns = ["codec", "status", "reason", "protocol", "records", "images"]
-    found = run.records[run.records["status"].isin(PROBLEMS)]
+    found = run.records[run.records["status"].isin(WITHOUT_FILE)]
     if not len(found):
         return pd.DataFrame(columns=columns)
     groups = found.groupby(["codec", "status", "reason", "protocol"], sort=True)
@@ -36,7 +37,7 @@ def some(values: Iterable[str]) -> str:
 
 def absent_means(run: Run) -> list[str]:
     """Say for each metric that has no value on some image which these are, and that no mean is over them."""
-    measured = run.records[run.records["status"].isin(MEASURED) & (run.records["protocol"] != "control")]
+    measured = run.records[run.records["status"].isin(WITH_FILE) & (run.records["protocol"] != "control")]
     said = {}
     for metric in run.metrics:
         values = measured.groupby("image")[metric.column].count()

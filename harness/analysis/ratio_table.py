@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from harness.analysis.bootstrap import (
     DECIMALS_OF_RANK,
@@ -16,13 +18,76 @@ from harness.analysis.bootstrap import (
     paired_difference,
     rank_stability,
 )
-from harness.analysis.compared import Comparison, anchor_of, comparison, reached
-from harness.analysis.run import MEASURED, PROBLEMS, SEED, Run
+from harness.analysis.run import SEED, Run
+from harness.records.record import AT_A_RATIO, WITH_FILE, WITHOUT_FILE
 
-STATUSES = ("reached", "capped", "unreachable", "lossless", *PROBLEMS)
+STATUSES = tuple(status.value for status in (*AT_A_RATIO, *WITHOUT_FILE))
+"""The statuses that are counted, each in a column of its own."""
 
 PAIRED = ("psnr", "ms_ssim_db")
 """The metrics (in dB) whose paired differences to the anchor are shown."""
+
+
+RULE = (
+    "Means at a ratio are over one set of images, the same for every codec: those on which at least half of "
+    "the codecs that are reached anywhere at that ratio are reached. A codec that is not reached on every one "
+    "of these images has no mean and no rank: it is listed below the ranking, with its counts and its paired "
+    "difference to the anchor over the images on which both are reached. (The images that cap are the easy "
+    "ones; a mean without them would be biased by dB.) Where an image that most codecs lack is in no mean, each mean "
+    "of that ratio says over how many images it is."
+)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What is compared at one ratio."""
+
+    ratio: float
+    codecs: tuple[str, ...]
+    """Reached on every image of `images`; best mean PSNR first."""
+    apart: tuple[str, ...]
+    """Every other codec that has a record at this ratio."""
+    images: tuple[str, ...]
+    left_out: tuple[str, ...]
+    """Images with records at this ratio that no mean is over."""
+
+
+def reached(frame: pd.DataFrame) -> NDArray[np.bool_]:
+    """Tell for each record whether it is reached with a finite PSNR."""
+    found: NDArray[np.bool_] = np.isfinite(frame["psnr"].to_numpy(float)) & frame["status"].eq("reached").to_numpy(bool)
+    return found
+
+
+def comparison(run: Run, ratio: float) -> Comparison:
+    """Apply `RULE` to one ratio."""
+    frame = run.at_ratio(ratio)
+    every_image = sorted(frame["image"].unique())
+    present = set(frame["codec"].unique())
+    codecs = [codec for codec in run.codecs if codec in present]
+    values = frame[reached(frame)].pivot(index="image", columns="codec", values="psnr")
+    values = values.reindex(sorted(values.index))
+    shared = values[values.notna().mean(axis=1) >= 0.5]
+    means = shared.loc[:, shared.notna().all()].mean() if len(shared) else pd.Series(dtype=float)
+    ranked = sorted((codec for codec in codecs if codec in means), key=lambda codec: -float(means[codec]))
+    images = dict.fromkeys(str(image) for image in shared.index) if ranked else {}
+    return Comparison(
+        ratio=ratio,
+        codecs=tuple(ranked),
+        apart=tuple(codec for codec in codecs if codec not in ranked),
+        images=tuple(images),
+        left_out=tuple(image for image in every_image if image not in images),
+    )
+
+
+def anchor_of(run: Run, comparisons: list[Comparison]) -> str | None:
+    """Return the codec that others are held against: the manifest's `anchor`.
+
+    Where it names none, the first codec of the run among those compared at the most ratios; None without codecs.
+    """
+    if run.manifest.anchor in run.codecs:
+        return run.manifest.anchor
+    counts = {codec: sum(codec in found.codecs for found in comparisons) for codec in run.codecs}
+    return max(run.codecs, key=lambda codec: counts[codec], default=None)
 
 
 def ratio_rows(run: Run) -> pd.DataFrame:
@@ -92,7 +157,7 @@ def _ranks_at_budget(found: Comparison, used: pd.DataFrame) -> dict[str, int]:
 def _means(run: Run, used: pd.DataFrame, compared: bool) -> dict[str, Any]:
     """Return means and intervals over records; for a codec apart only sizes, over those with a file."""
     if not compared:
-        used = used[used["status"].isin(MEASURED) & used["size_bytes"].notna()]
+        used = used[used["status"].isin(WITH_FILE) & used["size_bytes"].notna()]
     row: dict[str, Any] = {"n": len(used) if compared else 0}
     for metric in run.metrics:
         values = used[metric.column].to_numpy(float)

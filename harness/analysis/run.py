@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from harness.analysis.columns import NUMBERS, TEXT, Metric, metrics_in
+from harness.analysis.bootstrap import similarity_db
+from harness.analysis.columns import Metric, metrics_in
 from harness.errors import UsageError
+from harness.records.manifest import Manifest
+from harness.records.record import NUMBER_COLUMNS, TEXT_COLUMNS
 
 SEED = 20240601
 """Seed of every bootstrap in a report: the same records give the same report."""
 
-MEASURED = ("reached", "capped", "unreachable", "lossless", "measured")
-"""Statuses of records that have a file; the others have a reason instead."""
-
-PROBLEMS = ("failed", "unsupported", "missing", "leaked")
-
 
 @dataclass(frozen=True)
 class Run:
-    """Records (columns of `columns.BASE` and more), and the manifest that belongs to them."""
+    """Records (the columns of records.csv and more), and the manifest that belongs to them."""
 
     records: pd.DataFrame
-    manifest: Mapping[str, Any]
+    manifest: Manifest
     codecs: tuple[str, ...]
     """Every codec that is no control, in the manifest's order; those it does not name follow by name."""
     metrics: tuple[Metric, ...]
@@ -48,20 +45,14 @@ class Run:
         return found[found["target_ratio"] == ratio]
 
     def leak(self, codec: str) -> str:
-        """Return "clean", "leaked" or "unknown" for a learned codec, "none" for one that learns nothing.
-
-        A learned codec of which the manifest does not say is unknown.
-        """
-        entry = self.about(codec)
-        return str(entry.get("leak") or ("unknown" if entry.get("learned") else "none"))
-
-    def about(self, codec: str) -> Mapping[str, Any]:
-        """Return the manifest's entry of a codec; empty where it has none."""
-        entries = self.manifest.get("codecs") or ()
-        return next((entry for entry in entries if entry.get("id") == codec), {})
+        """Return "clean", "leaked" or "unknown" for a learned codec, "none" for one that learns nothing."""
+        entry = self.manifest.codec(codec)
+        if entry is None:
+            return "none"
+        return entry.leak or ("unknown" if entry.learned else "none")
 
 
-def prepare(records: pd.DataFrame, manifest: Mapping[str, Any]) -> Run:
+def prepare(records: pd.DataFrame, manifest: Manifest) -> Run:
     """Check records and add what a report derives from them: `ms_ssim_db` and `budget_used`.
 
     Raises:
@@ -73,23 +64,19 @@ def prepare(records: pd.DataFrame, manifest: Mapping[str, Any]) -> Run:
             f"the records have no column {', '.join(absent)}; found: {', '.join(map(str, records.columns))}."
         )
     frame = records.copy()
-    for column in TEXT:
+    for column in TEXT_COLUMNS:
         frame[column] = frame[column].fillna("").astype(str) if column in frame else ""
-    for column in NUMBERS:
+    for column in NUMBER_COLUMNS:
         frame[column] = pd.to_numeric(frame[column]).astype(float) if column in frame else np.nan
     _check_once(frame)
     # One order for all: sums of numbers depend on theirs.
     frame = frame.sort_values(["protocol", "codec", "image", "target_ratio", "setting"], ignore_index=True)
-    frame["ms_ssim_db"] = decibels(frame["ms_ssim"])
+    frame["ms_ssim_db"] = similarity_db(frame["ms_ssim"])
     budget = frame["raw_bytes"] // frame["target_ratio"]
     frame["budget_used"] = frame["size_bytes"] / budget.where(budget > 0)  # of 0 bytes no share is used
-    return Run(frame, manifest, _codec_order(frame, manifest), metrics_in(frame, manifest))
-
-
-def decibels(values: pd.Series[float]) -> pd.Series[float]:
-    """Return -10 log10(1 - x) of each value of MS-SSIM, in dB; infinite where x is 1."""
-    with np.errstate(divide="ignore"):
-        return pd.Series(-10 * np.log10(1 - values.to_numpy(float)), values.index)
+    present = set(frame.loc[frame["protocol"] != "control", "codec"])
+    named = dict.fromkeys(entry.id for entry in manifest.codecs if entry.id in present)
+    return Run(frame, manifest, (*named, *sorted(present - set(named))), metrics_in(frame, manifest))
 
 
 def rows_of(table: pd.DataFrame) -> list[dict[str, Any]]:
@@ -110,9 +97,3 @@ def _check_once(frame: pd.DataFrame) -> None:
             f"{first['codec']!r}, protocol {first['protocol']!r}, ratio {first['target_ratio']:g}. "
             "One report of several runs: `harness report A B`."
         )
-
-
-def _codec_order(frame: pd.DataFrame, manifest: Mapping[str, Any]) -> tuple[str, ...]:
-    present = set(frame.loc[frame["protocol"] != "control", "codec"])
-    named = [str(entry["id"]) for entry in manifest.get("codecs") or () if entry.get("id") in present]
-    return (*dict.fromkeys(named), *sorted(present - set(named)))

@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from harness.analysis.run import Run, decibels, rows_of
+from harness.analysis.bootstrap import similarity_db
+from harness.analysis.run import Run, rows_of
+from harness.records.record import WITH_FILE
 
 
 def sweep_points(run: Run) -> pd.DataFrame:
@@ -21,7 +23,7 @@ def sweep_points(run: Run) -> pd.DataFrame:
     through the complete points only: a mean over fewer images is another mean.
     """
     frame = run.protocol("sweep")
-    frame = frame[frame["status"].isin(["measured", "lossless"])]
+    frame = frame[frame["status"].isin(WITH_FILE)]
     if not len(frame):
         return pd.DataFrame(columns=["codec", "weights", "setting", "n", "complete", "bpp", "ratio"])
     images = run.protocol("sweep")["image"].nunique()
@@ -34,7 +36,7 @@ def sweep_points(run: Run) -> pd.DataFrame:
     points["n"] = groups.size()
     points["ratio"] = points["raw_bytes"] / points["size_bytes"]
     points["complete"] = (points["n"] == images) & np.isfinite(points[["bpp", "psnr"]]).all(axis=1)
-    points["ms_ssim_db_of_mean"] = decibels(points["ms_ssim"]) if "ms_ssim" in columns else np.nan
+    points["ms_ssim_db_of_mean"] = similarity_db(points["ms_ssim"]) if "ms_ssim" in columns else np.nan
     points = points.reset_index()
     place = {codec: index for index, codec in enumerate(run.codecs)}
     return (

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 import pandas as pd
 
 from harness.analysis.bd_table import bd_matrix, bd_rows
-from harness.analysis.compared import anchor_of, comparison
 from harness.analysis.problems import control_rows, problem_rows
-from harness.analysis.ratio_table import ratio_rows
+from harness.analysis.ratio_table import anchor_of, comparison, ratio_rows
 from harness.analysis.run import Run
 from harness.analysis.speed_table import speed_rows
 from harness.analysis.sweep_table import set_budget_rows, sweep_points
@@ -39,7 +38,7 @@ def tabulate(run: Run) -> Tables:
         anchor=anchor,
         ratio=ratio,
         sweep=sweep_points(run),
-        set_budget=set_budget_rows(run, run.ratios or tuple(run.manifest.get("ratios") or ())),
+        set_budget=set_budget_rows(run, run.ratios or run.manifest.ratios),
         bd=bd_rows(run, anchor),
         bd_matrix=bd_matrix(run),
         controls=control_rows(run),

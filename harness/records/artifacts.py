@@ -10,11 +10,12 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from harness.data.images import pixels_sha256, to_file
 from harness.errors import UsageError
 from harness.interface import Image
+from harness.records.manifest import Manifest
 from harness.system.files import write_bytes
 
 if TYPE_CHECKING:
@@ -54,12 +55,10 @@ def keep_picture(image: Image, folder: Path) -> None:
         to_file(image, path)
 
 
-def kept_pictures(run: Path, records: pd.DataFrame, manifest: Mapping[str, Any]) -> Pictures | None:
-    """Return the pictures that lie beside a run's records, for the viewer; None where there are none."""
+def kept_pictures(run: Path, records: pd.DataFrame, manifest: Manifest) -> Pictures | None:
+    """Return the pictures of a run's folder, for the viewer; None where there are none."""
     paths = {path.stem: path for path in (run / PICTURES_FOLDER).glob("*.png")}
-    originals = {
-        image["name"]: paths[image["sha256"]] for image in manifest.get("images", ()) if image["sha256"] in paths
-    }
+    originals = {image.name: paths[image.sha256] for image in manifest.images if image.sha256 in paths}
     shown = records[(records["protocol"] == "ratio") & records["image"].isin(list(originals))]
     columns = (shown[name].tolist() for name in ("image", "codec", "target_ratio", "pixels_sha256"))
     decoded = {

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
+from enum import StrEnum
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -17,18 +18,38 @@ from harness.errors import StoreError
 if TYPE_CHECKING:
     import pandas as pd
 
-STATUSES = (
-    "reached",
-    "capped",
-    "unreachable",
-    "lossless",
-    "measured",
-    "failed",
-    "unsupported",
-    "missing",
-    "leaked",
-)
-"""What a record can say (sweep and control say "measured")."""
+
+class Status(StrEnum):
+    """The result of a record."""
+
+    REACHED = "reached"
+    """The largest file that fits the target size."""
+    CAPPED = "capped"
+    """The file of the highest setting: it fits, and the codec makes no larger one."""
+    UNREACHABLE = "unreachable"
+    """The file of the lowest setting: even that is too large."""
+    LOSSLESS = "lossless"
+    """The file fits, and its decode is exact."""
+    MEASURED = "measured"
+    """A file of the sweep or of the lossless control, which have no target size."""
+    FAILED = "failed"
+    """The codec failed on this image."""
+    UNSUPPORTED = "unsupported"
+    """The codec or its format does not take this image."""
+    MISSING = "missing"
+    """A library, a program or weights of the codec are not here."""
+    LEAKED = "leaked"
+    """The codec was trained on this image."""
+
+
+AT_A_RATIO = (Status.REACHED, Status.CAPPED, Status.UNREACHABLE, Status.LOSSLESS)
+"""The statuses of a record of the ratio protocol that has a file."""
+WITH_FILE = (*AT_A_RATIO, Status.MEASURED)
+"""The statuses of a record that has a file."""
+WITHOUT_FILE = (Status.FAILED, Status.UNSUPPORTED, Status.MISSING, Status.LEAKED)
+"""The statuses of a record that has a reason instead of a file."""
+TRIED_AGAIN = (Status.FAILED, Status.LEAKED, Status.MISSING)
+"""The statuses of a record that the next run measures again: it may end otherwise, or be allowed."""
 _FRAME_ROWS = 20_000
 _Item = TypeVar("_Item")
 
@@ -78,9 +99,10 @@ class Encode:
 
 RECORD_COLUMNS = [column.name for column in fields(Record)]
 ENCODE_COLUMNS = [column.name for column in fields(Encode)]
-TEXT_COLUMNS = ("image", "codec", "protocol", "status", "reason", "file_sha256", "pixels_sha256")
 CSV_COLUMNS = [name for name in RECORD_COLUMNS if name not in ("fingerprint", "extra")]
 """The columns that every records.csv begins with."""
+TEXT_COLUMNS = ("image", "codec", "protocol", "status", "reason", "file_sha256", "pixels_sha256")
+NUMBER_COLUMNS = tuple(name for name in CSV_COLUMNS if name not in TEXT_COLUMNS)
 
 
 def chunks(items: Iterable[_Item], size: int) -> Iterator[list[_Item]]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import StoreError
-from harness.records.record import ENCODE_COLUMNS, RECORD_COLUMNS, Encode, Record, chunks
+from harness.records.record import ENCODE_COLUMNS, RECORD_COLUMNS, TRIED_AGAIN, Encode, Record, chunks
 from harness.system.paths import on_network
 
 STORE_NAME = "store.sqlite"
@@ -27,7 +27,7 @@ _TABLES = (
 )
 _INSERT_RECORD = f"INSERT OR REPLACE INTO records VALUES ({', '.join('?' * len(RECORD_COLUMNS))})"  # noqa: S608
 _INSERT_ENCODE = f"INSERT OR REPLACE INTO encodes VALUES ({', '.join('?' * (2 + len(ENCODE_COLUMNS)))})"  # noqa: S608
-_DONE = "status NOT IN ('failed', 'leaked', 'missing')"  # another run may end otherwise, or allow it
+_DONE = f"status NOT IN ({', '.join(map(repr, map(str, TRIED_AGAIN)))})"
 _INDEX = f"CREATE INDEX finished ON records (fingerprint) WHERE {_DONE}"
 """Which records are done, without their rows; new in version 2, and without missing ones in version 3."""
 

@@ -5,23 +5,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from harness.analysis.run import Run
     from harness.records.artifacts import Pictures
+    from harness.records.manifest import Manifest
 
 FIGURES = "figures"
 """The folder of figures, beside report.md."""
 
 
-def write_report(
-    folder: Path, records: pd.DataFrame, manifest: Mapping[str, Any], pictures: Pictures | None = None
-) -> None:
+def write_report(folder: Path, records: pd.DataFrame, manifest: Manifest, pictures: Pictures | None = None) -> None:
     """Write report.md, report.html and figures/ into `folder`, unless just these are there already.
 
     `records` has the columns of records.csv; what the manifest lacks, the report leaves out. With `pictures` the page

@@ -8,23 +8,23 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from harness.records.artifacts import Pictures
+from harness.records.manifest import Manifest
 
 LIBRARIES = ("jinja2", "matplotlib", "numpy", "pandas", "pillow", "plotly", "scipy", "seaborn")
-SOURCES = ("analysis", "metrics", "report")
+SOURCES = ("analysis", "metrics", "records", "report")
 """The packages of harness/ that decide what a report says."""
 
 MARK = "<!-- made from {} -->\n"
 
 
-def fingerprint(records: pd.DataFrame, manifest: Mapping[str, Any], pictures: Pictures | None = None) -> str:
+def fingerprint(records: pd.DataFrame, manifest: Manifest, pictures: Pictures | None = None) -> str:
     """Return a sha256 of all that decides the bytes of a report."""
     house = Path(__file__).parents[1]
     files = (path for name in SOURCES for path in (house / name).rglob("*") if "__pycache__" not in path.parts)
@@ -32,7 +32,7 @@ def fingerprint(records: pd.DataFrame, manifest: Mapping[str, Any], pictures: Pi
     digest = hashlib.sha256()
     for part in (
         pd.util.hash_pandas_object(records, index=False).to_numpy().tobytes(),
-        json.dumps([list(map(str, records.columns)), manifest], sort_keys=True, default=str).encode(),
+        json.dumps([list(map(str, records.columns)), manifest.facts()], sort_keys=True, default=str).encode(),
         *(path.read_bytes() for path in sources),
         *(f"{name} {version(name)}".encode() for name in LIBRARIES),
         *_parts_of(pictures),

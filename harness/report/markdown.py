@@ -10,21 +10,20 @@ from typing import Any
 import pandas as pd
 
 from harness.analysis.columns import Metric, missing
-from harness.analysis.compared import RULE
 from harness.analysis.problems import absent_means, lossless_count, status_counts
-from harness.analysis.ratio_table import PAIRED
+from harness.analysis.ratio_table import PAIRED, RULE
 from harness.analysis.run import Run, rows_of
 from harness.analysis.tables import Tables
 from harness.report import words
 from harness.report.figures import Drawn
-from harness.report.markdown_grid import escape, grid
 from harness.report.markdown_sweep import sweep_part
+from harness.report.words import escape, markdown_table
 
 
 def report_text(run: Run, tables: Tables, figures: Sequence[Drawn], figure_folder: str) -> str:
     """Return report.md."""
     parts = [
-        f"# Report: {escape(run.manifest.get('suite') or 'records')}",
+        f"# Report: {escape(run.manifest.suite or 'records')}",
         _summary(run),
         _ratio_part(run, tables.ratio),
         _figure_part(figures, figure_folder),
@@ -48,12 +47,12 @@ def _summary(run: Run) -> str:
     lines = [
         f"**{escape(words.control_verdict(manifest))}**",
         f"{len(run.codecs)} codecs, {images} images, {sum(counts.values())} records"
-        + (f", started {escape(manifest['started'])}" if manifest.get("started") else "")
-        + (f", {float(manifest['seconds']):.0f} s" if manifest.get("seconds") is not None else "")
+        + (f", started {escape(manifest.started)}" if manifest.started else "")
+        + (f", {manifest.seconds:.0f} s" if manifest.seconds is not None else "")
         + ".",
     ]
-    if manifest.get("command"):
-        lines.append(f"```\n{str(manifest['command']).replace('`', '')}\n```")
+    if manifest.command:
+        lines.append(f"```\n{manifest.command.replace('`', '')}\n```")
     lines.append("Records by status: " + ", ".join(f"{escape(name)} {n}" for name, n in counts.items()) + ".")
     exact = lossless_count(run)
     if exact:
@@ -86,7 +85,9 @@ def _pivot(run: Run, table: pd.DataFrame) -> str:
         cells.setdefault(words.codec_name(row), [words.ABSENT] * len(run.ratios))
         cells[words.codec_name(row)][run.ratios.index(row["target_ratio"])] = text
     head = ["codec", *(f"{ratio:g}x" for ratio in run.ratios)]
-    return "Mean PSNR in dB at each target ratio.\n\n" + grid(head, [[name, *row] for name, row in cells.items()])
+    return "Mean PSNR in dB at each target ratio.\n\n" + markdown_table(
+        head, [[name, *row] for name, row in cells.items()]
+    )
 
 
 def _ranked(run: Run, rows: Sequence[Mapping[str, Any]]) -> str:
@@ -107,7 +108,7 @@ def _ranked(run: Run, rows: Sequence[Mapping[str, Any]]) -> str:
         ]
         for row in rows
     ]
-    return f"n = {rows[0]['n']} of {rows[0]['images']} images.\n\n" + grid(head, body, left=2)
+    return f"n = {rows[0]['n']} of {rows[0]['images']} images.\n\n" + markdown_table(head, body, left=2)
 
 
 def _mean(row: Mapping[str, Any], metric: Metric) -> str:
@@ -136,7 +137,7 @@ def _apart(rows: Sequence[Mapping[str, Any]]) -> str:
         ]
         for row in rows
     ]
-    return grid(head, body, left=2)
+    return markdown_table(head, body, left=2)
 
 
 def _figure_part(figures: Sequence[Drawn], folder: str) -> str:
@@ -163,25 +164,25 @@ def _control_part(run: Run, table: pd.DataFrame) -> str:
         for row in rows_of(table)
     ]
     head = ["lossless codec", "mean ratio", "ratio of sums", "exact"]
-    return f"## Lossless control\n\n{escape(words.control_verdict(run.manifest))}\n\n" + grid(head, rows)
+    return f"## Lossless control\n\n{escape(words.control_verdict(run.manifest))}\n\n" + markdown_table(head, rows)
 
 
 def _problem_part(table: pd.DataFrame) -> str:
     if not len(table):
         return "## Failures and skips\n\nNone: every codec gave a record for every image."
     rows = [[row[column] for column in table.columns] for row in rows_of(table)]
-    return "## Failures and skips\n\n" + grid(list(table.columns), rows, left=6)
+    return "## Failures and skips\n\n" + markdown_table(list(table.columns), rows, left=6)
 
 
 def _leak_part(run: Run) -> str:
     known = [(codec, run.leak(codec)) for codec in run.codecs if run.leak(codec) != "none"]
     if not known:
         return "## Leaks\n\nNo codec here was trained on images."
-    return "## Leaks\n\n" + grid(["learned codec", "trained on a test image"], known, left=2)
+    return "## Leaks\n\n" + markdown_table(["learned codec", "trained on a test image"], known, left=2)
 
 
 def _repeat_part(run: Run) -> str:
-    command = str(run.manifest.get("command") or "harness bench").replace("`", "")
+    command = (run.manifest.command or "harness bench").replace("`", "")
     return (
         f"## How to repeat\n\n```\n{command}\n```\n\n`harness report` on this folder makes this page again from "
         "`records.csv`; `harness encode` and `harness decode` check one result by hand."
@@ -189,34 +190,30 @@ def _repeat_part(run: Run) -> str:
 
 
 def _difference_part(run: Run) -> str:
-    told = run.manifest.get("differences") or ()
+    told = run.manifest.differences
     if not told:
         return ""
     return "## In what the merged runs differ\n\n" + "\n".join(f"- {escape(text)}" for text in told)
 
 
 def _image_part(run: Run) -> str:
-    images = run.manifest.get("images") or ()
-    if not images:
+    if not run.manifest.images:
         return ""
     rows = [
         [
-            image.get("name"),
-            f"{image.get('width')} x {image.get('height')}",
-            f"{image.get('channels')} x {image.get('sample_bits')} bits",
-            "; ".join(map(str, image.get("notes") or ())),
+            image.name,
+            f"{image.width} x {image.height}",
+            f"{image.channels} x {image.sample_bits} bits",
+            "; ".join(image.notes),
         ]
-        for image in images
+        for image in run.manifest.images
     ]
-    table = grid(["image", "pixels", "channels", "notes"], rows, left=4)
+    table = markdown_table(["image", "pixels", "channels", "notes"], rows, left=4)
     return f"## Images\n\n<details><summary>All {len(rows)}</summary>\n\n{table}\n\n</details>"
 
 
 def _manifest_part(run: Run) -> str:
-    text = json.dumps(run.manifest, indent=2, sort_keys=True, ensure_ascii=False, default=str)
+    text = json.dumps(run.manifest.facts(), indent=2, sort_keys=True, ensure_ascii=False, default=str)
     longest = max((len(ticks) for ticks in re.findall("`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"## Manifest\n\n<details><summary>All of it</summary>\n\n{fence}json\n{text}\n{fence}\n\n</details>"
-
-
-__all__ = ["escape", "grid", "report_text"]

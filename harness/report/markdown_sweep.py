@@ -8,7 +8,7 @@ from harness.analysis.columns import missing, swept
 from harness.analysis.run import Run, rows_of
 from harness.analysis.tables import Tables
 from harness.report import words
-from harness.report.markdown_grid import escape, grid
+from harness.report.words import escape, markdown_table
 
 
 def sweep_part(run: Run, tables: Tables) -> str:
@@ -25,7 +25,7 @@ def sweep_part(run: Run, tables: Tables) -> str:
     head += ["dB of mean MS-SSIM", "n"]
     text = "## Sweep protocol\n\nOne setting for all images; bpp and metrics averaged over images."
     text += _set_budget(tables.set_budget) + _bd(tables.bd)
-    table = grid(head, rows)
+    table = markdown_table(head, rows)
     return text + f"\n\n<details><summary>All {len(rows)} points</summary>\n\n{table}\n\n</details>"
 
 
@@ -49,7 +49,7 @@ def _set_budget(table: pd.DataFrame) -> str:
     rows = [[*row, *[words.ABSENT] * (len(head) - len(row))] for row in rows]
     return (
         "\n\n### Set budget\n\nThe setting with the largest total of file bytes under sum(raw bytes) / ratio.\n\n"
-        + grid(head, rows, left=2)
+        + markdown_table(head, rows, left=2)
     )
 
 
@@ -75,5 +75,5 @@ def _bd(table: pd.DataFrame) -> str:
     return (
         f"\n\n### BD-rate against {escape(table.iloc[0]['anchor'])}\n\nPer image, then averaged (BD-rate as the log of "
         "the ratio of bytes), with a 95 % bootstrap interval over images; "
-        "negative is fewer bytes at the same quality.\n\n" + grid([*head, "refused", "note"], rows, left=2)
+        "negative is fewer bytes at the same quality.\n\n" + markdown_table([*head, "refused", "note"], rows, left=2)
     )

@@ -6,13 +6,15 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from harness.errors import StoreError, UsageError
 from harness.records import artifacts, manifest
+from harness.records.manifest import Manifest
 from harness.records.record import read_frame
 from harness.report import write_report
 from harness.report.index import write_index
+from harness.system.files import written_aside
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,10 +59,10 @@ def report(runs: Sequence[Path], output: Path | None = None) -> Path:
         _check_output(folder)
         folder.mkdir(parents=True, exist_ok=True)
         merged = merge(named)
-        about = {**merged.manifest, "state": "done", "records": len(merged.records)}
-        merged.records.to_csv(folder / "records.csv", index=False)
-        manifest.write(folder / "manifest.json", about)
-        write_report(folder, read_frame(folder), about)
+        with written_aside(folder / "records.csv") as aside:
+            merged.records.to_csv(aside, index=False)
+        manifest.write(folder / manifest.NAME, merged.manifest)
+        write_report(folder, read_frame(folder), merged.manifest)
     write_index(folders[0].parent)
     return folder
 
@@ -78,13 +80,13 @@ def compare(first: Path, second: Path) -> Compared:
 
     runs = _named([_folder(first), _folder(second)])
     records = runs[0].records, runs[1].records
-    return Compared(table_of(*records), absent(*records), merge(runs).manifest["differences"])
+    return Compared(table_of(*records), absent(*records), list(merge(runs).manifest.differences))
 
 
 def _check_output(folder: Path) -> None:
     """Raise a UsageError where a folder holds a run that was measured: a report must not take its place."""
-    about = folder / "manifest.json"
-    if about.is_file() and "plan" in manifest.read(about):
+    about = folder / manifest.NAME
+    if about.is_file() and manifest.read(about).plan is not None:
         raise UsageError(
             f"{folder} holds a run that was measured, and this report would take its place. Name another with --output."
         )
@@ -96,10 +98,10 @@ def _folder(run: Path) -> Path:
         return run.resolve().parent
     if (run / "records.csv").is_file():
         return run.resolve()
-    began: list[tuple[str, Path]] = []
-    for path in run.glob("*/records.csv"):
-        began.append((str(manifest.read(path.parent / "manifest.json").get("started", "")), path.parent))
-    return max(began)[1].resolve() if began else run.resolve()
+    ended = [
+        (found.started or "", folder) for folder, found in manifest.search(run) if (folder / "records.csv").is_file()
+    ]
+    return max(ended)[1].resolve() if ended else run.resolve()
 
 
 def _named(folders: Sequence[Path]) -> list[NamedRun]:
@@ -113,16 +115,16 @@ def _named(folders: Sequence[Path]) -> list[NamedRun]:
     return [NamedRun(names[folder], *_read(folder)) for folder in folders]
 
 
-def _read(folder: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
+def _read(folder: Path) -> tuple[pd.DataFrame, Manifest]:
     """Return a run's records and manifest.
 
     Raises:
         StoreError: one cannot be read, or the records are not as many as the manifest counts.
     """
-    records, about = read_frame(folder), manifest.read(folder / "manifest.json")
-    if len(records) != about.get("records", len(records)):
+    records, about = read_frame(folder), manifest.read(folder / manifest.NAME)
+    if about.records not in (None, len(records)):
         raise StoreError(
-            f"{folder / 'records.csv'} has {len(records)} records where manifest.json counts {about['records']}: it "
+            f"{folder / 'records.csv'} has {len(records)} records where manifest.json counts {about.records}: it "
             "was cut off or changed. The same `harness bench` again measures nothing anew and writes it whole."
         )
     return records, about

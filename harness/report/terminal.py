@@ -12,6 +12,7 @@ from harness.analysis.problems import control_rows, problem_rows
 from harness.analysis.ratio_table import ratio_rows
 from harness.analysis.run import Run, prepare, rows_of
 from harness.analysis.sweep_table import sweep_points
+from harness.records.manifest import Manifest
 from harness.report import words
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ NAME_WIDTH = 20
 """Characters that a codec's name has at least, where it needs them."""
 
 
-def print_table(records: pd.DataFrame, manifest: Mapping[str, Any], console: Console) -> None:
+def print_table(records: pd.DataFrame, manifest: Manifest, console: Console) -> None:
     """Print the ratio table, then controls, problems and the lossless control's verdict."""
     from rich.text import Text
 
@@ -45,7 +46,7 @@ def print_table(records: pd.DataFrame, manifest: Mapping[str, Any], console: Con
     for row in problem_rows(run).to_dict("records"):
         text = f"{row['status']}: {row['codec']} on {row['images']}: {row['reason']}"
         console.print(Text(text, style="red" if row["status"] == "failed" else "yellow"))
-    valid = bool((manifest.get("lossless_control") or {}).get("valid"))
+    valid = manifest.lossless_control is not None and manifest.lossless_control.valid
     console.print(Text(words.control_verdict(manifest), style="green" if valid else "bold red"))
 
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from harness.analysis.columns import Metric, missing
+from harness.records.manifest import LosslessControl, Manifest
 
 ABSENT = "–"
+
+SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#~$&!@])")
+"""The characters that GitHub reads as markup."""
 
 FAIRNESS = (
     "The ratio is raw bytes / file bytes: raw is height x width x channels x bytes per sample, and the file is a "
@@ -128,17 +133,31 @@ def leak_note(row: Mapping[str, Any]) -> str:
     return {"leaked": "leaked", "unknown": "leak unknown"}.get(str(row.get("leak")), "")
 
 
-def control_verdict(manifest: Mapping[str, Any]) -> str:
-    """Say whether the lossless control holds."""
-    control = manifest.get("lossless_control") or {}
-    not_run = "; ".join(str(text) for text in control.get("not_run") or ())
-    if "valid" not in control or not control.get("records", 1):
+def control_verdict(manifest: Manifest) -> str:
+    """Return the result of the lossless control as a sentence."""
+    control = manifest.lossless_control or LosslessControl()
+    not_run = "; ".join(control.not_run)
+    if not control.records:
         text = "The lossless control was not run: nothing shows that the metrics see exact pictures as exact"
         return f"{text} ({not_run})." if not_run else f"{text}."
-    if control["valid"]:
+    if control.valid:
         ran = " that ran" if not_run else ""
         return f"Lossless control passed: every lossless codec{ran} scored as the reference against itself."
-    wrong = "; ".join(str(text) for text in control.get("wrong") or ())
-    return "NULL TEST FAILED: this run is invalid. A lossless codec did not score as the reference against itself" + (
-        f": {wrong}." if wrong else "."
+    wrong = f": {'; '.join(control.wrong)}" if control.wrong else ""
+    return (
+        "LOSSLESS CONTROL FAILED: this run is invalid. A lossless codec did not score as the reference against itself"
+        f"{wrong}."
     )
+
+
+def escape(text: object) -> str:
+    """Return text, on one line, that GitHub shows as it is: names and reasons come from plugins."""
+    return SPECIAL.sub(r"\\\1", " ".join(str(text).split()))
+
+
+def markdown_table(head: Sequence[str], rows: Iterable[Sequence[object]], left: int = 1) -> str:
+    """Return a table in Markdown; the first `left` columns are aligned left, the others right. Cells are escaped."""
+    lines = ["| " + " | ".join(head) + " |"]
+    lines.append("|" + "|".join(":--" if place < left else "--:" for place in range(len(head))) + "|")
+    lines += ["| " + " | ".join(escape(cell) for cell in row) + " |" for row in rows]
+    return "\n".join(lines)

@@ -182,7 +182,7 @@ def gray8(image: TestImage) -> Image:
 
 
 def _verdict_text(name: str, chosen: FigureRecipe, verdicts: pd.DataFrame) -> str:
-    from harness.report.markdown_grid import grid
+    from harness.report.words import markdown_table
     from harness.reproduce.judge import counts
 
     found = ", ".join(f"{count} {verdict}" for verdict, count in counts(verdicts).items())
@@ -192,7 +192,7 @@ def _verdict_text(name: str, chosen: FigureRecipe, verdicts: pd.DataFrame) -> st
     ]
     text = f"# {name}: {chosen.description}\n\n{len(verdicts)} published points: {found or 'none'}.\n\n"
     text += "Quality in dB, SSIM without a unit; differences are ours minus theirs.\n\n"
-    return text + grid(head, _cells(verdicts), left=5) + "\n"
+    return text + markdown_table(head, _cells(verdicts), left=5) + "\n"
 
 
 def _cells(verdicts: pd.DataFrame) -> Iterator[list[object]]:

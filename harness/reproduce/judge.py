@@ -10,7 +10,8 @@ from typing import Any
 
 import pandas as pd
 
-from harness.analysis.run import PROBLEMS, Run, rows_of
+from harness.analysis.run import Run, rows_of
+from harness.records.record import WITHOUT_FILE
 from harness.reproduce.points import MEASURED, PUBLISHED, Read
 from harness.reproduce.published import PublishedCurve, read_off
 from harness.reproduce.spec import CurveRecipe, FigureRecipe
@@ -57,7 +58,7 @@ class _Judge:
         self._metric = recipe.metrics[0]
         self._ours = table[table["origin"] == MEASURED]
         self._theirs = table[table["origin"] == PUBLISHED]
-        self._problems = run.records[run.records["status"].isin(PROBLEMS)]
+        self._problems = run.records[run.records["status"].isin(WITHOUT_FILE)]
         self._images = int(run.records["image"].nunique())
 
     def curve(self, read: Read) -> Iterator[dict[str, Any]]:

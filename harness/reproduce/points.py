@@ -16,8 +16,7 @@ import pandas as pd
 
 from harness.analysis.bootstrap import paired_difference
 from harness.analysis.columns import missing
-from harness.analysis.compared import reached
-from harness.analysis.ratio_table import ratio_rows
+from harness.analysis.ratio_table import ratio_rows, reached
 from harness.analysis.run import SEED, Run, rows_of
 from harness.analysis.sweep_table import sweep_points
 from harness.reproduce.published import PublishedCurve

@@ -73,7 +73,7 @@ def read_curve(config: Config, curve: CurveRecipe, metric: str) -> PublishedCurv
         points = points[np.array(curve.points) - 1]
     values = points[:, 1].tolist()
     if metric == "ms_ssim":
-        values = [similarity_db(value) for value in values]
+        values = similarity_db(values).tolist()
     return PublishedCurve(curve.label, curve.source, tuple(points[:, 0].tolist()), tuple(values))
 
 

@@ -9,12 +9,13 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from harness.config.schema import CodecConfig, Config, DataConfig, SuiteConfig
 from harness.data import datasets
 from harness.errors import DataError, HarnessError, UsageError
 from harness.plan.plan import Request
+from harness.records.manifest import LosslessControl, Manifest
 from harness.reproduce import figure
 from harness.reproduce.oracles import Check, judged, run_oracles
 from harness.reproduce.spec import CurveRecipe, FigureRecipe, recipe
@@ -84,11 +85,10 @@ def _lossless_control(config: Config, extent: Extent, results: Path) -> Check:
         run = _bench(config, "verify-control", suite, Request(config, limit=limit, jobs=extent.jobs, results=results))
     except HarnessError as error:
         return Check(title, "fail", str(error))
-    found = run.manifest["lossless_control"]
+    found = run.manifest.lossless_control or LosslessControl()
     codecs, images = run.records["codec"].nunique(), run.records["image"].nunique()
     told = f"{codecs} lossless codecs on {images} images, every metric as for the reference against itself"
-    why = "; ".join([*found["wrong"], *found["not_run"]])
-    return judged(title, bool(found["valid"]), told if found["valid"] else why)
+    return judged(title, found.valid, told if found.valid else "; ".join([*found.wrong, *found.not_run]))
 
 
 def _lossless(config: Config) -> tuple[str, ...]:
@@ -140,7 +140,7 @@ def _title(chosen: FigureRecipe, curve: CurveRecipe) -> str:
     return f"{curve.label} on {chosen.data}, {chosen.metrics[0]}, against {curve.source}"
 
 
-def _judged(title: str, curve: CurveRecipe, verdicts: pd.DataFrame, manifest: dict[str, Any]) -> Check:
+def _judged(title: str, curve: CurveRecipe, verdicts: pd.DataFrame, manifest: Manifest) -> Check:
     from harness.reproduce.judge import NOT_REPRODUCED, REPRODUCED
 
     used = verdicts[verdicts["verdict"].isin([REPRODUCED, NOT_REPRODUCED])]
@@ -160,11 +160,10 @@ def _largest(errors: pd.Series) -> float:
     return round(float(max(errors, key=abs)), 3) + 0.0
 
 
-def _versions(manifest: dict[str, Any], codec: str) -> str:
+def _versions(manifest: Manifest, codec: str) -> str:
     """Return the versions that a codec's provenance names; a learned codec has one for each ratio."""
-    entries: list[dict[str, Any]] = manifest["codecs"]
-    entry = next((entry for entry in entries if entry["id"] == codec), {})
-    told = [provenance for key, provenance in entry.items() if key.startswith("provenance")]
+    entry = manifest.codec(codec)
+    told = [entry.provenance, *entry.provenance_by_ratio.values()] if entry else []
     facts = {key: value for one in told for key, value in one.items() if isinstance(value, str)}
     return ", ".join(f"{key} {value}" for key, value in facts.items())
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from harness.records.manifest import write
 from tests.support.command import call, complaint, run
 from tests.support.images import packaged_photograph
 from tests.support.synthetic import image_names, manifest, realistic, sweep
@@ -39,7 +40,7 @@ def stored(folder: Path, records: pd.DataFrame) -> Path:
     folder.mkdir(parents=True)
     records.to_csv(folder / "records.csv", index=False)
     about = manifest(sorted(set(records["codec"])), records["image"].nunique())
-    (folder / "manifest.json").write_text(json.dumps(about))
+    write(folder / "manifest.json", about)
     return folder
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from harness.records.manifest import CodecEntry
 from harness.report import write_report
 from tests.support.browser import Browser
 from tests.support.synthetic import control, image_names, manifest, problem, realistic
@@ -34,8 +35,8 @@ def poor(tmp_path_factory: pytest.TempPathFactory) -> Path:
     names = image_names(IMAGES)
     more = [problem(image, "baseline", ratio, "missing", REASON) for image in names for ratio in (4.0, 8.0)]
     more += [control(image, codec, 2.0) for image in names for codec in ("png", "jxl-lossless")]
-    codecs = [{"id": codec} for codec in CODECS] + [{"id": "baseline", "leak": "unknown"}]
-    about = {**manifest(CODECS, IMAGES), "codecs": codecs}
+    codecs = (*(CodecEntry(id=codec) for codec in CODECS), CodecEntry(id="baseline", leak="unknown"))
+    about = manifest(CODECS, IMAGES).model_copy(update={"codecs": codecs})
     write_report(folder, pd.concat([records, pd.DataFrame(more)], ignore_index=True), about)
     return folder / "report.html"
 

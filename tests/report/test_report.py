@@ -20,19 +20,20 @@ from harness.analysis.sweep_table import set_budget_rows, sweep_points
 from harness.analysis.tables import tabulate
 from harness.config import schema
 from harness.errors import UsageError
+from harness.records.manifest import LosslessControl, Manifest
 from harness.report.figures import draw_figures
 from harness.report.markdown import report_text
 from harness.report.styles import styles_of
 from harness.report.words import bd_rate as bd_rate_in_words
 from harness.report.words import codec_name, control_verdict, ordinal, rank_change
-from harness.run.summary import Tally, describe_results
+from harness.run.summary import Tally, ended
 from tests.support.synthetic import CODECS_20, RAW_BYTES, control, image_names, manifest, problem, record, sweep
 
 FOUR = image_names(4)
 
 
 def run_of(rows: Sequence[Mapping[str, Any]], **about: Any) -> Run:
-    return prepare(pd.DataFrame(rows), about)
+    return prepare(pd.DataFrame(rows), Manifest.model_validate(about))
 
 
 def at_four(codec: str, values: Sequence[float], **changes: Any) -> list[dict[str, Any]]:
@@ -276,7 +277,7 @@ def test_a_record_that_is_there_twice_is_refused() -> None:
 
 def test_records_without_a_needed_column_are_refused() -> None:
     with pytest.raises(UsageError, match="no column status"):
-        prepare(pd.DataFrame(at_four("one", [40])).drop(columns="status"), {})
+        prepare(pd.DataFrame(at_four("one", [40])).drop(columns="status"), Manifest())
 
 
 @pytest.mark.parametrize(
@@ -306,22 +307,30 @@ def test_a_doubtful_leak_status_stands_beside_the_name(entry: dict[str, Any], pr
     ],
 )
 def test_the_lossless_control_is_told_in_words(control: Any, words: str) -> None:
-    assert pd.Series([control_verdict({"lossless_control": control})]).str.contains(words).all()
+    assert (
+        pd.Series([control_verdict(Manifest.model_validate({"lossless_control": control}))]).str.contains(words).all()
+    )
+
+
+def control_of(rows: Sequence[Mapping[str, Any]]) -> LosslessControl:
+    """The lossless control in the manifest of a run with these records."""
+    found = ended(Manifest(), pd.DataFrame(rows), Tally(), 1.0, 1).lossless_control
+    assert found is not None
+    return found
 
 
 @pytest.mark.parametrize("status", ["unsupported", "missing", "failed"])
 def test_controls_without_a_decode_test_nothing_and_prove_nothing_wrong(status: str) -> None:
     absent = {**problem("a", "png", 4.0, status, "it takes too long"), "protocol": "control"}
-    null = describe_results(pd.DataFrame([absent]), Tally(), 1.0, 1)["lossless_control"]
-    assert null == {"records": 0, "valid": False, "wrong": [], "not_run": ["png: it takes too long"]}
-    null = describe_results(pd.DataFrame([absent, control("b", "png", 4.0)]), Tally(), 1.0, 1)["lossless_control"]
-    assert (null["records"], null["valid"]) == (1, True)
+    assert control_of([absent]) == LosslessControl(not_run=("png: it takes too long",))
+    found = control_of([absent, control("b", "png", 4.0)])
+    assert (found.records, found.valid) == (1, True)
 
 
 def test_a_control_whose_decode_differs_makes_the_lossless_control_invalid() -> None:
     wrong = {**control("a", "png", 4.0), "status": "failed", "reason": "lossless control: ssim differ."}
-    null = describe_results(pd.DataFrame([wrong, control("b", "png", 4.0)]), Tally(), 1.0, 1)["lossless_control"]
-    assert (null["valid"], null["wrong"]) == (False, ["png on a: lossless control: ssim differ."])
+    found = control_of([wrong, control("b", "png", 4.0)])
+    assert (found.valid, found.wrong) == (False, ("png on a: lossless control: ssim differ.",))
 
 
 def test_the_bd_rate_of_a_pair_is_one_ratio_seen_from_both_sides() -> None:

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from harness.analysis.run import MEASURED, Run
+from harness.analysis.run import Run
 from harness.analysis.tables import Tables
+from harness.records.record import WITH_FILE
 from harness.report.styles import styles_of
 
 MAX_RECORDS = 40_000
@@ -69,7 +70,7 @@ def _without_words(table: pd.DataFrame) -> pd.DataFrame:
 
 def _records(run: Run) -> tuple[list[str], dict[str, list[Any]]]:
     """Return the images shown, and their measured records as columns; image and codec are places in lists."""
-    frame = run.records[run.records["status"].isin(MEASURED) & (run.records["protocol"] != "control")]
+    frame = run.records[run.records["status"].isin(WITH_FILE) & (run.records["protocol"] != "control")]
     names = sorted(frame["image"].unique())
     step = max(1, math.ceil(len(frame) / MAX_RECORDS))
     shown = names[::step]

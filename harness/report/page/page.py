@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.analysis.compared import RULE
 from harness.analysis.problems import absent_means, status_counts
+from harness.analysis.ratio_table import RULE
 from harness.analysis.run import Run
 from harness.analysis.tables import Tables
 from harness.report import words
@@ -69,10 +69,10 @@ def _words_of(run: Run, tables: Tables, viewer: Mapping[str, Any] | None) -> dic
     present |= {"speed"} if len(tables.speed) else set()
     present |= {"viewer"} if viewer else set()
     return {
-        "title": f"Report: {manifest.get('suite') or 'records'}",
+        "title": f"Report: {manifest.suite or 'records'}",
         "facts": _facts(run, images),
         "verdict": words.control_verdict(manifest),
-        "valid": bool((manifest.get("lossless_control") or {}).get("valid")),
+        "valid": manifest.lossless_control is not None and manifest.lossless_control.valid,
         "sections": [(key, name) for key, name in SECTIONS.items() if key in present],
         "rules": (RULE, *words.FAIRNESS),
         "few": f"n = {images} images: points and no intervals; those need ten images." if images < 10 else "",
@@ -80,9 +80,9 @@ def _words_of(run: Run, tables: Tables, viewer: Mapping[str, Any] | None) -> dic
         "ratios": [f"{ratio:g}" for ratio in run.ratios],
         "opening": f"{opening:g}" if opening else "",
         "anchor": tables.anchor or "the anchor",
-        "differences": [str(text) for text in manifest.get("differences") or ()],
-        "command": str(manifest.get("command") or ""),
-        "manifest": json.dumps(manifest, indent=2, sort_keys=True, ensure_ascii=False, default=str),
+        "differences": manifest.differences,
+        "command": manifest.command,
+        "manifest": json.dumps(manifest.facts(), indent=2, sort_keys=True, ensure_ascii=False, default=str),
         "viewer": viewer,
     }
 
@@ -92,13 +92,12 @@ def _facts(run: Run, images: int) -> list[str]:
     counts = status_counts(run)
     facts = [f"{len(run.codecs)} codecs", f"{images} images", f"{sum(counts.values())} records"]
     facts += [f"{count} {status}" for status, count in counts.items() if status not in {"reached", "measured"}]
-    if manifest.get("started"):
-        facts.append(f"started {manifest['started']}")
-    if manifest.get("seconds") is not None:
-        facts.append(f"{float(manifest['seconds']):.0f} s")
-    per_target = (manifest.get("encodes") or {}).get("per_target")
-    if per_target is not None:
-        facts.append(f"{float(per_target):.1f} encodes an image and ratio")
+    if manifest.started:
+        facts.append(f"started {manifest.started}")
+    if manifest.seconds is not None:
+        facts.append(f"{manifest.seconds:.0f} s")
+    if manifest.encodes and manifest.encodes.per_target is not None:
+        facts.append(f"{manifest.encodes.per_target:.1f} encodes per image and ratio")
     return facts
 
 

@@ -156,12 +156,12 @@ def _codec_grid(run: Run) -> Grid:
     rows = [
         Row(
             [
-                Cell(str(entry.get("id", ""))),
-                Cell({"none": "not learned"}.get(str(entry.get("leak") or "none"), str(entry.get("leak")))),
-                Cell("; ".join(f"{key}: {value}" for key, value in dict(entry.get("provenance") or {}).items())),
+                Cell(entry.id),
+                Cell("not learned" if entry.leak in (None, "none") else str(entry.leak)),
+                Cell("; ".join(f"{key}: {value}" for key, value in entry.provenance.items())),
             ]
         )
-        for entry in run.manifest.get("codecs") or ()
+        for entry in run.manifest.codecs
     ]
     return Grid("codec-table", "Codecs", ["codec", "trained on a test image", "what decides its bytes"], rows)
 
@@ -170,13 +170,13 @@ def _image_grid(run: Run) -> Grid:
     rows = [
         Row(
             [
-                Cell(str(image.get("name", ""))),
-                Cell(f"{image.get('width')} x {image.get('height')}"),
-                number_cell(image.get("channels"), 0),
-                number_cell(image.get("sample_bits"), 0),
-                Cell("; ".join(map(str, image.get("notes") or ()))),
+                Cell(image.name),
+                Cell(f"{image.width} x {image.height}"),
+                number_cell(image.channels, 0),
+                number_cell(image.sample_bits, 0),
+                Cell("; ".join(image.notes)),
             ]
         )
-        for image in run.manifest.get("images") or ()
+        for image in run.manifest.images
     ]
     return Grid("image-table", "Images", ["image", "size (pixels)", "channels", "bits a sample", "notes"], rows)

@@ -87,7 +87,7 @@ def viewer_data(run: Run, pictures: Pictures) -> dict[str, Any] | None:
 
 def _scenes(run: Run, pictures: Pictures) -> list[_Scene]:
     """Return every image and ratio of which at least two codecs' pictures are there; the largest ratio first."""
-    bits = {str(image.get("name")): int(image.get("sample_bits") or 8) for image in run.manifest.get("images") or ()}
+    bits = {image.name: image.sample_bits for image in run.manifest.images}
     by_scene: dict[tuple[float, str], dict[str, Source]] = {}
     for (image, codec, ratio), source in pictures.decoded.items():
         if image in pictures.originals and codec in run.codecs:
