@@ -14,13 +14,13 @@ from harness.records.record import WITH_FILE
 
 
 def sweep_points(run: Run) -> pd.DataFrame:
-    """Return one row a (codec, weights, setting), smallest mean bpp first within a codec.
+    """Return one row per codec, weights and setting, smallest mean bpp first within a codec.
 
     Columns: codec, weights (the target ratio that a learned codec was trained for; absent for others), setting, n,
     complete (measured on every image of the sweep, with a finite PSNR), bpp, ratio (sum of raw bytes / sum of file
     bytes), size_bytes and raw_bytes (sums), the mean of each metric (empty where one of the n images has no value), and
-    `ms_ssim_db_of_mean`, the MS-SSIM mean turned into dB, which is not the mean of dB. A curve is drawn
-    through the complete points only: a mean over fewer images is another mean.
+    `ms_ssim_db_of_mean`, the mean MS-SSIM in dB, which is not the mean of dB. A curve has complete points only: means
+    over fewer images are not comparable.
     """
     frame = run.protocol("sweep")
     frame = frame[frame["status"].isin(WITH_FILE)]
@@ -47,10 +47,10 @@ def sweep_points(run: Run) -> pd.DataFrame:
     )
 
 
-def set_budget_rows(run: Run, ratios: Sequence[float]) -> pd.DataFrame:
-    """Return per ratio and codec the sweep setting with the largest total under sum(raw bytes) / ratio.
+def rate_match_rows(run: Run, ratios: Sequence[float]) -> pd.DataFrame:
+    """Return, per ratio and codec, the setting with the largest total of bytes within sum(raw bytes) / ratio.
 
-    Columns as `sweep_points`, and target_ratio; a codec of which no complete setting fits has only its name.
+    Columns as `sweep_points`, and target_ratio; a codec without a complete setting that fits has only its name.
     """
     points = sweep_points(run)
     points = points[points["complete"].astype(bool)]

@@ -1,4 +1,4 @@
-"""The report: a pure function of the records and the manifest. It runs no codec and reads no store.
+"""Write reports: a pure function of records and manifest, which runs no codec and reads no store.
 
 `write_report` makes report.md, report.html and the figures of one run; the same input gives the same bytes.
 """
@@ -16,17 +16,20 @@ if TYPE_CHECKING:
     from harness.records.manifest import Manifest
 
 FIGURES = "figures"
-"""The folder of figures, beside report.md."""
+"""The folder of figures, next to report.md."""
 
 
 def write_report(folder: Path, records: pd.DataFrame, manifest: Manifest, pictures: Pictures | None = None) -> None:
-    """Write report.md, report.html and figures/ into `folder`, unless just these are there already.
+    """Write report.md, report.html and figures/ into `folder`, unless they are up to date.
 
-    `records` has the columns of records.csv; what the manifest lacks, the report leaves out. With `pictures` the page
-    has a viewer.
+    Args:
+        folder: the folder of the run.
+        records: a table with the columns of records.csv.
+        manifest: the manifest of the run; the report leaves out what it lacks.
+        pictures: pictures for the page's viewer; None: no viewer.
 
     Raises:
-        UsageError: the records lack a column, or hold one record twice.
+        UsageError: the records lack a column, or contain a record twice.
     """
     from harness.analysis.run import prepare
     from harness.report.freshness import fingerprint, is_fresh

@@ -1,4 +1,4 @@
-"""index.html of a results folder: its runs, newest first, each with a link to its report."""
+"""index.html of a results folder: its runs, newest first, with links to their reports."""
 
 from __future__ import annotations
 

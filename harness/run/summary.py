@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Tally:
-    """Counts what happens in a run, outcome by outcome."""
+    """Counts of a run, filled outcome by outcome."""
 
     ratio_goals: int = 0
     encodes: int = 0

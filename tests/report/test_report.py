@@ -16,7 +16,7 @@ from harness.analysis.problems import control_rows, lossless_count, problem_rows
 from harness.analysis.ratio_table import ratio_rows
 from harness.analysis.run import Run, prepare, rows_of
 from harness.analysis.speed_table import speed_rows
-from harness.analysis.sweep_table import set_budget_rows, sweep_points
+from harness.analysis.sweep_table import rate_match_rows, sweep_points
 from harness.analysis.tables import tabulate
 from harness.config import schema
 from harness.errors import UsageError
@@ -179,7 +179,7 @@ def test_ratio_reached_and_share_of_the_budget_are_means_over_images() -> None:
     rows = [record(image, "one", 4.0, size_bytes=size) for image, size in zip(FOUR[:2], sizes, strict=True)]
     row = row_of(run_of(rows), "one")
     assert row["ratio"] == 6
-    assert row["budget_used"] == pytest.approx(0.75)
+    assert row["share_of_target"] == pytest.approx(0.75)
 
 
 def test_a_rank_that_changes_at_equal_bytes_is_marked() -> None:
@@ -239,13 +239,13 @@ def test_no_sweep_point_is_a_mean_over_weights_of_several_ratios() -> None:
     assert points["complete"].all()
 
 
-def test_the_set_budget_takes_the_setting_with_the_largest_fitting_total() -> None:
+def test_the_rate_match_takes_the_setting_with_the_largest_fitting_total() -> None:
     rows = [
         sweep(image, "one", setting, bpp, 30)
         for setting, sizes in {1: (1.0, 2.0), 2: (5.0, 1.0), 3: (6.0, 7.0)}.items()
         for image, bpp in zip(FOUR[:2], sizes, strict=True)
     ]
-    table = set_budget_rows(run_of(rows), [8.0, 100.0])
+    table = rate_match_rows(run_of(rows), [8.0, 100.0])
     assert table.iloc[0]["setting"] == 2
     assert table.iloc[0]["ratio"] == pytest.approx(48 / 6)
     assert np.isnan(table.iloc[1]["setting"])

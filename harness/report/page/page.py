@@ -1,7 +1,7 @@
-"""report.html: one self-contained page, without network, that shows a run to whoever opens it.
+"""report.html: one self-contained interactive page, which needs no network.
 
-Names and reasons come from plugins: the template escapes them, the JSON cannot end its element, and the page's policy
-lets only the scripts run whose hashes it names.
+Names and reasons may come from plugins: the template escapes them, the JSON cannot end its element, and the content
+security policy allows only the page's own scripts, by their hashes.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ SECTIONS = {
     "bd": "Sweep",
     "speed": "Speed",
     "viewer": "Pictures",
-    "problems": "Failures",
+    "problems": "Errors and missing results",
     "fairness": "Fairness",
-    "manifest": "What was run",
+    "manifest": "Configuration",
 }
-"""Element -> its name in the list at the top of the page."""
+"""Id of a section -> its name in the navigation."""
 
 
 def page_text(run: Run, tables: Tables, viewer: Mapping[str, Any] | None = None) -> str:
-    """Return report.html; `viewer` is what `viewer.viewer_data` returns, None for a page without pictures."""
+    """Return report.html; `viewer` is the result of `viewer.viewer_data`, None for a page without pictures."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
     from plotly.offline import get_plotlyjs
@@ -65,7 +65,7 @@ def _words_of(run: Run, tables: Tables, viewer: Mapping[str, Any] | None) -> dic
     opening = opening_ratio(run, tables.ratio)
     present = {"curves", "images", "problems", "fairness", "manifest"}
     present |= {"ratio", "differences"} if len(tables.ratio) else set()
-    present |= {"bd"} if len(tables.bd) or len(tables.set_budget) else set()
+    present |= {"bd"} if len(tables.bd) or len(tables.rate_match) else set()
     present |= {"speed"} if len(tables.speed) else set()
     present |= {"viewer"} if viewer else set()
     return {
@@ -75,7 +75,7 @@ def _words_of(run: Run, tables: Tables, viewer: Mapping[str, Any] | None) -> dic
         "valid": manifest.lossless_control is not None and manifest.lossless_control.valid,
         "sections": [(key, name) for key, name in SECTIONS.items() if key in present],
         "rules": (RULE, *words.FAIRNESS),
-        "few": f"n = {images} images: points and no intervals; those need ten images." if images < 10 else "",
+        "few": f"n = {images} images: no intervals, which need at least ten images." if images < 10 else "",
         "absent": absent_means(run),
         "ratios": [f"{ratio:g}" for ratio in run.ratios],
         "opening": f"{opening:g}" if opening else "",
@@ -102,7 +102,7 @@ def _facts(run: Run, images: int) -> list[str]:
 
 
 def _policy(scripts: Sequence[str]) -> str:
-    """Return a content security policy under which only these scripts run and nothing is fetched."""
+    """Return a content security policy that allows only these scripts, and no network."""
     hashes = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts]
     allowed = " ".join(f"'sha256-{text}'" for text in hashes)
     return (
