@@ -423,7 +423,7 @@ def test_an_image_whose_delta_is_refused_is_named_and_in_no_mean() -> None:
         assert found.interval is not None
         assert found.interval.n == 12
         assert set(found.refused) == {"short"}
-        assert found.notes == ("short: refused, it needs 4 non-dominated points a curve, found 4 and 2",)
+        assert found.notes == ("short: refused, 4 non-dominated points per curve are needed, found 4 and 2",)
 
 
 def test_nothing_but_refusals_gives_no_mean() -> None:

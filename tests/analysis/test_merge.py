@@ -14,7 +14,7 @@ from harness.analysis.ratio_table import ratio_rows
 from harness.analysis.run import prepare
 from harness.analysis.tables import tabulate
 from harness.errors import UsageError
-from harness.records.manifest import LosslessControl, write
+from harness.records.manifest import LosslessControl, Manifest, write
 from harness.report.index import index_text, write_index
 from harness.report.markdown import report_text
 from harness.report.words import control_verdict
@@ -85,7 +85,8 @@ def test_what_differs_between_the_runs_is_told() -> None:
 
 
 def that_says(name: str, **facts: Any) -> NamedRun:
-    return run_of(name, ["one"], **facts)
+    run = run_of(name, ["one"])
+    return NamedRun(name, run.records, Manifest.model_validate({**run.manifest.facts(), **facts}))
 
 
 def with_codec(name: str, **provenance: object) -> NamedRun:

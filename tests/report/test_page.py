@@ -125,9 +125,9 @@ def test_curves_follow_protocol_metric_and_image(opened: Browser) -> None:
     assert "setting" in opened.evaluate(f"{first}.text[0]")
 
 
-def test_two_codecs_are_held_against_each_other_image_by_image(opened: Browser) -> None:
-    opened.choose("scatter-controls", "Across", "jpeg-444")
-    opened.choose("scatter-controls", "Up", "avif-444")
+def test_two_codecs_are_compared_image_by_image(opened: Browser) -> None:
+    opened.choose("scatter-controls", "x axis", "jpeg-444")
+    opened.choose("scatter-controls", "y axis", "avif-444")
     assert len(opened.evaluate("document.getElementById('scatter-chart').data[1].x")) == 12
     assert "of 12 images with both" in opened.evaluate("document.getElementById('scatter-note').textContent")
 

@@ -106,7 +106,7 @@ def test_a_sweep_has_no_mean_of_a_metric_that_some_of_its_images_lack(tmp_path: 
 
 def test_a_mean_over_every_image_is_not_marked() -> None:
     run = run_of([*at_four("one", [40, 41, 42, 45]), *at_four("webp", [40] * 4, status="capped")])
-    assert "mean over" not in report_text(run, tabulate(run), [], "figures").partition("## How fairness")[0]
+    assert "mean over" not in report_text(run, tabulate(run), [], "figures").partition("## Rules of the comparison")[0]
 
 
 def test_a_codec_that_is_reached_nowhere_takes_no_image_from_the_others() -> None:
@@ -174,7 +174,7 @@ def test_a_difference_is_put_into_words(shift: float, verdict: str) -> None:
     assert row_of(run_of(rows), "two")["psnr_verdict"] == verdict
 
 
-def test_ratio_reached_and_share_of_the_budget_are_means_over_images() -> None:
+def test_ratio_reached_and_share_of_the_target_size_are_means_over_images() -> None:
     sizes = [RAW_BYTES // 4, RAW_BYTES // 8]
     rows = [record(image, "one", 4.0, size_bytes=size) for image, size in zip(FOUR[:2], sizes, strict=True)]
     row = row_of(run_of(rows), "one")
@@ -182,13 +182,13 @@ def test_ratio_reached_and_share_of_the_budget_are_means_over_images() -> None:
     assert row["share_of_target"] == pytest.approx(0.75)
 
 
-def test_a_rank_that_changes_at_equal_bytes_is_marked() -> None:
+def test_a_rank_that_changes_at_the_target_rate_is_marked() -> None:
     run = run_of([*at_four("one", [40] * 4, psnr_at_budget=40.1), *at_four("two", [39] * 4, psnr_at_budget=40.5)])
-    assert rank_change(row_of(run, "one")) == "2nd at equal bytes"
-    assert rank_change(row_of(run, "two")) == "1st at equal bytes"
+    assert rank_change(row_of(run, "one")) == "2nd at the target rate"
+    assert rank_change(row_of(run, "two")) == "1st at the target rate"
 
 
-def test_a_rank_that_stays_or_is_unknown_at_equal_bytes_is_not_marked() -> None:
+def test_a_rank_that_stays_or_is_unknown_at_the_target_rate_is_not_marked() -> None:
     known = run_of([*at_four("one", [40] * 4), *at_four("two", [39] * 4, psnr_at_budget=39)])
     unknown = run_of([*at_four("one", [40] * 4, psnr_at_budget=np.nan), *at_four("two", [39] * 4)])
     assert [rank_change(row_of(run, name)) for run in (known, unknown) for name in ("one", "two")] == [""] * 4
@@ -284,9 +284,9 @@ def test_records_without_a_needed_column_are_refused() -> None:
     ("entry", "printed"),
     [
         ({"leak": "clean", "learned": True}, "one"),
-        ({"leak": "unknown", "learned": True}, "one (leak unknown)"),
+        ({"leak": "unknown", "learned": True}, "one (contamination unknown)"),
         ({"leak": "leaked", "learned": True}, "one (leaked)"),
-        ({"learned": True}, "one (leak unknown)"),
+        ({"learned": True}, "one (contamination unknown)"),
         ({"leak": "none"}, "one"),
     ],
 )

@@ -171,7 +171,7 @@ def test_a_flip_shows_the_other_codec(viewer: Browser) -> None:
 @pytest.mark.browser
 def test_difference_maps_show_where_a_codec_is_wrong(viewer: Browser) -> None:
     viewer.choose("viewer-controls", "Show", "difference")
-    viewer.choose("viewer-controls", "Part", "crop 1")
+    viewer.choose("viewer-controls", "View", "crop 1")
     viewer.wait_for("document.querySelectorAll('.viewer-maps canvas').length === 2")
     samples = "canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data"
     largest = f"Math.max(...{samples}.filter((_, at) => at % 4 < 3))"
