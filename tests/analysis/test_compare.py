@@ -95,7 +95,7 @@ def test_a_codec_that_the_limit_cannot_be_held_against_ends_with_status_2(tmp_pa
         for name, psnr in (("a", 30.0), ("b", 29.0))
     )
     told = complaint(call("compare", a, b, "--fail-above", "1%"))
-    assert "two (kodim01: it needs 4 non-dominated points a curve, found 3 and 3)" in told
+    assert "two (kodim01: 4 non-dominated points per curve are needed, found 3 and 3)" in told
 
 
 def test_codecs_and_images_that_only_one_run_has_are_named(tmp_path: Path) -> None:
