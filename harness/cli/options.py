@@ -154,5 +154,8 @@ def print_table(table: Table) -> None:
     """Print a table of rich: as wide as the terminal, or `TABLE_WIDTH` into a file or pipe."""
     from rich.console import Console
 
-    console = Console()
-    Console(width=None if console.is_terminal else TABLE_WIDTH).print(table)
+    console = Console(width=None if Console().is_terminal else TABLE_WIDTH)
+    with console.capture() as capture:
+        console.print(table)
+    for line in capture.get().splitlines():
+        click.echo(line.rstrip())

@@ -151,8 +151,8 @@ def test_a_task_is_stored_whole_or_not_at_all(path: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        (b"this is no database, whatever its name says" * 50, "file is not a database. It is damaged or no store"),
-        (b"SQLite format 3\0" + b"\xff" * 8192, "It is damaged or no store: move it away"),
+        (b"this is no database, whatever its name says" * 50, "file is not a database. It is damaged, or no store"),
+        (b"SQLite format 3\0" + b"\xff" * 8192, "It is damaged, or no store: move it away"),
     ],
 )
 def test_a_damaged_file_is_named_and_left_alone(path: Path, data: bytes, words: str) -> None:
