@@ -59,7 +59,7 @@ def bench(request: Request) -> Run:
     with Store(request.results / STORE_NAME) as store:
         folder, previous = _folder(request.results, plan)
         keeping = keeping_in(plan, folder.resolve(), request.keep_files)
-        about = summary.begun(plan, jobs, device)
+        about = summary.begun(plan, jobs, device, datetime.now(UTC))
         tasks = list(unfinished(plan, store, keeping.files))
         for line in slow_codecs(tasks, plan, jobs):
             logging.getLogger("harness").warning(line)

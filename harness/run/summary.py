@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -62,12 +62,12 @@ PLANNED = (
 """The fields of a manifest that follow from the plan alone."""
 
 
-def begun(plan: Plan, jobs: int, device: str) -> Manifest:
-    """Return the manifest of a run that begins now."""
+def begun(plan: Plan, jobs: int, device: str, started: datetime) -> Manifest:
+    """Return the manifest of a run that begins."""
     known = known_metrics(plan.metric_targets)
     return Manifest(
         state="running",
-        started=datetime.now(UTC).isoformat(timespec="seconds"),
+        started=started.isoformat(timespec="seconds"),
         command=command_line(),
         suite=plan.suite_name,
         description=plan.suite.description,
