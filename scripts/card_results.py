@@ -7,7 +7,6 @@ the codec, its points beside the published curves of the figure kodak-psnr at th
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +17,7 @@ import pandas as pd
 from harness.config.schema import load
 from harness.errors import DataError
 from harness.learned.checkpoint import Card, cards, write_card
+from harness.records import manifest
 from harness.reproduce.published import read_curve
 from harness.reproduce.spec import recipe
 
@@ -28,17 +28,17 @@ KODAK = ("kodak", FIGURE)
 
 
 def write_results(weights: Path, run: Path) -> int:
-    """Write a run's results into the cards of its weights; return the number of cards written."""
-    manifest = json.loads((run / "manifest.json").read_text())
+    """Write a run's results into the cards of its weights; return how many were written."""
+    about = manifest.read(run / manifest.NAME)
     records = pd.read_csv(run / "records.csv")
     written = 0
     for card, path in cards([weights]):
-        for codec in manifest["codecs"]:
-            about = codec.get(f"provenance_{card.ratio:g}x")
-            if about and about.get("weights") == card.sha256:
-                table = results(card, codec["id"], records, manifest["suite"])
-                old = dict(card.results.get(manifest["suite"], {}))
-                all_of_it = {**card.results, manifest["suite"]: {**old, **table}}
+        for codec in about.codecs:
+            facts = codec.provenance_by_ratio.get(f"{card.ratio:g}x", {})
+            if facts.get("weights") == card.sha256:
+                table = results(card, codec.id, records, about.suite)
+                old = dict(card.results.get(about.suite, {}))
+                all_of_it = {**card.results, about.suite: {**old, **table}}
                 write_card(card.model_copy(update={"results": all_of_it}), path.with_suffix(".json"))
                 written += 1
     return written

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.data.datasets import MIRROR_VARIABLE
 from harness.errors import DataError
+from harness.system.files import written_aside
 from harness.system.paths import cache_folder, weights_folder
 
 if TYPE_CHECKING:
@@ -171,11 +172,10 @@ def _converted(path: Path, published: Published, folder: Path) -> Path:
         raise DataError(f"{path} holds more than tensors, so it is not a weights file of CompressAI.") from error
     tensors = {name: tensor.contiguous() for name, tensor in state.items()}
     target = folder / published.converted
-    part = target.with_suffix(f".{os.getpid()}.part")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        save_file(tensors, part, {"published_sha256": sha256, "tensors_sha256": _sha256_of(tensors)})
-        part.replace(target)
+        with written_aside(target) as aside:
+            save_file(tensors, aside, {"published_sha256": sha256, "tensors_sha256": _sha256_of(tensors)})
     except (SafetensorError, OSError) as error:
         raise DataError(f"the weights of {path} cannot be written into {folder}: {error}") from error
     return target

@@ -1,1 +1,1 @@
-"""From records to numbers: intervals, BD-rate, tables, comparisons. No words, no drawing."""
+"""Turn records into numbers: intervals, BD-rate, tables, comparisons."""

@@ -1,8 +1,8 @@
-"""How far two rate-distortion curves are apart: Bjontegaard's deltas, per image and then over images.
+"""Bjontegaard deltas between two rate-distortion curves, per image and then over images.
 
-BD-rate (VCEG-M33, 2001) is the mean horizontal gap of two curves in log rate, over the qualities both have; BD-PSNR
-the mean vertical gap over the rates both have. They work for any quality in dB, so for MS-SSIM in dB as well. The gap
-depends on how points are joined, so all three usual ways are computed; `pchip` (JVET-T2010) is the one quoted.
+BD-rate (VCEG-M33, 2001) is the mean horizontal gap between two curves in log rate, over their common range of quality;
+BD-PSNR is the mean vertical gap over their common range of rates. Both work for any quality in dB, such as MS-SSIM in
+dB. The gap depends on the interpolation, so all three usual ones are computed; reports quote `pchip` (JVET-T2010).
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from harness.errors import UsageError
 
 METHODS = ("pchip", "akima", "cubic")
 MIN_POINTS = 4
-"""A curve needs this many points of which none is dominated by another."""
+"""The least number of non-dominated points of a curve."""
 MIN_OVERLAP = 0.25
-"""The common range of two curves, as a share of the range of both together, must be at least this."""
+"""The least common range of two curves, as a share of the range of both together."""
 
 Axis = Literal["rate", "quality"]
 
@@ -43,7 +43,7 @@ class Curve:
 
     @classmethod
     def of(cls, rates: ArrayLike, qualities: ArrayLike) -> Curve:
-        """Return the curve through points given as arrays."""
+        """Return the curve through points in arrays."""
         return cls(*(tuple(np.asarray(axis, float).tolist()) for axis in (rates, qualities)))
 
 
@@ -54,63 +54,63 @@ class Delta:
     by_method: Mapping[str, float]
     """Method -> gap, in percent for BD-rate and in dB for BD-PSNR; empty when refused."""
     overlap: float | None
-    """The range both curves have, as a share of the range that either has: 0 to 1; None for too few points."""
+    """The common range as a share of the range of both together, 0 to 1; None with too few points."""
     points: tuple[int, int]
-    """How many points of the anchor and of the test were used."""
+    """The number of points used of the anchor and of the test."""
     notes: tuple[str, ...] = ()
-    """Which points were left out, and why."""
+    """The points that were left out, and why."""
     refused: str | None = None
     """Why there is no value."""
 
     @property
     def value(self) -> float | None:
-        """The gap that is quoted (pchip); None when refused."""
+        """The gap to quote (pchip); None when refused."""
         return self.by_method.get(METHODS[0])
 
 
 @dataclass(frozen=True)
 class DeltaOverImages:
-    """Per-image gaps and their mean; images whose gap was refused are named, never dropped in silence."""
+    """Gaps per image and their mean; images whose gap was refused are named."""
 
     by_method: Mapping[str, Interval]
-    """Method -> mean over images with its interval; empty when every image was refused."""
+    """Method -> mean over images with its interval; empty where every image was refused."""
     per_image: Mapping[str, Delta]
     refused: Mapping[str, str] = field(default_factory=dict)
-    """Image -> why it is in no mean."""
+    """Image -> why it has no gap."""
 
     @property
     def interval(self) -> Interval | None:
-        """The mean that is quoted (pchip); None when every image was refused."""
+        """The mean to quote (pchip); None where every image was refused."""
         return self.by_method.get(METHODS[0])
 
     @property
     def overlap(self) -> float | None:
-        """The smallest overlap of the images in the mean."""
+        """The smallest overlap among the images in the mean."""
         used = [delta.overlap for delta in self.per_image.values() if delta.refused is None]
         return min((overlap for overlap in used if overlap is not None), default=None)
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Every image's notes and refusals, each beginning with the image's name."""
+        """The notes and refusals of every image, each with the image's name."""
         notes = [f"{image}: {note}" for image, delta in self.per_image.items() for note in delta.notes]
         return (*notes, *(f"{image}: refused, {reason}" for image, reason in self.refused.items()))
 
 
 def bd_rate(anchor: Curve, test: Curve, methods: Sequence[str] = METHODS) -> Delta:
-    """Return by how many percent the test's rate is above the anchor's at equal quality, by each named method."""
+    """Return the BD-rate in percent, by each method: how far the test's rate is above the anchor's at equal quality."""
     return _delta(anchor, test, "rate", methods)
 
 
 def bd_quality(anchor: Curve, test: Curve) -> Delta:
-    """Return by how many dB the test's quality is above the anchor's at equal rate: BD-PSNR, for PSNR."""
+    """Return the BD-quality in dB: how far the test's quality is above the anchor's at equal rate."""
     return _delta(anchor, test, "quality")
 
 
 def mean_percent(values: ArrayLike, seed: int) -> Interval:
-    """Return the geometric mean of ratios, with its interval; values and result in percent above a ratio of 1.
+    """Return the geometric mean of ratios, with its interval; values and result are in percent above a ratio of 1.
 
-    Of logs, because ratios have no arithmetic mean: with half of the images at twice the bytes and half at half of
-    them, the one codec is as good as the other.
+    Where half of the images take twice the bytes and the other half take half, the two codecs are equally good: the
+    geometric mean says so, the arithmetic mean does not.
     """
     logs = bootstrap_mean(np.log1p(np.asarray(values, dtype=np.float64) / 100), seed)
     low, high = (None if end is None else 100 * math.expm1(end) for end in (logs.low, logs.high))
@@ -118,12 +118,12 @@ def mean_percent(values: ArrayLike, seed: int) -> Interval:
 
 
 def bd_rate_over_images(curves: Mapping[str, tuple[Curve, Curve]], seed: int) -> DeltaOverImages:
-    """Return the mean of the images' BD-rates (`mean_percent`) with its interval; image -> (anchor, test)."""
+    """Return the mean BD-rate (`mean_percent`) with its interval; `curves` maps an image to (anchor, test)."""
     return _over_images(curves, seed, bd_rate, mean_percent)
 
 
 def bd_quality_over_images(curves: Mapping[str, tuple[Curve, Curve]], seed: int) -> DeltaOverImages:
-    """Return the mean of the images' BD-PSNRs with its interval; `curves` maps an image to (anchor, test)."""
+    """Return the mean BD-quality with its interval; `curves` maps an image to (anchor, test)."""
     return _over_images(curves, seed, bd_quality, bootstrap_mean)
 
 
@@ -142,7 +142,7 @@ def _over_images(
 
 @dataclass(frozen=True)
 class _Points:
-    """The points of a curve that are used, both axes rising."""
+    """The points of a curve that are used; both axes increase."""
 
     log_rates: NDArray[np.float64]
     qualities: NDArray[np.float64]
@@ -150,7 +150,7 @@ class _Points:
 
 
 def _non_dominated(curve: Curve, name: str) -> _Points:
-    """Leave out points to which another is preferable: no larger and no worse; and the lossless ones."""
+    """Leave out lossless points, and points for which another is no larger and no worse."""
     kept: list[tuple[float, float]] = []
     notes = []
     for rate, quality in sorted(
@@ -172,7 +172,7 @@ def _delta(anchor: Curve, test: Curve, axis: Axis, methods: Sequence[str] = METH
     counts = len(used[0].qualities), len(used[1].qualities)
     notes = used[0].notes + used[1].notes
     if min(counts) < MIN_POINTS:
-        reason = f"it needs {MIN_POINTS} non-dominated points a curve, found {counts[0]} and {counts[1]}"
+        reason = f"{MIN_POINTS} non-dominated points per curve are needed, found {counts[0]} and {counts[1]}"
         return Delta({}, None, counts, notes, reason)
     along = [points.qualities if axis == "rate" else points.log_rates for points in used]
     gaps = [points.log_rates if axis == "rate" else points.qualities for points in used]
@@ -191,7 +191,7 @@ def _delta(anchor: Curve, test: Curve, axis: Axis, methods: Sequence[str] = METH
 
 
 def _mean_between(x: NDArray[np.float64], y: NDArray[np.float64], low: float, high: float, method: str) -> float:
-    """Return the mean over low <= x <= high of the curve through the points (cubic: of the fit to them)."""
+    """Return the mean over low <= x <= high of the curve through the points (cubic: of the least-squares fit)."""
     from scipy.interpolate import Akima1DInterpolator, PchipInterpolator
 
     if method == "cubic":

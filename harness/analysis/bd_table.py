@@ -1,4 +1,4 @@
-"""BD-rate and BD-quality of a run's sweep: every codec against the anchor, and every codec against every other."""
+"""BD-rate and BD-quality of a run's sweep: each codec compared with the anchor, and each with every other."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from harness.analysis.columns import describe
 from harness.analysis.run import SEED, Run
 
 METRICS = ("psnr", "ms_ssim_db")
-"""The qualities, in dB, that deltas are taken of."""
+"""The metrics, in dB, of the deltas."""
 
 MAX_DELTAS = 20_000
-"""Deltas of single images that one table takes; of more images, every k-th is used, and n says how many."""
+"""The most deltas of single images in one table; with more images, every k-th is used, and n says how many."""
 
 Curves = Mapping[str, Mapping[str, Curve]]
 """Codec -> image -> curve."""
 
 
 def curves_of(run: Run, metric: str, protocol: str = "sweep") -> Curves:
-    """Return each codec's curve on each image: bits per pixel against a metric."""
+    """Return the curve of each codec on each image: a metric over bits per pixel."""
     frame = run.protocol(protocol)
     frame = frame[frame["bpp"].notna() & frame[metric].notna()].sort_values("bpp", kind="stable")
     found: dict[str, dict[str, Curve]] = {}
@@ -41,11 +41,11 @@ def curves_of(run: Run, metric: str, protocol: str = "sweep") -> Curves:
 
 
 def bd_rows(run: Run, anchor: str | None) -> pd.DataFrame:
-    """Return one row a metric and codec other than the anchor; where the anchor was not swept, the first that was.
+    """Return one row per metric and codec other than the anchor (or, if it was not swept, the first codec that was).
 
     Columns: codec, anchor, column (of the metric), metric, bd_rate with bd_rate_low, bd_rate_high (percent, pchip),
-    bd_rate_akima, bd_rate_cubic, bd_quality with its limits (dB, pchip), overlap (smallest of an image), n (images
-    in the means), refused (images that are not), note (the first reason, or the first point left out).
+    bd_rate_akima, bd_rate_cubic, bd_quality with its limits (dB, pchip), overlap (the smallest of an image), n (images
+    in the means), refused (images without a value), note (the first reason, or the first point left out).
     """
     rows: list[dict[str, Any]] = []
     for metric in (metric for metric in METRICS if run.records[metric].notna().any()):
@@ -61,7 +61,7 @@ def bd_rows(run: Run, anchor: str | None) -> pd.DataFrame:
 
 
 def _pairs(base: Mapping[str, Curve], test: Mapping[str, Curve], limit: int) -> dict[str, tuple[Curve, Curve]]:
-    """Return the curves of the images that both have, every k-th image where there are more than `limit`."""
+    """Return the curves of the common images, or of every k-th where there are more than `limit`."""
     shared = [image for image in base if image in test]
     step = max(1, math.ceil(len(shared) / max(1, limit)))
     return {image: (base[image], test[image]) for image in shared[::step]}
@@ -87,10 +87,10 @@ def _facts(found: DeltaOverImages) -> dict[str, Any]:
 
 
 def bd_matrix(run: Run, codecs: Sequence[str] | None = None) -> pd.DataFrame:
-    """Return the mean BD-rate (percent, pchip, PSNR) of every codec against every other, one row a pair.
+    """Return the mean BD-rate (percent, pchip, PSNR) of each codec compared with each other, one row per pair.
 
-    The mean is geometric: of a pair the two ways round, one is the inverse of the other.
-    Columns: codec, anchor, bd_rate, bd_rate_low, bd_rate_high, n. Pairs of which every image was refused are absent.
+    The mean is geometric, so (a, b) is the inverse of (b, a).
+    Columns: codec, anchor, bd_rate, bd_rate_low, bd_rate_high, n. Pairs without a value on any image are absent.
     """
     curves = curves_of(run, "psnr")
     names = [codec for codec in codecs or curves if codec in curves]
@@ -102,7 +102,7 @@ def bd_matrix(run: Run, codecs: Sequence[str] | None = None) -> pd.DataFrame:
         gaps = [delta for delta in deltas if delta is not None]
         if gaps:
             rows.append(_pair_row(test, base, gaps))
-            # The gap is a mean of log rates: the other way round it is exactly the inverse of each image's ratio.
+            # The gap is a mean of log rates, so the reverse comparison is exactly the inverse of each image's ratio.
             rows.append(_pair_row(base, test, [100 * (1 / (1 + gap / 100) - 1) for gap in gaps]))
     return pd.DataFrame(rows, columns=["codec", "anchor", "bd_rate", "bd_rate_low", "bd_rate_high", "n"])
 

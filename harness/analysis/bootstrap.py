@@ -1,12 +1,11 @@
-"""How sure a mean is: intervals over images, paired differences and ranks under resampling.
+"""Confidence intervals for means over images, paired differences, and ranks under resampling.
 
-Everything is per image first, then averaged over the images. Every interval is a bootstrap over images, seeded.
+Values are per image, then averaged over images. Every interval is a seeded bootstrap over images.
 BD-rate and BD-PSNR are in `harness.analysis.bd_rate`.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
@@ -17,14 +16,14 @@ from numpy.typing import ArrayLike, NDArray
 from harness.errors import UsageError
 
 MIN_IMAGES_FOR_INTERVAL = 10
-"""Below this many images there are points, and no intervals."""
+"""The least number of images for an interval."""
 CONFIDENCE = 0.95
 RESAMPLES = 10_000
 
 _MAX_DRAWS = 5_000_000
-"""With very many images fewer resamples are drawn, though never fewer than 1000: their means scatter less."""
+"""With very many images fewer resamples are drawn, at least 1000: their means scatter less."""
 DECIMALS_OF_RANK = 9
-"""Means are rounded to this many decimals before they are ranked: the order of a sum breaks no tie."""
+"""Means are rounded to this many decimals before ranking, so that the order of a sum breaks no tie."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,7 @@ class Interval:
     n: int
     """Number of images."""
     method: Literal["BCa", "percentile", "none"]
-    """BCa (Efron 1987); percentile where that is degenerate; none below the least number of images."""
+    """BCa (Efron 1987); percentile where BCa is degenerate; none with too few images."""
     confidence: float = CONFIDENCE
     resamples: int = RESAMPLES
 
@@ -48,7 +47,7 @@ class PairedDifference:
 
     interval: Interval
     wins: int
-    """Number of images on which a is the larger."""
+    """Number of images on which a is larger."""
     losses: int
     ties: int
 
@@ -59,12 +58,12 @@ class PairedDifference:
 
     @property
     def low(self) -> float | None:
-        """Lower end of the interval; None below the least number of images."""
+        """Lower end of the interval; None with too few images."""
         return self.interval.low
 
     @property
     def high(self) -> float | None:
-        """Upper end of the interval; None below the least number of images."""
+        """Upper end of the interval; None with too few images."""
         return self.interval.high
 
     @property
@@ -74,11 +73,11 @@ class PairedDifference:
 
     @property
     def significant(self) -> bool:
-        """Whether there is an interval and it leaves out 0."""
+        """Whether there is an interval that does not contain 0."""
         return self.low is not None and self.high is not None and not self.low <= 0 <= self.high
 
     def in_words(self, unit: str = "") -> str:
-        """Return such as "higher by 0.48 dB (95 % interval 0.35 to 0.61, n = 24)"."""
+        """Return a sentence such as "higher by 0.48 dB (95 % interval 0.35 to 0.61, n = 24)"."""
         unit = f" {unit}" if unit else ""
         if self.low is None or self.high is None:
             least = MIN_IMAGES_FOR_INTERVAL
@@ -91,10 +90,10 @@ class PairedDifference:
 
 @dataclass(frozen=True)
 class RankStability:
-    """How often each codec takes each rank when the images are drawn anew."""
+    """How often each codec has each rank when the images are resampled."""
 
     probability: NDArray[np.float64]
-    """(codecs, ranks), rank 1 first; rows sum to 1. Codecs that tie share their ranks equally."""
+    """(codecs, ranks), rank 1 first; rows sum to 1. Tied codecs share their ranks equally."""
     n: int
     """Number of images."""
 
@@ -102,7 +101,7 @@ class RankStability:
 def bootstrap_mean(
     values: ArrayLike, seed: int, confidence: float = CONFIDENCE, resamples: int = RESAMPLES
 ) -> Interval:
-    """Return the mean of one value an image, with its bootstrap interval over images.
+    """Return the mean of one value per image, with its bootstrap interval over images.
 
     Raises:
         UsageError: there is no value, or one is infinite or not a number (lossless records are counted apart).
@@ -124,7 +123,7 @@ def _finite(values: ArrayLike) -> NDArray[np.float64]:
     data = np.asarray(values, dtype=np.float64)
     if not data.size or not np.isfinite(data).all():
         raise UsageError(
-            f"an interval needs finite values, one an image; found {data.size} values, "
+            f"an interval needs finite values, one per image; found {data.size} values, "
             f"{int((~np.isfinite(data)).sum())} of them infinite or missing."
         )
     return data
@@ -143,9 +142,9 @@ def _resampling(count: int, seed: int, resamples: int) -> NDArray[np.float64]:
 def _accelerated(
     deviations: NDArray[np.float64], offsets: NDArray[np.float64], tails: tuple[float, float]
 ) -> tuple[float, float] | None:
-    """Return the quantiles that BCa takes in place of `tails` (Efron 1987, section 4); None where it is degenerate.
+    """Return BCa's quantiles instead of `tails` (Efron 1987, section 4); None where it is degenerate.
 
-    `deviations` are the values, `offsets` the resamples' means, both less the mean of the values.
+    `deviations` are the values, `offsets` the means of the resamples, both minus the mean of the values.
     """
     from scipy.special import ndtr, ndtri
 
@@ -166,14 +165,14 @@ def _accelerated(
 
 
 def paired_difference(a: ArrayLike, b: ArrayLike, seed: int) -> PairedDifference:
-    """Return the differences a - b, where a and b hold one value an image, the same image at the same place.
+    """Return the differences a - b; a and b have one value per image, in the same order of images.
 
     Raises:
         UsageError: they differ in length, are empty, or a value is infinite or not a number.
     """
     first, second = _finite(a), _finite(b)
     if first.shape != second.shape:
-        raise UsageError(f"paired values come from the same images; found {first.shape} and {second.shape} values.")
+        raise UsageError(f"paired values must be of the same images; found {first.shape} and {second.shape} values.")
     differences = first - second
     wins, losses = int((differences > 0).sum()), int((differences < 0).sum())
     ties = len(differences) - wins - losses
@@ -181,9 +180,9 @@ def paired_difference(a: ArrayLike, b: ArrayLike, seed: int) -> PairedDifference
 
 
 def rank_stability(table: ArrayLike, seed: int, resamples: int = RESAMPLES) -> RankStability:
-    """Return how probable each rank of each codec is, by its mean over images drawn anew.
+    """Return the probability of each rank of each codec, by its mean over resampled images.
 
-    `table` is (images, codecs); the highest mean has rank 1. For a metric that is better when lower, negate it.
+    `table` is (images, codecs); the highest mean has rank 1. Negate a metric whose lower values are better.
 
     Raises:
         UsageError: it is empty, not of two dimensions, or a value is infinite or not a number.
@@ -205,6 +204,8 @@ def rank_stability(table: ArrayLike, seed: int, resamples: int = RESAMPLES) -> R
     return RankStability(probability, count)
 
 
-def similarity_db(similarity: float) -> float:
-    """Return -10 log10(1 - x): SSIM or MS-SSIM in decibels; infinite at 1."""
-    return math.inf if similarity == 1 else -10 * math.log10(1 - similarity)
+def similarity_db(similarities: ArrayLike) -> NDArray[np.float64]:
+    """Return -10 log10(1 - x) of each value: SSIM or MS-SSIM in decibels; infinite at 1."""
+    with np.errstate(divide="ignore"):
+        decibels: NDArray[np.float64] = -10 * np.log10(1 - np.asarray(similarities, dtype=np.float64))
+    return decibels

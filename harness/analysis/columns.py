@@ -1,4 +1,4 @@
-"""What the columns of records.csv mean to a report: which are metrics, and how each is printed."""
+"""The columns of records.csv in a report: which are metrics, and how each is printed."""
 
 from __future__ import annotations
 
@@ -9,26 +9,10 @@ from typing import Any
 import pandas as pd
 
 from harness.metrics.table import METRICS
-
-TEXT = ("image", "codec", "protocol", "status", "reason", "file_sha256", "pixels_sha256")
-NUMBERS = (
-    "target_ratio",
-    "setting",
-    "size_bytes",
-    "raw_bytes",
-    "ratio",
-    "bpp",
-    "psnr",
-    "psnr_y",
-    "ssim",
-    "ms_ssim",
-    "psnr_at_budget",
-)
-BASE = (*TEXT, *NUMBERS)
-"""Every column that records.csv always has."""
+from harness.records.manifest import Manifest
 
 FIRST = ("psnr", "ms_ssim", "ms_ssim_db", "ssim", "psnr_y")
-"""The base metrics, in the order in which a report shows them."""
+"""The base metrics, in the order of a report."""
 
 LABELS = {
     "psnr": "PSNR",
@@ -49,7 +33,7 @@ DIGITS = {"dB": 2, "points": 2, "": 5}
 
 @dataclass(frozen=True)
 class Metric:
-    """How a metric is named, printed and ranked."""
+    """The name, format and direction of a metric."""
 
     column: str
     label: str
@@ -59,12 +43,12 @@ class Metric:
 
     @property
     def digits(self) -> int:
-        """Decimals that are printed."""
+        """The number of decimals to print."""
         return DIGITS.get(self.unit, 3)
 
     @property
     def title(self) -> str:
-        """Its label with its unit, as an axis shows it."""
+        """Its label with its unit, for an axis."""
         return f"{self.label} ({self.unit})" if self.unit else self.label
 
     def score(self, value: float) -> float:
@@ -73,29 +57,30 @@ class Metric:
 
 
 def missing(value: Any) -> bool:
-    """Tell whether a cell is empty: None or NaN."""
+    """Return whether a cell is empty: None or NaN."""
     return value is None or bool(pd.isna(value))
 
 
 def swept(row: Mapping[str, Any]) -> str:
-    """Print the setting of a sweep's point and, for a learned codec, which ratio its weights were trained for."""
+    """Return the setting of a sweep's point, for a learned codec with the ratio that its weights were trained for."""
     weights = "" if missing(row.get("weights")) else f" (weights for {row['weights']:g}x)"
     return f"{row['setting']:g}{weights}"
 
 
-def describe(column: str, manifest: Mapping[str, Any] | None = None) -> Metric:
-    """Return how a metric is printed: one of METRICS, of the manifest, or `ms_ssim_db`; any other is a plain number."""
+def describe(column: str, manifest: Manifest | None = None) -> Metric:
+    """Return the format of a metric of METRICS, of the manifest, or `ms_ssim_db`; any other is a plain number."""
     if column == "ms_ssim_db":
         return Metric(column, LABELS[column], "dB")
     label = LABELS.get(column, column)
     if known := METRICS.get(column):
         return Metric(column, label, known.unit, known.direction)
-    return Metric(column, label, **((manifest or {}).get("metrics_of_others") or {}).get(column, {}))
+    entry = manifest.metrics_of_others.get(column) if manifest else None
+    return Metric(column, label, entry.unit, entry.direction) if entry else Metric(column, label)
 
 
-def metrics_in(records: pd.DataFrame, manifest: Mapping[str, Any]) -> tuple[Metric, ...]:
-    """Return the metrics that records have values of: the base ones, then those that METRICS or the manifest name."""
-    named = {*METRICS, *(manifest.get("metric_versions") or {})}
+def metrics_in(records: pd.DataFrame, manifest: Manifest) -> tuple[Metric, ...]:
+    """Return the metrics with values in the records: the base ones, then others of METRICS or of the manifest."""
+    named = {*METRICS, *manifest.metric_versions}
     more = [str(column) for column in records.columns if column in named and column not in FIRST]
     shown = (column for column in (*FIRST, *more) if column == FIRST[0] or records[column].notna().any())
     return tuple(describe(column, manifest) for column in shown)

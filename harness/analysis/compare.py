@@ -1,4 +1,4 @@
-"""Two runs held against each other, codec by codec: what changed, how sure that is, and whether it got worse."""
+"""Compare two runs, codec by codec: the differences, their intervals, and regressions beyond a limit."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ from harness.analysis.bootstrap import paired_difference
 from harness.analysis.columns import swept
 from harness.analysis.problems import some
 from harness.analysis.ratio_table import verdict
-from harness.analysis.run import MEASURED, SEED, Run, prepare, rows_of
+from harness.analysis.run import SEED, Run, prepare, rows_of
 from harness.errors import UsageError
+from harness.records.manifest import Manifest
+from harness.records.record import WITH_FILE
 
 KEY = ["codec", "protocol", "weights", "target", "image"]
 COLUMNS = (
@@ -27,10 +29,10 @@ COLUMNS = (
     *("bd_rate", "bd_rate_low", "bd_rate_high", "refused", "lower", "note"),
 )
 CLEARLY_LOWER = 1.0
-"""An image without a BD-rate is a loss when its PSNR is lower by more than this, in dB, at every ratio."""
+"""dB: an image without a BD-rate counts as worse when its PSNR is lower by more than this at every ratio."""
 
 _COLUMN = {"%": "bd_rate", "dB": "psnr_difference"}
-"""The unit of a limit -> the column that it holds for."""
+"""The unit of a limit -> the column that it applies to."""
 _NEEDED = {"%": "curve of PSNR", "dB": "PSNR at a ratio"}
 
 
@@ -56,20 +58,19 @@ def parse_limit(text: str) -> Limit:
 
 
 def compare(records_a: pd.DataFrame, records_b: pd.DataFrame) -> pd.DataFrame:
-    """Return what B is against A, over the images that both measured.
+    """Return how B differs from A, over the images that both measured.
 
-    One row a codec, protocol and target (the ratio, or the sweep's setting; `weights`: the ratio that a swept learned
-    codec was trained for): n, identical (files of the same bytes),
-    lost (images with a file in A and none in B) and gained, the paired difference of PSNR in dB over images where
-    both are finite, and the change of the file size in percent (geometric mean); with 95 % intervals from n = 10. One
-    row a codec and protocol (target empty) with the BD-rate of B against A in percent: n (images in its mean), refused
-    (images that have none), lower (how many of these lost more than `CLEARLY_LOWER` at every ratio) and note (the
-    first refusal).
+    One row per codec, protocol and target (the ratio, or the sweep's setting; `weights`: the ratio that a swept learned
+    codec was trained for): n, identical (files of the same bytes), lost (images with a file in A and none in B) and
+    gained, the paired difference of PSNR in dB over images where both are finite, and the change of the file size in
+    percent (geometric mean); with 95 % intervals from n = 10. One row per codec and protocol (target empty) with the
+    BD-rate of B compared with A in percent: n (images in its mean), refused (images without a value), lower (how many
+    of these are lower by more than `CLEARLY_LOWER` at every ratio) and note (the first refusal).
 
     Raises:
-        UsageError: the records lack a column or hold one twice.
+        UsageError: the records lack a column or contain a record twice.
     """
-    runs = prepare(records_a, {}), prepare(records_b, {})
+    runs = prepare(records_a, Manifest()), prepare(records_b, Manifest())
     both = _joined(*runs)
     rows = [_row(dict(zip(KEY, key, strict=False)), mine) for key, mine in both.groupby(KEY[:-1], dropna=False)]
     rows += [row for protocol in ("ratio", "sweep") for row in _bd_rows(*runs, both, protocol)]
@@ -77,7 +78,7 @@ def compare(records_a: pd.DataFrame, records_b: pd.DataFrame) -> pd.DataFrame:
 
 
 def absent(records_a: pd.DataFrame, records_b: pd.DataFrame) -> list[str]:
-    """Return, in words, which codecs and images only one of the two runs has: nothing is compared of them."""
+    """Return, in words, the codecs and images that only one of the two runs has, and so are not compared."""
     told = []
     for column in ("codec", "image"):
         a, b = set(records_a[column]), set(records_b[column])
@@ -100,7 +101,7 @@ def _joined(a: Run, b: Run) -> pd.DataFrame:
 
 
 def _row(key: Mapping[str, Any], both: pd.DataFrame) -> dict[str, Any]:
-    had, has = (both[f"status_{side}"].isin(MEASURED).to_numpy(bool) for side in "ab")
+    had, has = (both[f"status_{side}"].isin(WITH_FILE).to_numpy(bool) for side in "ab")
     asked = both["status_b"].notna().to_numpy(bool)
     same = both[had & has]
     known = same["file_sha256_a"].ne("") & same["file_sha256_a"].eq(same["file_sha256_b"])
@@ -119,7 +120,7 @@ def _row(key: Mapping[str, Any], both: pd.DataFrame) -> dict[str, Any]:
 
 
 def _bd_rows(a: Run, b: Run, both: pd.DataFrame, protocol: str) -> list[dict[str, Any]]:
-    """Return the BD-rate of each codec that both have curves of, and how many images have none."""
+    """Return the BD-rate of each codec with curves in both runs, and how many images have none."""
     rows = []
     curves_a, curves_b = (curves_of(run, "psnr", protocol) for run in (a, b))
     for codec in (codec for codec in curves_a if codec in curves_b):
@@ -137,7 +138,7 @@ def _bd_rows(a: Run, b: Run, both: pd.DataFrame, protocol: str) -> list[dict[str
 
 
 def _lower(both: pd.DataFrame, images: Collection[str]) -> int:
-    """Return how many of the images have, in B, a clearly lower PSNR at every ratio of the ratio protocol."""
+    """Return on how many of the images PSNR is clearly lower in B at every ratio of the ratio protocol."""
     mine = both[both["image"].isin(images) & both["psnr_a"].notna() & both["psnr_b"].notna()]
     return int((mine["psnr_b"] < mine["psnr_a"] - CLEARLY_LOWER).groupby(mine["image"]).all().sum())
 
@@ -145,13 +146,13 @@ def _lower(both: pd.DataFrame, images: Collection[str]) -> int:
 def regressions(table: pd.DataFrame, limit: Limit) -> list[str]:
     """Return, in words, each way in which B is worse than A by more than the limit; empty when there is none.
 
-    A limit in % holds for BD-rate, and images that have none must not have clearly lost PSNR; one in dB holds for the
-    mean PSNR of each ratio. A result that was there and is not any more is always told. Where there is an interval,
-    all of it must be on the worse side of 0.
+    A limit in % applies to BD-rate, and images without one must not have a clearly lower PSNR. A limit in dB applies to
+    the mean PSNR of each ratio. A result that A has and B lacks always counts. Where there is an interval, all of it
+    must be on the worse side of 0.
 
     Raises:
-        UsageError: the limit is in % and no codec has a BD-rate, or in dB and no codec a difference of PSNR at a ratio,
-            and nothing is worse.
+        UsageError: nothing is worse, and no codec has a value that the limit applies to: a BD-rate for %, a difference
+            of PSNR at a ratio for dB.
     """
     told = [
         f"{row['codec']}, {_target(row)}: {row['lost']:.0f} results are lost"
@@ -164,12 +165,12 @@ def regressions(table: pd.DataFrame, limit: Limit) -> list[str]:
         for row in rows_of(table)
         if limit.unit == "%" and row["lower"] > 0
     ]
-    held, sign = _held(table, limit), 1 if limit.unit == "%" else -1
+    limited, sign = _limited(table, limit), 1 if limit.unit == "%" else -1
     column = _COLUMN[limit.unit]
-    if not len(held) and not told:
+    if not len(limited) and not told:
         needs = "four ratios or a sweep" if limit.unit == "%" else "images that both runs measured at a ratio"
         raise UsageError(f"a limit of {limit.value:g} {limit.unit} needs {needs}; the two runs have none in common.")
-    for row in rows_of(held):
+    for row in rows_of(limited):
         ends = [sign * row[f"{column}_{end}"] for end in ("low", "high")]
         sure = np.isnan(ends[0]) or min(ends) > 0
         if sign * row[column] > limit.value and sure:
@@ -179,20 +180,20 @@ def regressions(table: pd.DataFrame, limit: Limit) -> list[str]:
 
 
 def unchecked(table: pd.DataFrame, limit: Limit) -> dict[str, str]:
-    """Return the codecs that both runs measured and that a limit cannot be held against, each with why.
+    """Return the codecs of both runs that a limit cannot be applied to: codec -> reason.
 
-    A codec whose files and PSNR are the same in both runs needs no limit.
+    A codec whose files and PSNR are the same in both runs needs no check.
     """
     shared = table[(table["n"] > 0) & table["target"].notna() & table["protocol"].ne("control")]
     changed = shared[shared["identical"].lt(shared["n"]) | shared["psnr_difference"].fillna(0).ne(0)]
-    names = sorted(set(changed["codec"]) - set(_held(table, limit)["codec"]))
+    names = sorted(set(changed["codec"]) - set(_limited(table, limit)["codec"]))
     notes = table[table["note"].fillna("").ne("")].groupby("codec")["note"].first()
     why = notes.to_dict() if limit.unit == "%" else {}
     return {name: str(why.get(name, f"the runs share no finite {_NEEDED[limit.unit]}")) for name in names}
 
 
-def _held(table: pd.DataFrame, limit: Limit) -> pd.DataFrame:
-    """Return the rows that a limit holds for: those with a BD-rate, or with a difference of PSNR at a ratio."""
+def _limited(table: pd.DataFrame, limit: Limit) -> pd.DataFrame:
+    """Return the rows that a limit applies to: those with a BD-rate, or with a difference of PSNR at a ratio."""
     known = table[_COLUMN[limit.unit]].notna()
     return table[known if limit.unit == "%" else known & table["protocol"].eq("ratio")]
 

@@ -1,4 +1,4 @@
-"""What a report lists beside its means: problems with reasons, absent values, the lossless control."""
+"""The further tables of a report: errors with reasons, absent values, the lossless control."""
 
 from __future__ import annotations
 
@@ -7,19 +7,20 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
-from harness.analysis.run import MEASURED, PROBLEMS, Run
+from harness.analysis.run import Run
 from harness.metrics.table import METRICS
+from harness.records.record import WITH_FILE, WITHOUT_FILE
 
 SHOWN_IMAGES = 3
 
 
 def problem_rows(run: Run) -> pd.DataFrame:
-    """Return every failed, unsupported, missing and leaked record, one row a codec, status and reason.
+    """Return the records without a file, one row per codec, status and reason.
 
-    Columns: codec, status, reason, protocol, records (how many), images (the first few names, in words).
+    Columns: codec, status, reason, protocol, records (how many), images (the first few names).
     """
     columns = ["codec", "status", "reason", "protocol", "records", "images"]
-    found = run.records[run.records["status"].isin(PROBLEMS)]
+    found = run.records[run.records["status"].isin(WITHOUT_FILE)]
     if not len(found):
         return pd.DataFrame(columns=columns)
     groups = found.groupby(["codec", "status", "reason", "protocol"], sort=True)
@@ -28,31 +29,34 @@ def problem_rows(run: Run) -> pd.DataFrame:
 
 
 def some(values: Iterable[str]) -> str:
-    """Name the first few images or codecs: "a, b, c and 5 more"."""
+    """Return the first few names: "a, b, c and 5 more"."""
     names = sorted(set(values))
     more = f" and {len(names) - SHOWN_IMAGES} more" if len(names) > SHOWN_IMAGES else ""
     return ", ".join(names[:SHOWN_IMAGES]) + more
 
 
 def absent_means(run: Run) -> list[str]:
-    """Say for each metric that has no value on some image which these are, and that no mean is over them."""
-    measured = run.records[run.records["status"].isin(MEASURED) & (run.records["protocol"] != "control")]
+    """Return a sentence for each metric without a value on some images."""
+    measured = run.records[run.records["status"].isin(WITH_FILE) & (run.records["protocol"] != "control")]
     said = {}
     for metric in run.metrics:
         values = measured.groupby("image")[metric.column].count()
         images = values[values == 0].index.to_series()
         if len(images):
             known = METRICS.get(metric.column.removesuffix("_db"))
-            needs = f" (it takes {', '.join(known.formats)} from {known.smallest_side} pixels a side)" if known else ""
+            needs = (
+                f" (it takes {', '.join(known.formats)} images of at least {known.smallest_side} pixels per side)"
+                if known
+                else ""
+            )
             said[metric.label] = (
-                f"{metric.label} has no value on {some(images)}{needs}: "
-                "no mean of it stands where one of these images counts."
+                f"{metric.label} has no value on {some(images)}{needs}: means over these images are left out."
             )
     return list(said.values())
 
 
 def control_rows(run: Run) -> pd.DataFrame:
-    """Return the lossless control, one row a lossless codec, best ratio first.
+    """Return the lossless control, one row per lossless codec, best ratio first.
 
     Columns: codec, n (images measured), exact (images with infinite PSNR), ratio (mean over images of raw bytes
     / file bytes), total_ratio (sum of raw bytes / sum of file bytes).
@@ -69,7 +73,7 @@ def control_rows(run: Run) -> pd.DataFrame:
 
 
 def status_counts(run: Run) -> dict[str, int]:
-    """Return how many records outside the lossless control have each status, the most frequent first."""
+    """Return the number of records of each status outside the lossless control, the most frequent first."""
     counts = run.records.loc[run.records["protocol"] != "control", "status"].value_counts()
     return dict(
         sorted(((str(name), int(count)) for name, count in counts.items()), key=lambda pair: (-pair[1], pair[0]))
@@ -77,5 +81,5 @@ def status_counts(run: Run) -> dict[str, int]:
 
 
 def lossless_count(run: Run) -> int:
-    """Return how many records outside the lossless control are lossless: counted apart, in no mean of PSNR."""
+    """Return the number of lossless records outside the lossless control, which are in no mean of PSNR."""
     return status_counts(run).get("lossless", 0)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from harness.analysis.bootstrap import (
     DECIMALS_OF_RANK,
@@ -16,25 +18,88 @@ from harness.analysis.bootstrap import (
     paired_difference,
     rank_stability,
 )
-from harness.analysis.compared import Comparison, anchor_of, comparison, reached
-from harness.analysis.run import MEASURED, PROBLEMS, SEED, Run
+from harness.analysis.run import SEED, Run
+from harness.records.record import AT_A_RATIO, WITH_FILE, WITHOUT_FILE
 
-STATUSES = ("reached", "capped", "unreachable", "lossless", *PROBLEMS)
+STATUSES = tuple(status.value for status in (*AT_A_RATIO, *WITHOUT_FILE))
+"""The statuses that are counted, each in a column of its own."""
 
 PAIRED = ("psnr", "ms_ssim_db")
-"""The metrics (in dB) whose paired differences to the anchor are shown."""
+"""The metrics, in dB, with paired differences from the anchor."""
+
+
+RULE = (
+    "All means at a ratio are over the same images: those on which at least half of the codecs that meet the target "
+    "on any image do so. A codec that misses the target on one of these images has no mean and no rank: it is listed "
+    "below the ranking, with its counts and its paired difference from the anchor over the images on which both meet "
+    "the target. (Capped images are the easy ones; a mean without them would be biased by dB.) Where a mean leaves "
+    "out images, it says over how many it is."
+)
+"""How the images and codecs of a ratio's means are chosen."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The codecs and images of one ratio's means, chosen by `RULE`."""
+
+    ratio: float
+    codecs: tuple[str, ...]
+    """The codecs that meet the target on every image of `images`; best mean PSNR first."""
+    apart: tuple[str, ...]
+    """Every other codec with a record at this ratio."""
+    images: tuple[str, ...]
+    left_out: tuple[str, ...]
+    """The images with records at this ratio that are in no mean."""
+
+
+def reached(frame: pd.DataFrame) -> NDArray[np.bool_]:
+    """Return for each record whether it meets the target, with a finite PSNR."""
+    found: NDArray[np.bool_] = np.isfinite(frame["psnr"].to_numpy(float)) & frame["status"].eq("reached").to_numpy(bool)
+    return found
+
+
+def comparison(run: Run, ratio: float) -> Comparison:
+    """Apply `RULE` to one ratio."""
+    frame = run.at_ratio(ratio)
+    every_image = sorted(frame["image"].unique())
+    present = set(frame["codec"].unique())
+    codecs = [codec for codec in run.codecs if codec in present]
+    values = frame[reached(frame)].pivot(index="image", columns="codec", values="psnr")
+    values = values.reindex(sorted(values.index))
+    shared = values[values.notna().mean(axis=1) >= 0.5]
+    means = shared.loc[:, shared.notna().all()].mean() if len(shared) else pd.Series(dtype=float)
+    ranked = sorted((codec for codec in codecs if codec in means), key=lambda codec: -float(means[codec]))
+    images = dict.fromkeys(str(image) for image in shared.index) if ranked else {}
+    return Comparison(
+        ratio=ratio,
+        codecs=tuple(ranked),
+        apart=tuple(codec for codec in codecs if codec not in ranked),
+        images=tuple(images),
+        left_out=tuple(image for image in every_image if image not in images),
+    )
+
+
+def anchor_of(run: Run, comparisons: list[Comparison]) -> str | None:
+    """Return the codec that others are compared with: the manifest's `anchor`.
+
+    Without one, it is the first codec of the run among those with a mean at the most ratios; None without codecs.
+    """
+    if run.manifest.anchor in run.codecs:
+        return run.manifest.anchor
+    counts = {codec: sum(codec in found.codecs for found in comparisons) for codec in run.codecs}
+    return max(run.codecs, key=lambda codec: counts[codec], default=None)
 
 
 def ratio_rows(run: Run) -> pd.DataFrame:
-    """Return the ratio table, one row a (ratio, codec): compared codecs by rank, then those apart.
+    """Return the ratio table, one row per ratio and codec: the compared codecs by rank, then the others.
 
-    Columns: target_ratio, codec, compared, rank, rank_share (how often it has this rank when the images are drawn
-    anew; from n = 10), rank_at_budget, n (images of the means), images (with a record),
-    for each metric its mean and `_low`, `_high` (95 %; empty below n = 10), psnr_at_budget, ratio, bpp,
-    budget_used (means over the images of the ratio for a compared codec, over all with a file for one apart),
-    one count a status, not_measured, status (in words), leak, anchor, and for each of `PAIRED` (say psnr) the
-    paired difference to the anchor, codec - anchor, over the images on which both are reached: psnr_difference,
-    psnr_difference_low, psnr_difference_high, psnr_difference_n, psnr_wins, psnr_losses, psnr_verdict.
+    Columns: target_ratio, codec, compared, rank, rank_share (how often it has this rank when the images are
+    resampled; from n = 10), rank_at_budget (by psnr_at_budget), n (images of the means), images (with a record), for
+    each metric its mean and `_low`, `_high` (95 %; empty below n = 10), psnr_at_budget, ratio, bpp, share_of_target
+    (means over the images of the ratio for a compared codec, over all with a file for another), one count per status,
+    not_measured, status (in words), leak, anchor, and for each of `PAIRED` (say psnr) the paired difference from the
+    anchor, codec - anchor, over the images on which both meet the target: psnr_difference, psnr_difference_low,
+    psnr_difference_high, psnr_difference_n, psnr_wins, psnr_losses, psnr_verdict.
     """
     comparisons = [comparison(run, ratio) for ratio in run.ratios]
     anchor = anchor_of(run, comparisons)
@@ -71,7 +136,7 @@ def _rows_of(run: Run, found: Comparison, frame: pd.DataFrame, anchor: str | Non
 
 
 def _rank_shares(found: Comparison, used: pd.DataFrame) -> dict[str, float]:
-    """Return how often each compared codec keeps its rank by mean PSNR under resampling of the images."""
+    """Return how often each compared codec keeps its rank by mean PSNR when the images are resampled."""
     if len(found.images) < MIN_IMAGES_FOR_INTERVAL:
         return {}
     values = used.pivot(index="image", columns="codec", values="psnr").sort_index()
@@ -80,7 +145,7 @@ def _rank_shares(found: Comparison, used: pd.DataFrame) -> dict[str, float]:
 
 
 def _ranks_at_budget(found: Comparison, used: pd.DataFrame) -> dict[str, int]:
-    """Return each compared codec's rank by mean `psnr_at_budget`; empty where one of them lacks a value."""
+    """Return the rank of each compared codec by mean `psnr_at_budget`; empty where one of them lacks a value."""
     used = used[used["codec"].isin(found.codecs)]
     if not len(used) or used["psnr_at_budget"].isna().any():
         return {}
@@ -90,9 +155,9 @@ def _ranks_at_budget(found: Comparison, used: pd.DataFrame) -> dict[str, int]:
 
 
 def _means(run: Run, used: pd.DataFrame, compared: bool) -> dict[str, Any]:
-    """Return means and intervals over records; for a codec apart only sizes, over those with a file."""
+    """Return means and intervals over records; for a codec outside the ranking, sizes of the records with a file."""
     if not compared:
-        used = used[used["status"].isin(MEASURED) & used["size_bytes"].notna()]
+        used = used[used["status"].isin(WITH_FILE) & used["size_bytes"].notna()]
     row: dict[str, Any] = {"n": len(used) if compared else 0}
     for metric in run.metrics:
         values = used[metric.column].to_numpy(float)
@@ -103,7 +168,7 @@ def _means(run: Run, used: pd.DataFrame, compared: bool) -> dict[str, Any]:
         row[f"{metric.column}_high"] = interval.high if interval else None
     at_budget = used["psnr_at_budget"]
     row["psnr_at_budget"] = at_budget.mean() if compared and at_budget.notna().all() else None
-    for column in ("ratio", "bpp", "budget_used"):
+    for column in ("ratio", "bpp", "share_of_target"):
         row[column] = used[column].mean() if len(used) else None
     return row
 
@@ -118,7 +183,7 @@ def _counts(frame: pd.DataFrame, total: int) -> dict[str, Any]:
 
 
 def status_text(counts: Mapping[str, Any]) -> str:
-    """Say in words how a codec fared, such as "capped on 8 of 24"; "reached" alone when it always was."""
+    """Return a codec's statuses in words: "capped on 8 of 24"; "reached" where all are."""
     total = counts["images"]
     if counts["reached"] == total:
         return "reached"
@@ -128,7 +193,7 @@ def status_text(counts: Mapping[str, Any]) -> str:
 
 
 def _difference(values: pd.DataFrame, metric: str, codec: str, anchor: str | None) -> dict[str, Any]:
-    """Return the paired difference of a metric; `values` has a row an image and columns (metric, codec)."""
+    """Return the paired difference of a metric; `values` has one row per image and columns (metric, codec)."""
     if anchor is None or codec == anchor or not {(metric, codec), (metric, anchor)} <= set(values.columns):
         return {f"{metric}_difference_n": 0}
     both = values[metric][[codec, anchor]].replace(np.inf, np.nan).dropna()
@@ -147,7 +212,7 @@ def _difference(values: pd.DataFrame, metric: str, codec: str, anchor: str | Non
 
 
 def verdict(found: PairedDifference) -> str:
-    """Say what an interval of a difference shows: "better", "worse", "not significant"."""
+    """Return the verdict on a difference: "better", "worse", "not significant"."""
     if found.low is None:
         return f"no interval at n = {found.n}"
     if not found.significant:

@@ -1,4 +1,4 @@
-"""Speed against quality: megapixels a second of each compared codec, from the timing pass."""
+"""Speed and quality: megapixels per second of each compared codec, from the timing pass."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ SPEEDS = {
     "encode, all threads": "encode_seconds_all_threads",
     "decode, all threads": "decode_seconds_all_threads",
 }
-"""What is timed -> the column of its seconds; one thread unless it says so."""
+"""Direction -> the column of its seconds; one thread where it does not say all."""
 
 COLUMNS = ("target_ratio", "codec", "psnr", "direction", "n", "mp_s", "best", "busy")
 
 
 def speed_rows(run: Run, ratio_table: pd.DataFrame) -> pd.DataFrame:
-    """Return one row a (ratio, compared codec, direction) that was timed; empty without timings.
+    """Return one row per ratio, compared codec and direction that was timed; empty without timings.
 
     Columns: target_ratio, codec, psnr (mean in dB of the ratio table), direction (of `SPEEDS`), n (images timed),
-    mp_s (sum of megapixels / sum of seconds), best (no other codec is both faster and better at this ratio), busy
-    (how much of the machine others used before the pass, in percent, at most).
+    mp_s (sum of megapixels / sum of seconds), best (no other codec is both faster and better at this ratio), busy (the
+    largest load of the machine by other processes before the pass, in percent).
     """
     timed = {direction: column for direction, column in SPEEDS.items() if column in run.records}
     compared = rows_of(ratio_table[ratio_table["compared"]]) if len(ratio_table) else []
@@ -43,7 +43,7 @@ def speed_rows(run: Run, ratio_table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _speed(frame: pd.DataFrame, column: str) -> dict[str, Any]:
-    """Return n, mp_s and busy of one codec's records at one ratio; empty where none was timed."""
+    """Return n, mp_s and busy for a codec's records at one ratio; empty where none was timed."""
     used = frame[frame[column] > 0]
     if not len(used):
         return {}

@@ -8,20 +8,22 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from harness.analysis.run import Run, decibels, rows_of
+from harness.analysis.bootstrap import similarity_db
+from harness.analysis.run import Run, rows_of
+from harness.records.record import WITH_FILE
 
 
 def sweep_points(run: Run) -> pd.DataFrame:
-    """Return one row a (codec, weights, setting), smallest mean bpp first within a codec.
+    """Return one row per codec, weights and setting, smallest mean bpp first within a codec.
 
     Columns: codec, weights (the target ratio that a learned codec was trained for; absent for others), setting, n,
     complete (measured on every image of the sweep, with a finite PSNR), bpp, ratio (sum of raw bytes / sum of file
     bytes), size_bytes and raw_bytes (sums), the mean of each metric (empty where one of the n images has no value), and
-    `ms_ssim_db_of_mean`, the MS-SSIM mean turned into dB, which is not the mean of dB. A curve is drawn
-    through the complete points only: a mean over fewer images is another mean.
+    `ms_ssim_db_of_mean`, the mean MS-SSIM in dB, which is not the mean of dB. A curve has complete points only: means
+    over fewer images are not comparable.
     """
     frame = run.protocol("sweep")
-    frame = frame[frame["status"].isin(["measured", "lossless"])]
+    frame = frame[frame["status"].isin(WITH_FILE)]
     if not len(frame):
         return pd.DataFrame(columns=["codec", "weights", "setting", "n", "complete", "bpp", "ratio"])
     images = run.protocol("sweep")["image"].nunique()
@@ -34,7 +36,7 @@ def sweep_points(run: Run) -> pd.DataFrame:
     points["n"] = groups.size()
     points["ratio"] = points["raw_bytes"] / points["size_bytes"]
     points["complete"] = (points["n"] == images) & np.isfinite(points[["bpp", "psnr"]]).all(axis=1)
-    points["ms_ssim_db_of_mean"] = decibels(points["ms_ssim"]) if "ms_ssim" in columns else np.nan
+    points["ms_ssim_db_of_mean"] = similarity_db(points["ms_ssim"]) if "ms_ssim" in columns else np.nan
     points = points.reset_index()
     place = {codec: index for index, codec in enumerate(run.codecs)}
     return (
@@ -45,10 +47,10 @@ def sweep_points(run: Run) -> pd.DataFrame:
     )
 
 
-def set_budget_rows(run: Run, ratios: Sequence[float]) -> pd.DataFrame:
-    """Return per ratio and codec the sweep setting with the largest total under sum(raw bytes) / ratio.
+def rate_match_rows(run: Run, ratios: Sequence[float]) -> pd.DataFrame:
+    """Return, per ratio and codec, the setting with the largest total of bytes within sum(raw bytes) / ratio.
 
-    Columns as `sweep_points`, and target_ratio; a codec of which no complete setting fits has only its name.
+    Columns as `sweep_points`, and target_ratio; a codec without a complete setting that fits has only its name.
     """
     points = sweep_points(run)
     points = points[points["complete"].astype(bool)]

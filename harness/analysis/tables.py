@@ -1,4 +1,4 @@
-"""Every table of a report, made once and shown on the page, in report.md and as figures."""
+"""All tables of a report, made once for the page, report.md and the figures."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ from dataclasses import dataclass
 import pandas as pd
 
 from harness.analysis.bd_table import bd_matrix, bd_rows
-from harness.analysis.compared import anchor_of, comparison
 from harness.analysis.problems import control_rows, problem_rows
-from harness.analysis.ratio_table import ratio_rows
+from harness.analysis.ratio_table import anchor_of, comparison, ratio_rows
 from harness.analysis.run import Run
 from harness.analysis.speed_table import speed_rows
-from harness.analysis.sweep_table import set_budget_rows, sweep_points
+from harness.analysis.sweep_table import rate_match_rows, sweep_points
 
 
 @dataclass(frozen=True)
@@ -20,10 +19,11 @@ class Tables:
     """The tables of one run; an empty one has no rows."""
 
     anchor: str | None
-    """The codec that differences are taken to."""
+    """The codec that the others are compared with."""
     ratio: pd.DataFrame
     sweep: pd.DataFrame
-    set_budget: pd.DataFrame
+    rate_match: pd.DataFrame
+    """The data-set rate match: one setting for all images, within the total target size."""
     bd: pd.DataFrame
     bd_matrix: pd.DataFrame
     controls: pd.DataFrame
@@ -39,7 +39,7 @@ def tabulate(run: Run) -> Tables:
         anchor=anchor,
         ratio=ratio,
         sweep=sweep_points(run),
-        set_budget=set_budget_rows(run, run.ratios or tuple(run.manifest.get("ratios") or ())),
+        rate_match=rate_match_rows(run, run.ratios or run.manifest.ratios),
         bd=bd_rows(run, anchor),
         bd_matrix=bd_matrix(run),
         controls=control_rows(run),

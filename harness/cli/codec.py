@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from harness.cli.options import Settings, complete_codecs, plugin_option
+from harness.cli.options import Settings, complete_codecs, plugin_option, print_table
 
 
 @click.group(short_help="List codecs, show and check one, or write a new one.")
@@ -30,16 +30,20 @@ def list_codecs(settings: Settings, /, plugins: tuple[str, ...]) -> None:
     Example:
       harness codec list --plugin my_codec.py
     """
+    from rich.table import Table
+    from rich.text import Text
+
     config = settings.load(plugins)
     default = set(config.default_codecs())
     ids = sorted({*config.codecs, *default})
-    width = max(map(len, ids))
+    shown = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
     for codec_id in ids:
         spec = config.codec_spec(codec_id)
         given = ", ".join(f"{key}={value}" for key, value in spec.parameters.items())
-        mark = "*" if codec_id in default else " "
-        click.echo(f"{mark} {codec_id:<{width}}  {spec.origin:<11}  {given}".rstrip())
-    click.echo("* runs by default; `harness codec show NAME` prints more")
+        cells = (f"{'*' if codec_id in default else ' '} {codec_id}", spec.origin, given)
+        shown.add_row(*(Text(cell, overflow="fold") for cell in cells))
+    print_table(shown)
+    click.echo("* runs by default; `harness codec show NAME` tells more")
 
 
 @codec.command()

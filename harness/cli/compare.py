@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from harness.cli.options import print_table
 from harness.errors import UsageError
 
 if TYPE_CHECKING:
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from harness.analysis.compare import Limit
 
 _RUN = click.Path(exists=True, path_type=Path)
-_WIDTH = 120
 
 
 class _LimitText(click.ParamType["Limit"]):
@@ -33,28 +33,27 @@ class _LimitText(click.ParamType["Limit"]):
             self.fail(str(error), param, ctx)
 
 
-@click.command(short_help="Tell what one run changed against another.")
+@click.command(short_help="Compare two runs.")
 @click.argument("run_a", type=_RUN)
 @click.argument("run_b", type=_RUN)
-@click.option("--fail-above", type=_LimitText(), help="End with status 1 when B is worse by more: 1% or 0.1dB.")
-@click.option("--csv", "csv_file", type=click.Path(dir_okay=False, path_type=Path), help="Write the table here too.")
+@click.option("--fail-above", type=_LimitText(), help="End with status 1 if B is worse by more than this: 1% or 0.1dB.")
+@click.option(
+    "--csv", "csv_file", type=click.Path(dir_okay=False, path_type=Path), help="Write the table to this file too."
+)
 def compare(run_a: Path, run_b: Path, fail_above: Limit | None, csv_file: Path | None) -> None:
-    """Tell what RUN_B changed against RUN_A: per codec and ratio, with intervals.
+    """Compare RUN_B with RUN_A, per codec and ratio, with intervals.
 
-    A run is its folder; of a results folder the newest run is taken.
+    A run is named by its folder; a results folder stands for its newest run.
 
     \b
     Example:
       harness compare results/before results/after --fail-above 1%
     """
-    from rich.console import Console
-
     from harness.analysis.compare import regressions, unchecked
     from harness.report import rebuild
 
     found = rebuild.compare(run_a, run_b)
-    console = Console(width=None if Console().is_terminal else _WIDTH)
-    console.print(_table(found.table))
+    print_table(_table(found.table))
     for text in found.absent:
         click.echo(text)
     for difference in found.differences:
@@ -69,15 +68,15 @@ def compare(run_a: Path, run_b: Path, fail_above: Limit | None, csv_file: Path |
     left = "; ".join(f"{codec} ({why})" for codec, why in unchecked(found.table, fail_above).items())
     limit = f"{fail_above.value:g} {fail_above.unit}"
     if left and not worse:
-        raise UsageError(f"the limit of {limit} cannot be held against {left}.")
+        raise UsageError(f"the limit of {limit} cannot be checked for {left}.")
     if left:
-        click.echo(f"not held against the limit: {left}")
+        click.echo(f"not checked: {left}")
     click.echo(f"{len(worse)} regressions above {limit}" if worse else f"nothing is worse by more than {limit}")
     click.get_current_context().exit(int(bool(worse)))
 
 
 def _table(table: pd.DataFrame) -> Any:
-    """Return the comparison as the terminal shows it: differences are B minus A."""
+    """Return the comparison as a table for the terminal: differences are B minus A."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text

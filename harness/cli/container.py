@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from harness.cli.options import NameList, Settings, results_option
+from harness.cli.options import NameList, Settings, print_table, results_option
 from harness.container.connection import IMAGE
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -124,8 +124,7 @@ def check(settings: Settings, /, image: str, gpus: str, codecs: tuple[str, ...])
 
     checking = checks.Checking(settings.load(), _config_file(settings), codecs, image, gpus)
     agreements = checks.check(checking, lambda line: click.echo(line, err=True), _write)
-    for line in checks.table(agreements):
-        click.echo(line)
+    print_table(checks.table(agreements))
     sys.exit(0 if all(agreement.repeats for agreement in agreements) else 1)
 
 

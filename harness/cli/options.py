@@ -13,9 +13,13 @@ from click.shell_completion import CompletionItem
 from harness.errors import HarnessError
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from harness.config.schema import Config
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
+TABLE_WIDTH = 120
+"""Characters per line of a table that is not printed on a terminal."""
 
 
 @dataclass(frozen=True)
@@ -144,3 +148,14 @@ def results_option(command: _Command) -> _Command:
         show_default=True,
         help="The folder of the runs and their store.",
     )(command)
+
+
+def print_table(table: Table) -> None:
+    """Print a table of rich: as wide as the terminal, or `TABLE_WIDTH` into a file or pipe."""
+    from rich.console import Console
+
+    console = Console(width=None if Console().is_terminal else TABLE_WIDTH)
+    with console.capture() as capture:
+        console.print(table)
+    for line in capture.get().splitlines():
+        click.echo(line.rstrip())

@@ -13,10 +13,10 @@ from harness.errors import UsageError
 @click.command(short_help="Measure a published figure again.")
 @click.argument("name", required=False, shell_complete=complete_figures)
 @click.option("--list", "show_list", is_flag=True, help="List the figures.")
-@click.option("--limit", type=click.IntRange(min=1), help="Only the first so many images: a quick try.")
-@click.option("--data", default="", shell_complete=complete_data, help="Another data set than the recipe's.")
+@click.option("--limit", type=click.IntRange(min=1), help="Only the first N images, for a quick try.")
+@click.option("--data", default="", shell_complete=complete_data, help="Another data set than that of the figure.")
 @click.option("--images", type=click.Path(path_type=Path), help="A folder of your own images instead.")
-@click.option("--jobs", type=click.IntRange(min=1), help="Worker processes; one a processor unless said.")
+@click.option("--jobs", type=click.IntRange(min=1), help="Worker processes.  [default: one per processor]")
 @results_option
 @click.pass_obj
 def reproduce(
@@ -31,7 +31,7 @@ def reproduce(
     jobs: int | None,
     results: Path,
 ) -> None:
-    """Measure a published figure again and judge each of its points.
+    """Measure a published figure again, and judge each of its points.
 
     \b
     Example:

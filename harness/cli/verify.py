@@ -10,15 +10,15 @@ _COLOURS = {"pass": "green", "fail": "red", "not possible here": "yellow"}
 _WIDTH = max(map(len, _COLOURS))
 
 
-@click.command(short_help="Check this harness against published numbers.")
-@click.option("--limit", type=click.IntRange(min=1), help="Only the first so many images of each set.")
-@click.option("--quick", is_flag=True, help="One quality a codec, one image for the lossless control.")
-@click.option("--jobs", type=click.IntRange(min=1), help="Worker processes; one a processor unless said.")
+@click.command(short_help="Check this installation against published numbers.")
+@click.option("--limit", type=click.IntRange(min=1), help="Only the first N images of each set.")
+@click.option("--quick", is_flag=True, help="One quality per codec, one image for the lossless control.")
+@click.option("--jobs", type=click.IntRange(min=1), help="Worker processes.  [default: one per processor]")
 @click.pass_obj
 def verify(settings: Settings, /, limit: int | None, quick: bool, jobs: int | None) -> None:
-    """Check this harness against published numbers, one line a check.
+    """Check this installation against published numbers, one line per check.
 
-    Ends with status 1 when a check fails. What is not possible here says why, and is no failure.
+    Ends with status 1 if a check fails. A check that is not possible here gives the reason, and is no failure.
 
     \b
     Example:

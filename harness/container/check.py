@@ -5,11 +5,11 @@ A small fixed bench runs twice in fresh containers and once here; files and deco
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from harness.errors import ContainerError
 
 if TYPE_CHECKING:
     import pandas as pd
+    from rich.table import Table
 
 SUITE, LIMIT, RATIO = "demo", 1, 8.0
 """What runs: one photograph, one ratio, every codec unless some are named."""
@@ -157,14 +158,15 @@ def _agreement(codec: str, again: pd.DataFrame, outside: pd.DataFrame, pictures:
     )
 
 
-def table(agreements: list[Agreement]) -> Iterator[str]:
-    """Yield the lines of a table for people."""
-    heads = ("codec", "files again", "pixels again", "files outside", "pixels outside", "largest difference")
-    rows: list[tuple[Any, ...]] = [heads]
+def table(agreements: list[Agreement]) -> Table:
+    """Return the agreements as a table for people."""
+    from rich.table import Table
+
+    shown = Table(box=None, pad_edge=False, header_style="")
+    for name in ("codec", "files again", "pixels again", "files outside", "pixels outside", "largest difference"):
+        shown.add_column(name, overflow="fold")
     for one in agreements:
         counts = (one.files_again, one.pixels_again, one.files_outside, one.pixels_outside)
         shares = [f"{count} of {one.compared}" if one.compared else "-" for count in counts]
-        rows.append((one.codec, *shares, one.largest_difference if one.compared else "-"))
-    widths = [max(len(str(row[column])) for row in rows) for column in range(len(heads))]
-    for row in rows:
-        yield "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
+        shown.add_row(one.codec, *shares, str(one.largest_difference) if one.compared else "-")
+    return shown

@@ -117,13 +117,11 @@ def _made(name: str, data: DataConfig, file: str) -> Path:
             f"{data.files[file][:16]}...: its table was changed, or numpy is another version."
         )
     path = cache_folder() / "data" / name / file
-    partial = path.with_name(f"{os.getpid()}-{path.name}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        to_file(pixels, partial)
-        partial.replace(path)
     except OSError as error:
         raise DataError(f"the scene {path} cannot be written: {error.strerror}.") from error
+    to_file(pixels, path)
     return path
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from harness.data.reading import strict_samples
 from harness.errors import ImageError
 from harness.interface import MAX_PIXELS, Image
+from harness.system.files import written_aside
 
 SUFFIXES = (".png", ".tif", ".tiff", ".bmp", ".ppm", ".pgm", ".jpg", ".jpeg", ".webp")
 """The file name endings of images in a folder."""
@@ -118,7 +119,7 @@ def _checked_bits(pixels: Image, sample_bits: int | None, path: Path) -> int:
 
 
 def to_file(image: Image, path: Path) -> None:
-    """Write an image losslessly, in the format that the file name's ending says.
+    """Write an image losslessly and atomically, in the format that the file's ending names.
 
     Raises:
         ImageError: the ending is unknown, or its format would lose something.
@@ -130,6 +131,7 @@ def to_file(image: Image, path: Path) -> None:
         raise ImageError(f"{path} must end in one of {', '.join(exact)}, which keep every sample of this image.")
     samples = image if image.shape[2] == 3 else image[:, :, 0]
     try:
-        Pillow.fromarray(samples).save(path)
+        with written_aside(path) as aside:
+            Pillow.fromarray(samples).save(aside, Pillow.registered_extensions()[path.suffix.lower()])
     except OSError as error:
-        raise ImageError(f"the image {path} cannot be written: {error}.") from error
+        raise ImageError(f"the image {path} cannot be written: {error.strerror or error}.") from error

@@ -22,6 +22,7 @@ from pydantic import Field, ValidationError
 from harness.data import contamination
 from harness.errors import DataError
 from harness.learned.shape import Shape, Widths
+from harness.system.files import write_bytes, write_text
 from harness.system.strict import StrictModel, explain
 
 ID_DIGITS = 16
@@ -134,7 +135,7 @@ def save(arrays: Arrays, folder: Path, card: Mapping[str, Any], fingerprints: Se
     folder.mkdir(parents=True, exist_ok=True)
     whole = Card(sha256=sha256, fingerprints=write_fingerprints(fingerprints, folder), **card)
     path = folder / f"{whole.id}.safetensors"
-    path.write_bytes(data)
+    write_bytes(path, data)
     write_card(whole, path.with_suffix(".json"))
     return path
 
@@ -147,17 +148,15 @@ def _narrowed(array: NDArray[Any]) -> NDArray[Any]:
 
 
 def write_card(card: Card, path: Path) -> None:
-    """Write a card atomically."""
-    partial = path.with_suffix(".part")
-    partial.write_text(json.dumps(card.model_dump(mode="json"), indent=1) + "\n")
-    partial.replace(path)
+    """Write a card, whole or not at all."""
+    write_text(path, json.dumps(card.model_dump(mode="json"), indent=1) + "\n")
 
 
 def write_fingerprints(fingerprints: Sequence[str], folder: Path) -> str:
     """Write fingerprints to a file that is named by its content; return the name."""
     lines = "".join(f"{one}\n" for one in (_VERSION_LINE, *sorted(set(fingerprints)))).encode()
     name = f"{hashlib.sha256(lines).hexdigest()[:ID_DIGITS]}.fingerprints"
-    (folder / name).write_bytes(gzip.compress(lines, mtime=0))
+    write_bytes(folder / name, gzip.compress(lines, mtime=0))
     return name
 
 

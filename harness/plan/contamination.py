@@ -13,6 +13,7 @@ from pathlib import Path
 from harness.data import contamination
 from harness.data.images import read_image
 from harness.plan.plan import PlannedImage
+from harness.system.files import write_text
 from harness.system.paths import cache_folder
 
 VERDICTS = ("clean", "leaked", "unknown")
@@ -41,9 +42,7 @@ class ContaminationVerdicts:
         """Keep the verdicts, where the cache can be written."""
         with contextlib.suppress(OSError):
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            partial = self._path.with_suffix(".part")
-            partial.write_text(json.dumps(self._known), encoding="utf-8")
-            partial.replace(self._path)
+            write_text(self._path, json.dumps(self._known))
 
     @property
     def _path(self) -> Path:

@@ -1,1 +1,1 @@
-"""What was measured, and where it is kept: records, store, manifest, files and pictures."""
+"""Keep what was measured: records, store, manifest, files and pictures."""

@@ -1,4 +1,4 @@
-"""Write all records of a store into one table, in pieces: memory does not grow with their number."""
+"""Write all records of a store into one table, in pieces, so that memory does not grow with their number."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from harness.errors import UsageError
 from harness.records.record import CSV_COLUMNS, TEXT_COLUMNS, to_frame
 from harness.records.store import STORE_NAME, Store
+from harness.system.files import written_aside
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,13 +18,13 @@ _ROWS = 20_000
 
 
 def export(results: Path, target: Path) -> int:
-    """Write every record of a results folder's store as CSV or Parquet, by the file's ending; return how many.
+    """Write every record of a results folder's store as CSV or Parquet, by the file's ending; return their number.
 
-    The columns are those of records.csv, and `fingerprint`, which tells records of two versions apart. A run may
-    write to the store meanwhile.
+    The columns are those of records.csv, and `fingerprint`, which differs between records of two versions. A run may
+    write to the store at the same time.
 
     Raises:
-        UsageError: there is no store, the ending is another, or the file cannot be written.
+        UsageError: there is no store, the ending is neither .csv nor .parquet, or the file cannot be written.
         StoreError: the store is damaged.
     """
     writers: dict[str, Callable[[Iterator[pd.DataFrame], Path], int]] = {
@@ -31,23 +32,18 @@ def export(results: Path, target: Path) -> int:
         ".parquet": _write_parquet,
     }
     if target.suffix not in writers:
-        raise UsageError(f"{target} ends in {target.suffix!r}; a table ends in {' or '.join(writers)}.")
+        raise UsageError(f"{target} ends in {target.suffix!r}; name a table that ends in {' or '.join(writers)}.")
     if not (results / STORE_NAME).is_file():
         raise UsageError(f"the folder {results} holds no {STORE_NAME}. Name a results folder, not that of one run.")
-    partial = target.with_name(f"{target.name}.part")
     try:
-        with Store(results / STORE_NAME) as store, store.snapshot():
-            rows = writers[target.suffix](_frames(store), partial)
-        partial.rename(target)
+        with Store(results / STORE_NAME) as store, store.snapshot(), written_aside(target) as aside:
+            return writers[target.suffix](_frames(store), aside)
     except OSError as error:
         raise UsageError(f"{target} cannot be written: {error.strerror or error}.") from error
-    finally:
-        partial.unlink(missing_ok=True)
-    return rows
 
 
 def _frames(store: Store) -> Iterator[pd.DataFrame]:
-    """Yield tables of equal columns and types; the last has no rows."""
+    """Yield tables with the same columns and types; the last has no rows."""
     further = store.further_columns()
     names = [*CSV_COLUMNS, "fingerprint", *(name for name in further if name not in CSV_COLUMNS)]
     texts = {*TEXT_COLUMNS, "fingerprint", *(name for name, is_text in further.items() if is_text)}

@@ -1,4 +1,4 @@
-"""The SQLite store that keeps records and encodes: one transaction a task, written by one process."""
+"""The SQLite store of records and encodes: one transaction per task, written by one process."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import StoreError
-from harness.records.record import ENCODE_COLUMNS, RECORD_COLUMNS, Encode, Record, chunks
+from harness.records.record import ENCODE_COLUMNS, RECORD_COLUMNS, TRIED_AGAIN, Encode, Record, chunks
 from harness.system.paths import on_network
 
 STORE_NAME = "store.sqlite"
 """The store of all runs, in the results folder."""
 STORE_VERSION = 3
 _OLDER = (1, 2)
-"""Versions that are brought up to date: they lack the index, or have another."""
+"""Versions that are converted when opened: they lack the index, or have another."""
 _BUSY_SECONDS, _CHUNK = 60, 500
 
 _TABLES = (
@@ -27,16 +27,16 @@ _TABLES = (
 )
 _INSERT_RECORD = f"INSERT OR REPLACE INTO records VALUES ({', '.join('?' * len(RECORD_COLUMNS))})"  # noqa: S608
 _INSERT_ENCODE = f"INSERT OR REPLACE INTO encodes VALUES ({', '.join('?' * (2 + len(ENCODE_COLUMNS)))})"  # noqa: S608
-_DONE = "status NOT IN ('failed', 'leaked', 'missing')"  # another run may end otherwise, or allow it
+_DONE = f"status NOT IN ({', '.join(map(repr, map(str, TRIED_AGAIN)))})"
 _INDEX = f"CREATE INDEX finished ON records (fingerprint) WHERE {_DONE}"
-"""Which records are done, without their rows; new in version 2, and without missing ones in version 3."""
+"""Finds finished records without reading their rows; new in version 2; without missing records since version 3."""
 
 
 class Store:
     """The store of a results folder; a context manager."""
 
     def __init__(self, path: Path) -> None:
-        """Open the store, or make it.
+        """Open the store, or create it.
 
         Raises:
             StoreError: it is damaged, of another version, or cannot be written.
@@ -54,7 +54,7 @@ class Store:
         self._db.close()
 
     def _prepare(self) -> None:
-        with self._transaction():  # of processes that open a new store at once, one makes it
+        with self._transaction():  # when several processes open a new store at once, one of them creates it
             new = not self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
             version = self._db.execute("PRAGMA user_version").fetchone()[0]
             if new or version in _OLDER:
@@ -72,7 +72,7 @@ class Store:
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
-        """Keep all that is written inside, or nothing of it."""
+        """Commit everything that is written inside the block, or nothing."""
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield
@@ -92,13 +92,13 @@ class Store:
             raise StoreError(f"the results folder {self.path.parent} cannot be written: {error.strerror}.") from error
 
     def save(self, pixels: str, codec: str, records: Sequence[Record], encodes: Sequence[Encode]) -> None:
-        """Keep what one task found, all of it or nothing."""
+        """Store the records and encodes of one task: all of them or none."""
         with self._explained(), self._transaction():
             self._db.executemany(_INSERT_RECORD, map(_record_row, records))
             self._db.executemany(_INSERT_ENCODE, ([pixels, codec, *_encode_row(encode)] for encode in encodes))
 
     def records(self, fingerprints: Iterable[str]) -> Iterator[Record]:
-        """Yield the records that are there, in the order asked for."""
+        """Yield the stored records among `fingerprints`, in their order."""
         for chunk in chunks(fingerprints, _CHUNK):
             rows = self._select("records", "fingerprint", chunk)
             found = {row[0]: row for row in rows}
@@ -106,23 +106,23 @@ class Store:
                 yield from (_record_of(found[key]) for key in chunk if key in found)
 
     def finished(self, fingerprints: Iterable[str]) -> set[str]:
-        """Return which records need not be measured again: those neither failed, missing nor refused."""
+        """Return which records need not be measured again (statuses other than `TRIED_AGAIN`)."""
         asked = set(fingerprints)
         with self._explained():
             rows = self._db.execute(f"SELECT fingerprint FROM records INDEXED BY finished WHERE {_DONE}")  # noqa: S608
             return {key for (key,) in rows if key in asked}
 
     def encodes(self, pixels: str, codec: str) -> tuple[Encode, ...]:
-        """Return every file that a codec is known to have made of an image."""
+        """Return every stored encode of an image by a codec."""
         query = "SELECT * FROM encodes WHERE pixels = ? AND codec = ? ORDER BY setting"
         with self._explained():
             return tuple(_encode_of(row) for row in self._db.execute(query, (pixels, codec)))
 
     @contextlib.contextmanager
     def snapshot(self) -> Iterator[None]:
-        """Keep, inside, the records as they are now for the two methods below; a run may go on writing.
+        """Take a snapshot of the records for the two methods below; a run may go on writing.
 
-        They are copied into SQLite's own temporary file: under a rollback journal, who reads keeps others from writing.
+        It is a copy in SQLite's own temporary file: with a rollback journal, a reader would block writers.
         """
         with self._explained():
             self._db.execute("CREATE TEMP TABLE taken AS SELECT * FROM records")
@@ -132,7 +132,7 @@ class Store:
             self._db.execute("DROP TABLE taken")
 
     def further_columns(self) -> dict[str, bool]:
-        """Return each name in the snapshot's `extra`, and whether some value of it is a text."""
+        """Return the names in `extra` of the snapshot -> whether any value is text."""
         found: dict[str, bool] = {}
         with self._explained():
             for (text,) in self._db.execute("SELECT extra FROM taken"):
@@ -141,7 +141,7 @@ class Store:
         return found
 
     def every_record(self, most: int) -> Iterator[list[Record]]:
-        """Yield the snapshot's records, so many at a time, then an empty list."""
+        """Yield the records of the snapshot in lists of at most `most`, then an empty list."""
         with self._explained():
             rows = self._db.execute("SELECT * FROM taken")
             while chunk := rows.fetchmany(most):
@@ -155,15 +155,15 @@ class Store:
 
 
 def _advice(error: Exception) -> str:
-    """Return what a user can do about an error of SQLite (sqlite.org/rescode.html)."""
+    """Return advice for an error of SQLite (sqlite.org/rescode.html)."""
     name = getattr(error, "sqlite_errorname", "")
     if name.startswith(("SQLITE_FULL", "SQLITE_IOERR")):
         return "Free some space and run the same command again; what was stored is kept."
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
-        return "Another run writes to it: wait for that one to end, or name another folder with --results."
+        return "Another run writes to it: wait until that run ends, or name another folder with --results."
     if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_AUTH")):
         return "Make it writable, or name another folder with --results."
-    return "It is damaged or no store: move it away, or name another folder with --results."
+    return "It is damaged, or no store: move it away, or name another folder with --results."
 
 
 def _record_row(record: Record) -> list[Any]:

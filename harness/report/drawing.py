@@ -1,4 +1,4 @@
-"""How every figure of a report is drawn: style, axes, lines, legends, files. The figures are in `figures`.
+"""The parts of a report's figures: style, axes, lines, legends, files. The figures are in `figures`.
 
 matplotlib and seaborn are loaded when a figure is drawn.
 """
@@ -27,10 +27,10 @@ COLUMN_WIDTH = 3.5
 
 DOTS_PER_INCH = 250
 LEGEND_ROW = 0.145
-"""Inches of height that one line of the legend takes."""
+"""Inches: the height of one line of the legend."""
 
 NAME_LENGTH = 22
-"""Characters of a codec's name that a figure shows."""
+"""The most characters of a codec's name in a figure."""
 
 
 @dataclass(frozen=True)
@@ -38,16 +38,16 @@ class Drawn:
     """One figure on disk."""
 
     name: str
-    """File name without ending: `NAME.png` and `NAME.svg` are there."""
+    """File name without ending, of `NAME.png` and `NAME.svg`."""
     caption: str
 
 
 @contextmanager
 def style() -> Iterator[None]:
-    """Draw in small type, and with nothing in the files that changes between two runs.
+    """Draw in small type, with the same bytes in every run.
 
-    What a notebook or script has set for its own figures is as it was afterwards: no figure here is pyplot's, so
-    that no backend is chosen.
+    The matplotlib settings of a notebook or script are restored afterwards. No figure here is pyplot's, so no backend
+    is chosen.
     """
     import matplotlib as mpl
     import seaborn as sns
@@ -69,7 +69,7 @@ def style() -> Iterator[None]:
 
 
 def new_axes(codecs: int) -> tuple[Figure, Axes]:
-    """Return a figure with room for a legend of so many codecs, in two columns, under the axes."""
+    """Return a figure with room under the axes for a legend of `codecs` entries in two columns."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(COLUMN_WIDTH, 2.7 + LEGEND_ROW * np.ceil(codecs / 2)), layout="constrained")
@@ -77,7 +77,7 @@ def new_axes(codecs: int) -> tuple[Figure, Axes]:
 
 
 def draw_lines(axes: Axes, run: Run, points: pd.DataFrame, x: str, y: str) -> None:
-    """Draw a line a codec through its points, x against y."""
+    """Draw one line per codec through its points."""
     import seaborn as sns
 
     styles = styles_of(run.codecs)
@@ -104,7 +104,7 @@ def draw_lines(axes: Axes, run: Run, points: pd.DataFrame, x: str, y: str) -> No
 
 
 def draw_dots(axes: Axes, rows: pd.DataFrame, column: str, order: list[str], styles: dict[str, Style]) -> None:
-    """Draw each codec's value and its interval on its row; hollow where the codec is apart."""
+    """Draw each codec's value and interval on its row; hollow where the codec is not in the ranking."""
     axes.axvline(0, color="0.5", linewidth=0.8)
     for row in rows_of(rows):
         place, style = order.index(row["codec"]), styles[str(row["codec"])]
@@ -116,7 +116,7 @@ def draw_dots(axes: Axes, rows: pd.DataFrame, column: str, order: list[str], sty
 
 
 def by_quality(points: pd.DataFrame, metric: Metric, column: str | None = None) -> list[str]:
-    """Order codecs best first, by their value at the ratio where most have one: the legend reads like the curves."""
+    """Order codecs best first, by their value at the ratio where most codecs have one."""
     counts = points["target_ratio"].value_counts()
     ratio = max(counts.index, key=lambda value: (counts[value], value))
     at = points[points["target_ratio"] == ratio].set_index("codec")[column or metric.column].astype(float)
@@ -140,13 +140,13 @@ def _best_first(scores: dict[str, float], metric: Metric) -> list[str]:
 
 
 def short_name(run: Run, codec: str) -> str:
-    """Return a codec's name as a figure has room for it, with a mark where its leak status is doubtful."""
+    """Return a codec's name, shortened for a figure, with a mark where it may be contaminated."""
     short = codec if len(codec) <= NAME_LENGTH else f"{codec[: NAME_LENGTH - 1]}…"
-    return short + {"leaked": " (leaked)", "unknown": " (leak?)"}.get(run.leak(codec), "")
+    return short + {"leaked": " (leaked)", "unknown": " (leaked?)"}.get(run.leak(codec), "")
 
 
 def draw_legend(axes: Axes, run: Run, order: Sequence[str]) -> None:
-    """Put the legend under the axes, in two columns, in this order of codecs."""
+    """Put the legend under the axes, in two columns, in the given order of codecs."""
     handles, labels = axes.get_legend_handles_labels()
     by_label: dict[str, Any] = dict(zip(labels, handles, strict=True))
     legend = axes.get_legend()
@@ -165,13 +165,13 @@ def draw_legend(axes: Axes, run: Run, order: Sequence[str]) -> None:
 
 
 def image_count(counts: pd.Series) -> str:
-    """Say over how many images means are: "n = 24", or "n = 22 to 24"."""
+    """Return the number of images of means: "n = 24", or "n = 22 to 24"."""
     low, high = int(counts.min()), int(counts.max())
     return f"n = {low}" if low == high else f"n = {low} to {high}"
 
 
 def slug(metric: Metric) -> str:
-    """Return a metric's name as a part of a file name."""
+    """Return a metric's name for a file name."""
     return metric.column.replace("_", "-")
 
 

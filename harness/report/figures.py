@@ -1,4 +1,4 @@
-"""Rate-distortion figures, PNG and SVG, one column wide: the ratio protocol and the sweep, never on shared axes.
+"""Rate-distortion figures, PNG and SVG, one column wide: the ratio protocol and the sweep, each on its own axes.
 
 The same records give the same bytes. matplotlib and seaborn are loaded when a figure is drawn.
 """
@@ -31,10 +31,10 @@ from harness.report.drawing import (
 from harness.report.styles import styles_of
 
 MAX_BARS = 8
-"""With more codecs than this, intervals hide one another: they stand in the table and in the figure of differences."""
+"""With more codecs, intervals would hide each other, and are in the table and in the figure of differences alone."""
 
 BAR_SPREAD = 0.15
-"""Octaves of ratio over which the points of all codecs are spread where their intervals are drawn."""
+"""The width, in octaves of ratio, over which the codecs' points are spread where intervals are drawn."""
 
 FIGURE_METRICS = ("psnr", "ms_ssim_db")
 
@@ -64,7 +64,7 @@ def _ratio_figures(folder: Path, run: Run, table: pd.DataFrame, metric: Metric) 
 
 
 def _ratio_figure(folder: Path, run: Run, used: pd.DataFrame, metric: Metric) -> Drawn:
-    """Mean of a metric against the target ratio, a line a codec."""
+    """Draw the mean of a metric over the target ratio, one line per codec."""
     figure, axes = new_axes(used["codec"].nunique())
     order = by_quality(used, metric)
     bars = len(order) <= MAX_BARS and bool(used[f"{metric.column}_low"].notna().any())
@@ -84,15 +84,15 @@ def _ratio_figure(folder: Path, run: Run, used: pd.DataFrame, metric: Metric) ->
     axes.set_title(f"Ratio protocol, {image_count(used['n'])}")
     draw_legend(axes, run, order)
     caption = (
-        f"Ratio protocol: mean {metric.title} of the largest file that fits each budget, over the images "
-        f"of the ratio ({image_count(used['n'])}). A codec has no point where it is not reached on all of them."
-        + (" Bars: 95 % bootstrap intervals over images, drawn beside each other." if bars else "")
+        f"Ratio protocol: mean {metric.title} of the largest file within each target size, over the images "
+        f"of the ratio ({image_count(used['n'])}). A codec has no point where it misses the target on one of them."
+        + (" Bars: 95 % bootstrap intervals over images, drawn side by side." if bars else "")
     )
     return save(folder, figure, f"ratio-{slug(metric)}", caption)
 
 
 def _difference_figure(folder: Path, run: Run, table: pd.DataFrame, metric: Metric) -> Drawn:
-    """One panel a ratio, one row a codec, best at the top: its paired difference to the anchor."""
+    """Draw paired differences from the anchor: one panel per ratio, one row per codec, best at the top."""
     from matplotlib.figure import Figure
 
     shown = table[table[f"{metric.column}_difference"].notna()]
@@ -109,18 +109,18 @@ def _difference_figure(folder: Path, run: Run, table: pd.DataFrame, metric: Metr
     panels[0, 0].set_yticks(range(len(order)), [short_name(run, codec) for codec in order])
     panels[0, 0].set_ylim(len(order) - 0.4, -0.6)
     anchor = shown.iloc[0]["anchor"]
-    figure.supxlabel(f"{metric.title} minus that of {short_name(run, anchor)}", fontsize=7.5)
+    figure.supxlabel(f"{metric.title}: difference from {short_name(run, anchor)}", fontsize=7.5)
     bars = shown[f"{metric.column}_difference_low"].notna().any()
     caption = (
-        f"Ratio protocol: mean paired difference of {metric.title} to {anchor}, over the images on which both "
-        "are reached" + (", with 95 % bootstrap intervals" if bars else "") + ". Hollow: a codec that is not "
-        "reached on every image of the ratio, so over fewer images."
+        f"Ratio protocol: mean paired difference of {metric.title} from {anchor}, over the images on which both "
+        "meet the target" + (", with 95 % bootstrap intervals" if bars else "") + ". Hollow: a codec that misses the "
+        "target on an image of the ratio, so over fewer images."
     )
     return save(folder, figure, f"difference-{slug(metric)}", caption)
 
 
 def _sweep_figure(folder: Path, run: Run, points: pd.DataFrame, metric: Metric) -> Drawn:
-    """Mean of a metric against mean bits per pixel, a line a codec, a point a setting."""
+    """Draw the mean of a metric over mean bits per pixel: one line per codec, one point per setting."""
     figure, axes = new_axes(points["codec"].nunique())
     draw_lines(axes, run, points, "bpp", metric.column)
     axes.set_xlabel("mean bits per pixel")
@@ -129,7 +129,7 @@ def _sweep_figure(folder: Path, run: Run, points: pd.DataFrame, metric: Metric) 
     draw_legend(axes, run, by_quality_at_bpp(points, metric))
     caption = (
         f"Sweep protocol: one setting for all images; bits per pixel and {metric.title} averaged over images "
-        f"({image_count(points['n'])}). Comparable with published curves, not with the ratio protocol's."
+        f"({image_count(points['n'])}). Comparable with published curves, not with the ratio protocol."
     )
     return save(folder, figure, f"sweep-{slug(metric)}", caption)
 

@@ -1,6 +1,6 @@
-"""Whether a folder's report is already the one that would be made: then nothing is drawn again.
+"""Check whether a folder's report is up to date, so that it is not made again.
 
-A report ends with the fingerprint of all that decides its bytes: records, manifest, our own source, the libraries.
+A report ends with a fingerprint of everything that decides its bytes: records, manifest, our source, the libraries.
 """
 
 from __future__ import annotations
@@ -8,31 +8,31 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from harness.records.artifacts import Pictures
+from harness.records.manifest import Manifest
 
 LIBRARIES = ("jinja2", "matplotlib", "numpy", "pandas", "pillow", "plotly", "scipy", "seaborn")
-SOURCES = ("analysis", "metrics", "report")
-"""The packages of harness/ that decide what a report says."""
+SOURCES = ("analysis", "metrics", "records", "report")
+"""The packages of harness/ that decide the content of a report."""
 
 MARK = "<!-- made from {} -->\n"
 
 
-def fingerprint(records: pd.DataFrame, manifest: Mapping[str, Any], pictures: Pictures | None = None) -> str:
-    """Return a sha256 of all that decides the bytes of a report."""
+def fingerprint(records: pd.DataFrame, manifest: Manifest, pictures: Pictures | None = None) -> str:
+    """Return a sha256 of everything that decides the bytes of a report."""
     house = Path(__file__).parents[1]
     files = (path for name in SOURCES for path in (house / name).rglob("*") if "__pycache__" not in path.parts)
     sources = sorted(path for path in files if path.is_file())
     digest = hashlib.sha256()
     for part in (
         pd.util.hash_pandas_object(records, index=False).to_numpy().tobytes(),
-        json.dumps([list(map(str, records.columns)), manifest], sort_keys=True, default=str).encode(),
+        json.dumps([list(map(str, records.columns)), manifest.facts()], sort_keys=True, default=str).encode(),
         *(path.read_bytes() for path in sources),
         *(f"{name} {version(name)}".encode() for name in LIBRARIES),
         *_parts_of(pictures),
@@ -51,12 +51,12 @@ def _parts_of(pictures: Pictures | None) -> Iterator[bytes]:
 
 
 def mark(key: str) -> str:
-    """Return the line that a report made from `key` ends with."""
+    """Return the last line of a report made from `key`."""
     return MARK.format(key)
 
 
 def is_fresh(folder: Path, key: str) -> bool:
-    """Tell whether report.md, report.html and every figure that report.md shows are there, made from `key`."""
+    """Return whether report.md, report.html and every figure in report.md exist and were made from `key`."""
     texts = []
     for name in ("report.md", "report.html"):
         path = folder / name

@@ -1,18 +1,19 @@
-"""index.html of a results folder: its runs, newest first, each with a link to its report."""
+"""index.html of a results folder: its runs, newest first, with links to their reports."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from harness.report import words
+from harness.records import manifest
+from harness.records.manifest import Manifest
+from harness.system.files import write_text
 
 COLUMNS = ("run", "suite", "state", "codecs", "images", "records", "lossless control", "as files")
 
 
-def index_text(runs: Mapping[str, Mapping[str, Any]]) -> str:
+def index_text(runs: Mapping[str, Manifest]) -> str:
     """Return the page; `runs` maps a folder's name to its manifest."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
@@ -26,35 +27,15 @@ def index_text(runs: Mapping[str, Mapping[str, Any]]) -> str:
     return environment.get_template("index.html.j2").render(head=COLUMNS, rows=rows, style=style)
 
 
-def _row(name: str, manifest: Mapping[str, Any]) -> dict[str, Any]:
-    control = words.control_verdict(manifest)
-    return {
-        "name": name,
-        "cells": [
-            str(manifest.get("suite") or ""),
-            str(manifest.get("state") or ""),
-            str(len(manifest.get("codecs") or ())),
-            str(len(manifest.get("images") or ())),
-            str(sum(dict(manifest.get("statuses") or {}).values())),
-            "passed"
-            if control.startswith("Lossless control passed")
-            else "not run"
-            if "not run" in control
-            else "FAILED",
-        ],
-    }
+def _row(name: str, manifest: Manifest) -> dict[str, Any]:
+    control = manifest.lossless_control
+    verdict = "not run" if control is None or not control.records else "passed" if control.valid else "FAILED"
+    counts = len(manifest.codecs), len(manifest.images), sum(manifest.statuses.values())
+    return {"name": name, "cells": [manifest.suite, manifest.state, *map(str, counts), verdict]}
 
 
 def write_index(results: Path) -> Path:
-    """Write index.html of the runs in a results folder, and return its path; what is no run is passed over."""
-    runs = {}
-    for path in sorted(results.glob("*/manifest.json")):
-        try:
-            manifest = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError:  # half-written, or no manifest of ours
-            continue
-        if isinstance(manifest, dict):
-            runs[path.parent.name] = manifest
+    """Write index.html of the runs in a results folder, and return its path."""
     page = results / "index.html"
-    page.write_text(index_text(runs), encoding="utf-8")
+    write_text(page, index_text({folder.name: found for folder, found in manifest.search(results)}))
     return page

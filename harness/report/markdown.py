@@ -1,4 +1,4 @@
-"""report.md: the whole report as text that GitHub renders, with its figures beside it."""
+"""report.md: the whole report as Markdown for GitHub, with its figures."""
 
 from __future__ import annotations
 
@@ -10,28 +10,27 @@ from typing import Any
 import pandas as pd
 
 from harness.analysis.columns import Metric, missing
-from harness.analysis.compared import RULE
 from harness.analysis.problems import absent_means, lossless_count, status_counts
-from harness.analysis.ratio_table import PAIRED
+from harness.analysis.ratio_table import PAIRED, RULE
 from harness.analysis.run import Run, rows_of
 from harness.analysis.tables import Tables
 from harness.report import words
 from harness.report.figures import Drawn
-from harness.report.markdown_grid import escape, grid
 from harness.report.markdown_sweep import sweep_part
+from harness.report.words import escape, markdown_table
 
 
 def report_text(run: Run, tables: Tables, figures: Sequence[Drawn], figure_folder: str) -> str:
     """Return report.md."""
     parts = [
-        f"# Report: {escape(run.manifest.get('suite') or 'records')}",
+        f"# Report: {escape(run.manifest.suite or 'records')}",
         _summary(run),
         _ratio_part(run, tables.ratio),
         _figure_part(figures, figure_folder),
         sweep_part(run, tables),
         _control_part(run, tables.controls),
         _problem_part(tables.problems),
-        "## How fairness is kept\n\n" + "\n".join(f"- {rule}" for rule in (RULE, *words.FAIRNESS)),
+        "## Rules of the comparison\n\n" + "\n".join(f"- {rule}" for rule in (RULE, *words.FAIRNESS)),
         _leak_part(run),
         _repeat_part(run),
         _difference_part(run),
@@ -48,18 +47,18 @@ def _summary(run: Run) -> str:
     lines = [
         f"**{escape(words.control_verdict(manifest))}**",
         f"{len(run.codecs)} codecs, {images} images, {sum(counts.values())} records"
-        + (f", started {escape(manifest['started'])}" if manifest.get("started") else "")
-        + (f", {float(manifest['seconds']):.0f} s" if manifest.get("seconds") is not None else "")
+        + (f", started {escape(manifest.started)}" if manifest.started else "")
+        + (f", {manifest.seconds:.0f} s" if manifest.seconds is not None else "")
         + ".",
     ]
-    if manifest.get("command"):
-        lines.append(f"```\n{str(manifest['command']).replace('`', '')}\n```")
+    if manifest.command:
+        lines.append(f"```\n{manifest.command.replace('`', '')}\n```")
     lines.append("Records by status: " + ", ".join(f"{escape(name)} {n}" for name, n in counts.items()) + ".")
     exact = lossless_count(run)
     if exact:
-        lines.append(f"{exact} of them are lossless: counted apart, in no mean of PSNR.")
+        lines.append(f"{exact} of them are lossless: they are counted apart and are in no mean of PSNR.")
     if 0 < images < 10:
-        lines.append(f"With {images} images there are points and no intervals: those need ten images.")
+        lines.append(f"With {images} images there are no intervals, which need at least ten images.")
     lines += [escape(text) for text in absent_means(run)]
     return "\n\n".join(lines)
 
@@ -77,7 +76,7 @@ def _ratio_part(run: Run, table: pd.DataFrame) -> str:
 
 
 def _pivot(run: Run, table: pd.DataFrame) -> str:
-    """One row a codec, one column a ratio: mean PSNR where it has one, else why not."""
+    """Return a table of mean PSNR, or of the status where there is no mean: one row per codec, one column per ratio."""
     cells: dict[str, list[str]] = {}
     standing = table.groupby("codec")["rank"].mean().fillna(float("inf"))
     for row in sorted(rows_of(table), key=lambda row: float(standing[row["codec"]])):
@@ -86,14 +85,16 @@ def _pivot(run: Run, table: pd.DataFrame) -> str:
         cells.setdefault(words.codec_name(row), [words.ABSENT] * len(run.ratios))
         cells[words.codec_name(row)][run.ratios.index(row["target_ratio"])] = text
     head = ["codec", *(f"{ratio:g}x" for ratio in run.ratios)]
-    return "Mean PSNR in dB at each target ratio.\n\n" + grid(head, [[name, *row] for name, row in cells.items()])
+    return "Mean PSNR in dB at each target ratio.\n\n" + markdown_table(
+        head, [[name, *row] for name, row in cells.items()]
+    )
 
 
 def _ranked(run: Run, rows: Sequence[Mapping[str, Any]]) -> str:
     if not rows:
-        return "No codec is reached on every image of this ratio, so there is no ranking."
-    head = ["rank", "codec", *(metric.title for metric in run.metrics), "PSNR at equal bytes (dB)"]
-    head += ["ratio reached", "budget used", f"PSNR against {escape(rows[0]['anchor'])}", "note"]
+        return "No codec meets the target on every image of this ratio, so there is no ranking."
+    head = ["rank", "codec", *(metric.title for metric in run.metrics), "PSNR interpolated at the target rate (dB)"]
+    head += ["ratio reached", "share of the target size", f"PSNR difference from {escape(rows[0]['anchor'])}", "note"]
     body = [
         [
             " ".join(text for text in (str(int(row["rank"])), words.rank_detail(row)) if text),
@@ -101,17 +102,17 @@ def _ranked(run: Run, rows: Sequence[Mapping[str, Any]]) -> str:
             *(_mean(row, metric) for metric in run.metrics),
             words.number(row.get("psnr_at_budget"), 2),
             f"{words.number(row['ratio'], 2)}x",
-            words.percent(row["budget_used"]),
+            words.percent(row["share_of_target"]),
             words.difference(row),
             "; ".join(text for text in (words.rank_change(row), words.partial_mean(row), _but_reached(row)) if text),
         ]
         for row in rows
     ]
-    return f"n = {rows[0]['n']} of {rows[0]['images']} images.\n\n" + grid(head, body, left=2)
+    return f"n = {rows[0]['n']} of {rows[0]['images']} images.\n\n" + markdown_table(head, body, left=2)
 
 
 def _mean(row: Mapping[str, Any], metric: Metric) -> str:
-    """Print a mean, with its interval where the table would not get too wide for it."""
+    """Return a mean; with its interval for the metrics of `PAIRED`, so that the table is not too wide."""
     if metric.column in PAIRED:
         return words.mean(row, metric)
     return words.number(row.get(metric.column), metric.digits)
@@ -124,19 +125,26 @@ def _but_reached(row: Mapping[str, Any]) -> str:
 def _apart(rows: Sequence[Mapping[str, Any]]) -> str:
     if not rows:
         return ""
-    head = ["not in the ranking", "why", "ratio reached", "budget used", "PSNR against the anchor", "images of it"]
+    head = [
+        "not in the ranking",
+        "status",
+        "ratio reached",
+        "share of the target size",
+        "PSNR difference from the anchor",
+        "images",
+    ]
     body = [
         [
             words.codec_name(row),
             row["status"],
             f"{words.number(row['ratio'], 2)}x" if not missing(row["ratio"]) else words.ABSENT,
-            words.percent(row["budget_used"]),
+            words.percent(row["share_of_target"]),
             words.difference(row),
             int(row.get("psnr_difference_n", 0)),
         ]
         for row in rows
     ]
-    return grid(head, body, left=2)
+    return markdown_table(head, body, left=2)
 
 
 def _figure_part(figures: Sequence[Drawn], folder: str) -> str:
@@ -162,61 +170,57 @@ def _control_part(run: Run, table: pd.DataFrame) -> str:
         ]
         for row in rows_of(table)
     ]
-    head = ["lossless codec", "mean ratio", "ratio of sums", "exact"]
-    return f"## Lossless control\n\n{escape(words.control_verdict(run.manifest))}\n\n" + grid(head, rows)
+    head = ["lossless codec", "mean ratio", "aggregate ratio", "exact"]
+    return f"## Lossless control\n\n{escape(words.control_verdict(run.manifest))}\n\n" + markdown_table(head, rows)
 
 
 def _problem_part(table: pd.DataFrame) -> str:
     if not len(table):
-        return "## Failures and skips\n\nNone: every codec gave a record for every image."
+        return "## Errors and missing results\n\nNone: every codec has a result for every image."
     rows = [[row[column] for column in table.columns] for row in rows_of(table)]
-    return "## Failures and skips\n\n" + grid(list(table.columns), rows, left=6)
+    return "## Errors and missing results\n\n" + markdown_table(list(table.columns), rows, left=6)
 
 
 def _leak_part(run: Run) -> str:
     known = [(codec, run.leak(codec)) for codec in run.codecs if run.leak(codec) != "none"]
     if not known:
-        return "## Leaks\n\nNo codec here was trained on images."
-    return "## Leaks\n\n" + grid(["learned codec", "trained on a test image"], known, left=2)
+        return "## Train/test contamination\n\nNo codec here was trained on images."
+    return "## Train/test contamination\n\n" + markdown_table(["learned codec", "contamination"], known, left=2)
 
 
 def _repeat_part(run: Run) -> str:
-    command = str(run.manifest.get("command") or "harness bench").replace("`", "")
+    command = (run.manifest.command or "harness bench").replace("`", "")
     return (
-        f"## How to repeat\n\n```\n{command}\n```\n\n`harness report` on this folder makes this page again from "
-        "`records.csv`; `harness encode` and `harness decode` check one result by hand."
+        f"## How to repeat the run\n\n```\n{command}\n```\n\n`harness report` on this folder makes this report again "
+        "from `records.csv`; `harness encode` and `harness decode` check one result by hand."
     )
 
 
 def _difference_part(run: Run) -> str:
-    told = run.manifest.get("differences") or ()
+    told = run.manifest.differences
     if not told:
         return ""
-    return "## In what the merged runs differ\n\n" + "\n".join(f"- {escape(text)}" for text in told)
+    return "## Differences between the merged runs\n\n" + "\n".join(f"- {escape(text)}" for text in told)
 
 
 def _image_part(run: Run) -> str:
-    images = run.manifest.get("images") or ()
-    if not images:
+    if not run.manifest.images:
         return ""
     rows = [
         [
-            image.get("name"),
-            f"{image.get('width')} x {image.get('height')}",
-            f"{image.get('channels')} x {image.get('sample_bits')} bits",
-            "; ".join(map(str, image.get("notes") or ())),
+            image.name,
+            f"{image.width} x {image.height}",
+            f"{image.channels} x {image.sample_bits} bits",
+            "; ".join(image.notes),
         ]
-        for image in images
+        for image in run.manifest.images
     ]
-    table = grid(["image", "pixels", "channels", "notes"], rows, left=4)
-    return f"## Images\n\n<details><summary>All {len(rows)}</summary>\n\n{table}\n\n</details>"
+    table = markdown_table(["image", "pixels", "channels", "notes"], rows, left=4)
+    return f"## Images\n\n<details><summary>All {len(rows)} images</summary>\n\n{table}\n\n</details>"
 
 
 def _manifest_part(run: Run) -> str:
-    text = json.dumps(run.manifest, indent=2, sort_keys=True, ensure_ascii=False, default=str)
+    text = json.dumps(run.manifest.facts(), indent=2, sort_keys=True, ensure_ascii=False, default=str)
     longest = max((len(ticks) for ticks in re.findall("`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
-    return f"## Manifest\n\n<details><summary>All of it</summary>\n\n{fence}json\n{text}\n{fence}\n\n</details>"
-
-
-__all__ = ["escape", "grid", "report_text"]
+    return f"## Manifest\n\n<details><summary>Show</summary>\n\n{fence}json\n{text}\n{fence}\n\n</details>"

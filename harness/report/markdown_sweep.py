@@ -1,4 +1,4 @@
-"""The part of report.md on the sweep protocol: set budget, BD-rate, every point."""
+"""The sweep protocol's part of report.md: data-set rate match, BD-rate, every point."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from harness.analysis.columns import missing, swept
 from harness.analysis.run import Run, rows_of
 from harness.analysis.tables import Tables
 from harness.report import words
-from harness.report.markdown_grid import escape, grid
+from harness.report.words import escape, markdown_table
 
 
 def sweep_part(run: Run, tables: Tables) -> str:
-    """Return the part; empty without a sweep."""
+    """Return the part of the sweep protocol; empty without a sweep."""
     if not len(tables.sweep):
         return ""
     rows = [
@@ -24,12 +24,12 @@ def sweep_part(run: Run, tables: Tables) -> str:
     head = ["codec", "setting", "mean bpp", *(metric.title for metric in run.metrics)]
     head += ["dB of mean MS-SSIM", "n"]
     text = "## Sweep protocol\n\nOne setting for all images; bpp and metrics averaged over images."
-    text += _set_budget(tables.set_budget) + _bd(tables.bd)
-    table = grid(head, rows)
+    text += _rate_match(tables.rate_match) + _bd(tables.bd)
+    table = markdown_table(head, rows)
     return text + f"\n\n<details><summary>All {len(rows)} points</summary>\n\n{table}\n\n</details>"
 
 
-def _set_budget(table: pd.DataFrame) -> str:
+def _rate_match(table: pd.DataFrame) -> str:
     if not len(table):
         return ""
     rows = [
@@ -45,11 +45,11 @@ def _set_budget(table: pd.DataFrame) -> str:
         ]
         for row in rows_of(table)
     ]
-    head = ["target ratio", "codec", "setting", "ratio of sums", "PSNR (dB)", "MS-SSIM (dB)"]
+    head = ["target ratio", "codec", "setting", "aggregate ratio", "PSNR (dB)", "MS-SSIM (dB)"]
     rows = [[*row, *[words.ABSENT] * (len(head) - len(row))] for row in rows]
     return (
-        "\n\n### Set budget\n\nThe setting with the largest total of file bytes under sum(raw bytes) / ratio.\n\n"
-        + grid(head, rows, left=2)
+        "\n\n### Data-set rate match\n\nOne setting for all images: the largest total of file bytes within "
+        "sum(raw bytes) / ratio.\n\n" + markdown_table(head, rows, left=2)
     )
 
 
@@ -71,9 +71,9 @@ def _bd(table: pd.DataFrame) -> str:
         ]
         for row in rows_of(table)
     ]
-    head = ["codec", "on", "BD-rate (pchip)", "akima (%)", "cubic (%)", "BD-quality (dB)", "least overlap", "n"]
+    head = ["codec", "on", "BD-rate (pchip)", "akima (%)", "cubic (%)", "BD-quality (dB)", "smallest overlap", "n"]
     return (
-        f"\n\n### BD-rate against {escape(table.iloc[0]['anchor'])}\n\nPer image, then averaged (BD-rate as the log of "
-        "the ratio of bytes), with a 95 % bootstrap interval over images; "
-        "negative is fewer bytes at the same quality.\n\n" + grid([*head, "refused", "note"], rows, left=2)
+        f"\n\n### BD-rate compared with {escape(table.iloc[0]['anchor'])}\n\nPer image, then averaged "
+        "(BD-rate in the log of the byte ratio), with a 95 % bootstrap interval over images; "
+        "negative is fewer bytes at the same quality.\n\n" + markdown_table([*head, "refused", "note"], rows, left=2)
     )

@@ -1,4 +1,4 @@
-"""Reports of runs that are there already: one made again, several as one, two against each other."""
+"""Make the report of a run again, one report of several runs, or the comparison of two runs."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from harness.errors import StoreError, UsageError
 from harness.records import artifacts, manifest
+from harness.records.manifest import Manifest
 from harness.records.record import read_frame
 from harness.report import write_report
 from harness.report.index import write_index
+from harness.system.files import written_aside
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,26 +24,29 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Compared:
-    """What run B is against run A."""
+    """How run B differs from run A."""
 
     table: pd.DataFrame
     """Columns as `harness.analysis.compare.COLUMNS`."""
     absent: list[str]
-    """Which codecs and images only one of the two runs has, in words."""
+    """The codecs and images that only one of the two runs has, in words."""
     differences: list[str]
-    """In what software, machine, codecs and options the two runs differ, in words."""
+    """The differences between the runs in software, machine, codecs and options, in words."""
 
 
 def report(runs: Sequence[Path], output: Path | None = None) -> Path:
     """Write the report of one run again, or one report of several, and the index of the results folder.
 
-    A run is named by its folder, its records.csv, or a results folder, whose newest run is then meant. Returns the
-    report's folder: the run's own; for several, `output`, or a folder beside the first run whose name follows from
-    theirs.
+    Args:
+        runs: folders of runs, or their records.csv; a results folder stands for its newest run.
+        output: the folder for the report of several runs; None: a folder beside the first run, named by their names.
+
+    Returns:
+        The report's folder; for one run, its own.
 
     Raises:
         StoreError: a run's records or manifest cannot be read.
-        UsageError: the runs are of different pixels under one name, or `output` is another run's folder.
+        UsageError: two runs have different pixels for an image of one name, or `output` is another run's folder.
     """
     from harness.analysis.merge import merge
 
@@ -57,20 +62,20 @@ def report(runs: Sequence[Path], output: Path | None = None) -> Path:
         _check_output(folder)
         folder.mkdir(parents=True, exist_ok=True)
         merged = merge(named)
-        about = {**merged.manifest, "state": "done", "records": len(merged.records)}
-        merged.records.to_csv(folder / "records.csv", index=False)
-        manifest.write(folder / "manifest.json", about)
-        write_report(folder, read_frame(folder), about)
+        with written_aside(folder / "records.csv") as aside:
+            merged.records.to_csv(aside, index=False)
+        manifest.write(folder / manifest.NAME, merged.manifest)
+        write_report(folder, read_frame(folder), merged.manifest)
     write_index(folders[0].parent)
     return folder
 
 
 def compare(first: Path, second: Path) -> Compared:
-    """Return what a second run is against a first one, over the images that both measured.
+    """Return how a second run differs from a first one, over the images that both measured.
 
     Raises:
         StoreError: a run's records or manifest cannot be read.
-        UsageError: the runs are of different pixels under one name.
+        UsageError: the runs have different pixels for an image of one name.
     """
     from harness.analysis.compare import absent
     from harness.analysis.compare import compare as table_of
@@ -78,32 +83,32 @@ def compare(first: Path, second: Path) -> Compared:
 
     runs = _named([_folder(first), _folder(second)])
     records = runs[0].records, runs[1].records
-    return Compared(table_of(*records), absent(*records), merge(runs).manifest["differences"])
+    return Compared(table_of(*records), absent(*records), list(merge(runs).manifest.differences))
 
 
 def _check_output(folder: Path) -> None:
-    """Raise a UsageError where a folder holds a run that was measured: a report must not take its place."""
-    about = folder / "manifest.json"
-    if about.is_file() and "plan" in manifest.read(about):
+    """Raise a UsageError where a folder holds a measured run, which a merged report would overwrite."""
+    about = folder / manifest.NAME
+    if about.is_file() and manifest.read(about).plan is not None:
         raise UsageError(
-            f"{folder} holds a run that was measured, and this report would take its place. Name another with --output."
+            f"{folder} holds a run that was measured, and this report would overwrite it. Name another with --output."
         )
 
 
 def _folder(run: Path) -> Path:
-    """Return the folder of a run: of its records.csv, itself, or, of a results folder, the run that began last."""
+    """Return the folder of a run, given itself, its records.csv, or a results folder (the newest run)."""
     if not run.is_dir():
         return run.resolve().parent
     if (run / "records.csv").is_file():
         return run.resolve()
-    began: list[tuple[str, Path]] = []
-    for path in run.glob("*/records.csv"):
-        began.append((str(manifest.read(path.parent / "manifest.json").get("started", "")), path.parent))
-    return max(began)[1].resolve() if began else run.resolve()
+    ended = [
+        (found.started or "", folder) for folder, found in manifest.search(run) if (folder / "records.csv").is_file()
+    ]
+    return max(ended)[1].resolve() if ended else run.resolve()
 
 
 def _named(folders: Sequence[Path]) -> list[NamedRun]:
-    """Read runs; each is named by its folder and as many of the folders above it as tell all of them apart."""
+    """Read runs; each is named by its folder, with as many parent folders as make the names differ."""
     from harness.analysis.merge import NamedRun
 
     for depth in range(1, 1 + max(len(folder.parts) for folder in folders)):
@@ -113,16 +118,16 @@ def _named(folders: Sequence[Path]) -> list[NamedRun]:
     return [NamedRun(names[folder], *_read(folder)) for folder in folders]
 
 
-def _read(folder: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
+def _read(folder: Path) -> tuple[pd.DataFrame, Manifest]:
     """Return a run's records and manifest.
 
     Raises:
-        StoreError: one cannot be read, or the records are not as many as the manifest counts.
+        StoreError: one cannot be read, or the number of records is not that of the manifest.
     """
-    records, about = read_frame(folder), manifest.read(folder / "manifest.json")
-    if len(records) != about.get("records", len(records)):
+    records, about = read_frame(folder), manifest.read(folder / manifest.NAME)
+    if about.records not in (None, len(records)):
         raise StoreError(
-            f"{folder / 'records.csv'} has {len(records)} records where manifest.json counts {about['records']}: it "
-            "was cut off or changed. The same `harness bench` again measures nothing anew and writes it whole."
+            f"{folder / 'records.csv'} has {len(records)} records where manifest.json counts {about.records}: it "
+            "was cut off or changed. Run the same `harness bench` again: it writes the file anew from the store."
         )
     return records, about

@@ -1,8 +1,8 @@
 """One colour, marker and line for each codec, the same in every figure and on the page.
 
-Variants of a family ("jpeg-444", "jpeg-420") share a colour, and so do families beyond the eighth; marker and line tell
-them apart. Colours are those of
-Okabe and Ito (2008), without yellow and black, which vanish on a light and on a dark page, and with a gray.
+Variants of a family ("jpeg-444", "jpeg-420") share a colour, and differ in marker and line; so do families beyond the
+eighth. The colours are those of Okabe and Ito (2008) without yellow and black, which are hard to see on a light or a
+dark page, and with a gray.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SYMBOLS = (
 """plotly's names of `MARKERS`."""
 
 DASHES: tuple[tuple[float, ...], ...] = ((), (4, 1.5), (1, 1), (3, 1, 1, 1), (6, 1, 1, 1, 1, 1))
-"""Lengths of dash and gap in line widths, as seaborn takes them; empty is solid."""
+"""Lengths of dash and gap in line widths, in seaborn's form; empty is solid."""
 
 DASH_NAMES = ("solid", "dash", "dot", "dashdot", "longdashdot")
 """plotly's names of `DASHES`."""
@@ -38,7 +38,7 @@ DASH_NAMES = ("solid", "dash", "dot", "dashdot", "longdashdot")
 
 @dataclass(frozen=True)
 class Style:
-    """How a codec is drawn, in matplotlib's words and in plotly's."""
+    """The looks of a codec, in the names of matplotlib and of plotly."""
 
     colour: str
     marker: str
@@ -48,7 +48,7 @@ class Style:
 
 
 def styles_of(codecs: Sequence[str]) -> dict[str, Style]:
-    """Return codec -> style; a codec's style depends on the list's order alone."""
+    """Return codec -> style; the style depends on the order of the list alone."""
     families = list(dict.fromkeys(codec.split("-")[0] for codec in codecs))
     drawn: Counter[str] = Counter()
     table = {}

@@ -1,4 +1,4 @@
-"""The table that `harness bench` prints at its end."""
+"""The table that `harness bench` prints at the end."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from harness.analysis.problems import control_rows, problem_rows
 from harness.analysis.ratio_table import ratio_rows
 from harness.analysis.run import Run, prepare, rows_of
 from harness.analysis.sweep_table import sweep_points
+from harness.records.manifest import Manifest
 from harness.report import words
 
 if TYPE_CHECKING:
@@ -21,13 +22,13 @@ if TYPE_CHECKING:
 SHOWN = ("psnr", "ms_ssim", "ms_ssim_db", "ssimulacra2")
 SHOWN_NARROW = ("psnr", "ms_ssim")
 WIDE = 100
-"""Characters from which on a terminal has room for `SHOWN`."""
+"""A terminal of at least so many characters has room for `SHOWN`."""
 WITH_INTERVAL = "psnr"
 NAME_WIDTH = 20
-"""Characters that a codec's name has at least, where it needs them."""
+"""The least width of the column of names, where a name is as long."""
 
 
-def print_table(records: pd.DataFrame, manifest: Mapping[str, Any], console: Console) -> None:
+def print_table(records: pd.DataFrame, manifest: Manifest, console: Console) -> None:
     """Print the ratio table, then controls, problems and the lossless control's verdict."""
     from rich.text import Text
 
@@ -45,7 +46,7 @@ def print_table(records: pd.DataFrame, manifest: Mapping[str, Any], console: Con
     for row in problem_rows(run).to_dict("records"):
         text = f"{row['status']}: {row['codec']} on {row['images']}: {row['reason']}"
         console.print(Text(text, style="red" if row["status"] == "failed" else "yellow"))
-    valid = bool((manifest.get("lossless_control") or {}).get("valid"))
+    valid = manifest.lossless_control is not None and manifest.lossless_control.valid
     console.print(Text(words.control_verdict(manifest), style="green" if valid else "bold red"))
 
 
@@ -58,12 +59,12 @@ def _ratio_table(run: Run, ratio: float, rows: pd.DataFrame, shown: Sequence[str
     n = int(rows["n"].max())
     title = f"{ratio:g}x, means over n = {n} of {rows['images'].max()} images"
     if rows["psnr_low"].notna().any():
-        title += "; below PSNR its 95 % interval"
+        title += "; the 95 % interval is below PSNR"
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("codec", overflow="fold", min_width=min(NAME_WIDTH, max(map(len, rows["codec"]))))
     for metric in metrics:
         table.add_column(f"{metric.label}\n{metric.unit}", justify="right", no_wrap=True)
-    for name in ("at equal\nbytes", "ratio", "budget"):
+    for name in ("at target\nrate", "ratio", "share of\ntarget"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("status", min_width=12)
     for row in rows_of(rows):
@@ -79,13 +80,13 @@ def _cells(row: Mapping[str, Any], metrics: list[Metric]) -> list[str]:
         *(_mean(row, metric) for metric in metrics),
         words.number(row.get("psnr_at_budget"), 2),
         words.number(row["ratio"], 2),
-        words.percent(row["budget_used"]),
+        words.percent(row["share_of_target"]),
         "; ".join(notes),
     ]
 
 
 def _mean(row: Mapping[str, Any], metric: Metric) -> str:
-    """Print a mean and, below that of `WITH_INTERVAL`, its interval in few characters: "38.95–40.52"."""
+    """Return a mean and, for `WITH_INTERVAL`, its interval on a second line: "38.95–40.52"."""
     text = words.number(row.get(metric.column), metric.digits)
     inside = words.interval(row, metric.column, metric.digits) if metric.column == WITH_INTERVAL else ""
     return f"{text}\n{inside.replace(' to ', '–')}" if inside else text

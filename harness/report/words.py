@@ -1,66 +1,72 @@
-"""How numbers and findings are put into words, the same on the page, in report.md and in the terminal."""
+"""Numbers and results as text, the same on the page, in report.md and in the terminal."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from harness.analysis.columns import Metric, missing
+from harness.records.manifest import LosslessControl, Manifest
 
 ABSENT = "–"
 
+SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#~$&!@])")
+"""The characters that GitHub reads as markup."""
+
 FAIRNESS = (
-    "The ratio is raw bytes / file bytes: raw is height x width x channels x bytes per sample, and the file is a "
-    "real one, headers included, that another process decoded.",
-    "Ratio protocol: each image on its own has a budget of floor(raw / ratio) bytes; the largest file that fits "
-    "is taken. A capped codec fits even at its top setting; an unreachable one never fits.",
+    "Ratio: raw bytes / file bytes. Raw bytes are height x width x channels x bytes per sample; the file is real, "
+    "headers included, and another process decoded it.",
+    "Ratio protocol: each image has a target size of floor(raw bytes / ratio) bytes, and the largest file within it is "
+    "taken. A capped codec fits even at its highest setting; an unreachable one never fits.",
     "Metrics are computed on the integers that the decoder returned, never on floats; the peak is "
     "2^sample_bits - 1 of the image.",
-    "Coarse ladders waste budget, so beside each mean stands its value at exactly the budget, interpolated in log "
-    "bytes between the fitting setting and the next. A rank that changes under it is marked.",
-    "Lossless results are counted apart and are in no mean of PSNR. Control codecs are in no table of ratios.",
-    "Differences are paired: per image, then averaged, with a 95 % bootstrap interval over images. Below ten images "
-    "there are points and no intervals.",
-    "Beside a rank stands in how many of the bootstrap's resamples of the images the codec has that very rank.",
+    "A codec with few settings leaves part of the target size unused. PSNR interpolated at the target rate makes up "
+    "for that: the value at exactly the target size, in log bytes between the largest file that fits and the next. A "
+    "rank that changes with it is marked.",
+    "Lossless results are counted apart and are in no mean of PSNR. Lossless control codecs are in no table of ratios.",
+    "Differences are paired: per image, then averaged, with a 95 % bootstrap interval over images. With fewer than ten "
+    "images there are no intervals.",
+    "The share beside a rank says in how many bootstrap resamples of the images the codec has that rank.",
     "MS-SSIM in dB is -10 log10(1 - x) per image, then averaged: a mean of dB, not the dB of a mean.",
-    "The sweep protocol uses one setting for all images, as papers do; its curves never share axes with those of the "
+    "The sweep protocol uses one setting for all images, as papers do; its curves are never drawn with those of the "
     "ratio protocol.",
-    "A learned codec that was trained on a test image is leaked; where nobody knows its training images, or the image "
-    "has too little structure to tell, it is unknown; unknown is not clean.",
+    "Train/test contamination: a learned codec that was trained on a test image is marked leaked. Where its training "
+    "images are not known, or the image has too little structure for the check, it is unknown, which is not clean.",
 )
-"""The rules of a comparison, one sentence or two each."""
+"""The rules of a comparison."""
 
 
 def number(value: Any, digits: int) -> str:
-    """Print a number, or a dash for an empty one."""
+    """Return a number as text, or a dash where it is absent."""
     return ABSENT if missing(value) else f"{float(value):.{digits}f}"
 
 
 def percent(value: Any) -> str:
-    """Print a share of 1 in percent."""
+    """Return a share of 1 in percent."""
     return ABSENT if missing(value) else f"{100 * float(value):.1f} %"
 
 
 def interval(row: Mapping[str, Any], column: str, digits: int) -> str:
-    """Print the interval of a column, such as "38.95 to 40.52"; empty where there is none."""
+    """Return the interval of a column, such as "38.95 to 40.52"; empty where there is none."""
     low, high = row.get(f"{column}_low"), row.get(f"{column}_high")
     return "" if missing(low) or missing(high) else f"{low:.{digits}f} to {high:.{digits}f}"
 
 
 def mean(row: Mapping[str, Any], metric: Metric) -> str:
-    """Print a metric's mean and, where there is one, its interval: "39.74 (38.95 to 40.52)"."""
+    """Return a metric's mean, with its interval where there is one: "39.74 (38.95 to 40.52)"."""
     inside = interval(row, metric.column, metric.digits)
     text = number(row.get(metric.column), metric.digits)
     return f"{text} ({inside})" if inside else text
 
 
 def signed(value: Any, digits: int = 2) -> str:
-    """Print a difference with its sign."""
+    """Return a difference with its sign."""
     return ABSENT if missing(value) else f"{float(value):+.{digits}f}"
 
 
 def difference(row: Mapping[str, Any]) -> str:
-    """Print a paired difference of PSNR in dB with its interval and finding."""
+    """Return a paired difference of PSNR in dB, with its interval and verdict."""
     if row["codec"] == row["anchor"]:
         return "anchor"
     if missing(row.get("psnr_difference")):
@@ -69,7 +75,7 @@ def difference(row: Mapping[str, Any]) -> str:
 
 
 def difference_detail(row: Mapping[str, Any]) -> str:
-    """Print what stands behind a paired difference: "+0.35 to +0.61, better, wins 22 of 24"."""
+    """Return the interval, verdict and wins of a paired difference: "+0.35 to +0.61, better, wins 22 of 24"."""
     if row["codec"] == row["anchor"] or missing(row.get("psnr_difference")):
         return ""
     low, high = row.get("psnr_difference_low"), row.get("psnr_difference_high")
@@ -79,7 +85,7 @@ def difference_detail(row: Mapping[str, Any]) -> str:
 
 
 def bd_rate(row: Mapping[str, Any]) -> str:
-    """Print a BD-rate with its interval and finding: "-15.5 % (-17.0 to -14.1), fewer bytes"."""
+    """Return a BD-rate with its interval and verdict: "-15.5 % (-17.0 to -14.1), fewer bytes"."""
     if missing(row.get("bd_rate")):
         return "refused"
     low, high = row.get("bd_rate_low"), row.get("bd_rate_high")
@@ -91,54 +97,68 @@ def bd_rate(row: Mapping[str, Any]) -> str:
 
 
 def rank_change(row: Mapping[str, Any]) -> str:
-    """Say how the rank changes at exactly the budget, such as "3rd at equal bytes"; empty where it does not."""
+    """Return the rank at exactly the target rate, "3rd at the target rate"; empty where it is the same rank."""
     rank, other = row.get("rank"), row.get("rank_at_budget")
     if missing(rank) or missing(other) or rank == other:
         return ""
-    return f"{ordinal(int(other or 0))} at equal bytes"
+    return f"{ordinal(int(other or 0))} at the target rate"
 
 
 def partial_mean(row: Mapping[str, Any]) -> str:
-    """Say that a mean is not over every image of the ratio: "mean over 22 of 24"; empty where it is, or there is none.
+    """Return "mean over 22 of 24" where a mean is not over every image of the ratio; empty where it is, or is absent.
 
-    The images that are not in it are those that most codecs lack, whether this one has them or not.
+    The images left out are those on which most codecs miss the target, whether this one does or not.
     """
     return f"mean over {row['n']} of {row['images']}" if row["compared"] and row["n"] < row["images"] else ""
 
 
 def rank_detail(row: Mapping[str, Any]) -> str:
-    """Say how stable a rank is, such as "in 97 %" of resamples; empty below ten images."""
+    """Return the share of resamples in which a codec has its rank, "in 97 %"; empty below ten images."""
     return "" if missing(row.get("rank_share")) else f"in {100 * float(row['rank_share']):.0f} %"
 
 
 def ordinal(place: int) -> str:
-    """Print a rank: 1st, 2nd, 3rd, 4th."""
+    """Return a rank as text: 1st, 2nd, 3rd, 4th."""
     ending = {1: "st", 2: "nd", 3: "rd"}.get(place % 10, "th") if place % 100 not in {11, 12, 13} else "th"
     return f"{place}{ending}"
 
 
 def codec_name(row: Mapping[str, Any]) -> str:
-    """Print a codec with its leak status where that is not clean: "resnet (leak unknown)"."""
+    """Return a codec's name, with a note where it may be contaminated: "resnet (contamination unknown)"."""
     note = leak_note(row)
     return f"{row['codec']} ({note})" if note else str(row["codec"])
 
 
 def leak_note(row: Mapping[str, Any]) -> str:
-    """Say whether a learned codec's numbers are to be doubted; empty for a clean one."""
-    return {"leaked": "leaked", "unknown": "leak unknown"}.get(str(row.get("leak")), "")
+    """Return a note where a learned codec may have been trained on test images; empty for a clean one."""
+    return {"leaked": "leaked", "unknown": "contamination unknown"}.get(str(row.get("leak")), "")
 
 
-def control_verdict(manifest: Mapping[str, Any]) -> str:
-    """Say whether the lossless control holds."""
-    control = manifest.get("lossless_control") or {}
-    not_run = "; ".join(str(text) for text in control.get("not_run") or ())
-    if "valid" not in control or not control.get("records", 1):
-        text = "The lossless control was not run: nothing shows that the metrics see exact pictures as exact"
+def control_verdict(manifest: Manifest) -> str:
+    """Return the result of the lossless control as a sentence."""
+    control = manifest.lossless_control or LosslessControl()
+    not_run = "; ".join(control.not_run)
+    if not control.records:
+        text = "The lossless control was not run: nothing shows that the metrics score exact pictures as exact"
         return f"{text} ({not_run})." if not_run else f"{text}."
-    if control["valid"]:
+    if control.valid:
         ran = " that ran" if not_run else ""
         return f"Lossless control passed: every lossless codec{ran} scored as the reference against itself."
-    wrong = "; ".join(str(text) for text in control.get("wrong") or ())
-    return "NULL TEST FAILED: this run is invalid. A lossless codec did not score as the reference against itself" + (
-        f": {wrong}." if wrong else "."
+    wrong = f": {'; '.join(control.wrong)}" if control.wrong else ""
+    return (
+        "LOSSLESS CONTROL FAILED: this run is invalid. A lossless codec did not score as the reference against itself"
+        f"{wrong}."
     )
+
+
+def escape(text: object) -> str:
+    """Return text, on one line, that GitHub shows as it is: names and reasons come from plugins."""
+    return SPECIAL.sub(r"\\\1", " ".join(str(text).split()))
+
+
+def markdown_table(head: Sequence[str], rows: Iterable[Sequence[object]], left: int = 1) -> str:
+    """Return a table in Markdown; the first `left` columns are aligned left, the others right. Cells are escaped."""
+    lines = ["| " + " | ".join(head) + " |"]
+    lines.append("|" + "|".join(":--" if place < left else "--:" for place in range(len(head))) + "|")
+    lines += ["| " + " | ".join(escape(cell) for cell in row) + " |" for row in rows]
+    return "\n".join(lines)

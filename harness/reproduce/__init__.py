@@ -1,1 +1,1 @@
-"""Published figures and points measured again, and the check of a set-up."""
+"""Measure published figures and points again, and check an installation."""

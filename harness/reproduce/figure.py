@@ -1,7 +1,7 @@
-"""Published figures again: measured now through the bench, drawn over what was published, each point judged.
+"""Measure published figures again, draw them over the published curves, and judge each point.
 
-`reproduce` writes NAME.pdf, .svg and .png, NAME.csv (every drawn point) and verdict.md and .csv into the folder
-`figure` of the run that it makes.
+`reproduce` runs the bench, and writes NAME.pdf, .svg and .png, NAME.csv (every drawn point) and verdict.md and .csv
+into the folder `figure` of the run.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from harness.plan.request import Request
 from harness.reproduce.published import read_curve
 from harness.reproduce.spec import FigureRecipe, recipe
 from harness.run.bench import Run, bench
+from harness.system.files import write_text
 from harness.system.hashing import file_sha256
 
 if TYPE_CHECKING:
@@ -32,38 +33,41 @@ if TYPE_CHECKING:
     from harness.reproduce.points import Read
 
 FOLDER = "figure"
-"""Beside the report of the run that a figure is made from."""
+"""The folder of the figure, in the folder of its run."""
 MEASURED_METRICS = ("psnr", "ms_ssim")
-"""Measured for every figure, so that figures of the same codecs share their records."""
+"""The metrics of every figure, so that figures of the same codecs share their records."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What a recipe asks for, measured and held against what was published."""
+    """The measured points of a figure, compared with the published ones."""
 
     run: Run
     table: pd.DataFrame
-    """Every point that the figure shows, columns as `harness.reproduce.points.COLUMNS`."""
+    """Every point of the figure, columns as `harness.reproduce.points.COLUMNS`."""
     verdicts: pd.DataFrame
     """Every published point, columns as `harness.reproduce.judge.COLUMNS`."""
 
 
 @dataclass(frozen=True)
 class Reproduced:
-    """A figure that is done."""
+    """A finished figure."""
 
     folder: Path
     measured: Measured
 
 
 def reproduce(name: str, request: Request, data: str = "") -> Reproduced:
-    """Measure what a figure's recipe asks for, as far as the store lacks it, and write the figure and its verdicts.
+    """Measure a figure's points, except those in the store, and write the figure and its verdicts.
 
-    Of `request`, config, images, limit, jobs, scheduler, device and results count; `data` is another data set.
+    Args:
+        name: the figure.
+        request: its config, images, limit, jobs, scheduler, device and results are used.
+        data: another data set than the recipe's.
 
     Raises:
         UnknownNameError: there is no such figure or data set.
-        DataError: none of the published curves is here, or the images are not.
+        DataError: no published curve is here, or the images are not.
     """
     from harness.reproduce.plot import draw
 
@@ -75,12 +79,12 @@ def reproduce(name: str, request: Request, data: str = "") -> Reproduced:
     draw(folder, name, chosen, found.table, set(records.loc[records["protocol"] == "control", "codec"]))
     found.table.to_csv(folder / f"{name}.csv", index=False)
     found.verdicts.to_csv(folder / "verdict.csv", index=False)
-    (folder / "verdict.md").write_text(_verdict_text(name, chosen, found.verdicts), encoding="utf-8")
+    write_text(folder / "verdict.md", _verdict_text(name, chosen, found.verdicts))
     return Reproduced(folder, found)
 
 
 def _on_what_is_asked(chosen: FigureRecipe, request: Request, data: str) -> FigureRecipe:
-    """Return a recipe on other images, where some are asked for: nothing published can be held against those."""
+    """Return a recipe for the images that were asked for; other images cannot be compared with published points."""
     other = str(request.images) if request.images else data
     if not other or other == chosen.data:
         return chosen
@@ -93,10 +97,10 @@ def _on_what_is_asked(chosen: FigureRecipe, request: Request, data: str) -> Figu
 
 
 def measure(name: str, chosen: FigureRecipe, request: Request) -> Measured:
-    """Run the bench of a recipe and hold it against what was published.
+    """Run the bench of a recipe, and compare its results with the published ones.
 
     Raises:
-        DataError: none of the published curves is here, or the images are not.
+        DataError: no published curve is here, or the images are not.
     """
     from harness.analysis.run import prepare
     from harness.reproduce.judge import verdict_table
@@ -110,10 +114,10 @@ def measure(name: str, chosen: FigureRecipe, request: Request) -> Measured:
 
 
 def _read(config: Config, chosen: FigureRecipe) -> list[Read]:
-    """Return every curve of a recipe; of those that are not here, the reason.
+    """Return every curve of a recipe, or the reason why it is not here.
 
     Raises:
-        DataError: none is here.
+        DataError: no curve is here.
     """
     from harness.reproduce.points import Read
 
@@ -129,7 +133,7 @@ def _read(config: Config, chosen: FigureRecipe) -> list[Read]:
 
 
 def _request(name: str, chosen: FigureRecipe, request: Request) -> Request:
-    """Return the bench that a recipe needs: a suite of its own; it trains nothing."""
+    """Return the request of a recipe's bench: with a suite of its own, and without training."""
     extra = [metric for metric in chosen.metrics if metric not in MEASURED_METRICS]
     suite = SuiteConfig(
         description=chosen.description,
@@ -150,14 +154,14 @@ def _request(name: str, chosen: FigureRecipe, request: Request) -> Request:
 
 
 def _sources(chosen: FigureRecipe, request: Request) -> list[ImageSource]:
-    """Return the images of the folder or data set that is asked for."""
+    """Return the images of the folder or data set."""
     if request.images is not None:
         return datasets.from_folder(request.images)
     return datasets.from_set(chosen.data, request.config.data_set(chosen.data))
 
 
 def _digest(sources: Iterable[ImageSource]) -> str:
-    """Return a name for these files with these names: other images never lie in the same folder."""
+    """Return a digest of the files and their names, so that other images have another folder."""
     return digest(*(f"{source.name} {file_sha256(source.path)}" for source in sources))
 
 
@@ -171,9 +175,9 @@ def _write_gray(sources: Iterable[ImageSource], folder: Path) -> None:
 
 
 def gray8(image: TestImage) -> Image:
-    """Return an image in 8-bit gray, (height, width, 1): BT.601 luma of RGB, other depths scaled to 0..255.
+    """Return an image as 8-bit gray, (height, width, 1): BT.601 luma of RGB, other depths scaled to 0..255.
 
-    Rounded to the nearest value: cutting off instead would darken every sample by half a level.
+    Values are rounded to the nearest: truncation would darken the image by half a level on average.
     """
     samples = image.pixels.astype(np.float64)
     if samples.shape[2] == 3:
@@ -183,7 +187,7 @@ def gray8(image: TestImage) -> Image:
 
 
 def _verdict_text(name: str, chosen: FigureRecipe, verdicts: pd.DataFrame) -> str:
-    from harness.report.markdown_grid import grid
+    from harness.report.words import markdown_table
     from harness.reproduce.judge import counts
 
     found = ", ".join(f"{count} {verdict}" for verdict, count in counts(verdicts).items())
@@ -192,8 +196,8 @@ def _verdict_text(name: str, chosen: FigureRecipe, verdicts: pd.DataFrame) -> st
         *("published", "measured", "difference", "allowed", "verdict", "why"),
     ]
     text = f"# {name}: {chosen.description}\n\n{len(verdicts)} published points: {found or 'none'}.\n\n"
-    text += "Quality in dB, SSIM without a unit; differences are ours minus theirs.\n\n"
-    return text + grid(head, _cells(verdicts), left=5) + "\n"
+    text += "Quality in dB, SSIM without a unit; differences are measured minus published.\n\n"
+    return text + markdown_table(head, _cells(verdicts), left=5) + "\n"
 
 
 def _cells(verdicts: pd.DataFrame) -> Iterator[list[object]]:

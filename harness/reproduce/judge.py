@@ -1,6 +1,6 @@
-"""What came of each published point: reproduced or not, by how much, and why.
+"""Judge each published point of a figure: reproduced or not, by how much, and why.
 
-Every published point of a figure has a row, also those that nothing here could be held against.
+Every published point has a row, even where it cannot be compared.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from typing import Any
 
 import pandas as pd
 
-from harness.analysis.run import PROBLEMS, Run, rows_of
+from harness.analysis.run import Run, rows_of
+from harness.records.record import WITHOUT_FILE
 from harness.reproduce.points import MEASURED, PUBLISHED, Read
 from harness.reproduce.published import PublishedCurve, read_off
 from harness.reproduce.spec import CurveRecipe, FigureRecipe
@@ -36,11 +37,11 @@ NOT_MEASURED = "not measured"
 NOT_COMPARABLE = "not comparable"
 
 RAW_BITS = 24
-"""Bits of one pixel of the images that published curves are of: 8-bit RGB."""
+"""Bits per pixel of the images of the published curves: 8-bit RGB."""
 
 
 def verdict_table(recipe: FigureRecipe, run: Run, table: pd.DataFrame, reads: Sequence[Read]) -> pd.DataFrame:
-    """Return one row a published point, columns as `COLUMNS`; `table` is the figure's (`harness.reproduce.points`)."""
+    """Return one row per published point, columns as `COLUMNS`; `table` is of `harness.reproduce.points`."""
     judge = _Judge(recipe, run, table)
     rows: list[dict[str, Any]] = []
     for read in reads:
@@ -50,18 +51,18 @@ def verdict_table(recipe: FigureRecipe, run: Run, table: pd.DataFrame, reads: Se
 
 
 class _Judge:
-    """Holds what was measured, and judges published points by it."""
+    """Judges published points by what was measured."""
 
     def __init__(self, recipe: FigureRecipe, run: Run, table: pd.DataFrame) -> None:
         self._recipe = recipe
         self._metric = recipe.metrics[0]
         self._ours = table[table["origin"] == MEASURED]
         self._theirs = table[table["origin"] == PUBLISHED]
-        self._problems = run.records[run.records["status"].isin(PROBLEMS)]
+        self._problems = run.records[run.records["status"].isin(WITHOUT_FILE)]
         self._images = int(run.records["image"].nunique())
 
     def curve(self, read: Read) -> Iterator[dict[str, Any]]:
-        """Yield a row for each point of a published curve, or for each ratio at which it is read off."""
+        """Yield a row for each point of a published curve, or for each ratio at which it is interpolated."""
         about = {"curve": read.recipe.label, "source": read.recipe.source, "metric": self._metric}
         about["codec"] = read.recipe.codec
         if read.curve is None:
@@ -92,7 +93,7 @@ class _Judge:
             yield {**row, **self._judged(recipe, bpp, value, setting)}
 
     def _judged(self, recipe: CurveRecipe, bpp: float, value: float, setting: float | None) -> dict[str, Any]:
-        """Return the columns that measuring adds to one published point of a sweep."""
+        """Return the measured columns and the verdict of one published point of a sweep."""
         if not recipe.codec:
             return {"verdict": NOT_MEASURED, "why": recipe.why}
         mine = self._ours[(self._ours["codec"] == recipe.codec) & (self._ours["panel"] == "sweep")].sort_values("x")
@@ -116,30 +117,30 @@ class _Judge:
         if self._recipe.other_data:
             return {"verdict": NOT_COMPARABLE, "why": self._recipe.other_data}
         if self._recipe.images not in (None, self._images):
-            why = f"over {self._images} images here, over {self._recipe.images} there"
+            why = f"measured over {self._images} images, published over {self._recipe.images}"
             return {"verdict": NOT_COMPARABLE, "why": why}
         if abs(rate_error) > recipe.rate_tolerance:
             allowed = f"{100 * recipe.rate_tolerance:g} % are allowed"
             return {"verdict": NOT_REPRODUCED, "why": f"{100 * rate_error:+.2f} % bits per pixel, {allowed}"}
-        held = abs(error) <= recipe.tolerance
-        return {"verdict": REPRODUCED if held else NOT_REPRODUCED, "why": recipe.why}
+        close = abs(error) <= recipe.tolerance
+        return {"verdict": REPRODUCED if close else NOT_REPRODUCED, "why": recipe.why}
 
     def _problem(self, codec: str, ratio: float | None = None) -> str:
-        """Return why a codec (at a ratio) was not measured; empty where it was."""
+        """Return why a codec was not measured (at a ratio); empty where it was."""
         mine = self._problems[self._problems["codec"] == codec]
         if ratio is not None:
             mine = mine[mine["target_ratio"] == ratio]
         return f"{mine['status'].iloc[0]}: {mine['reason'].iloc[0]}" if len(mine) else ""
 
     def points(self) -> Iterable[dict[str, Any]]:
-        """Yield a row for each single published mean."""
+        """Yield a row for each published mean at a ratio."""
         for row in rows_of(self._theirs[self._theirs["panel"] == "ratio"]):
             at = self._ours["x"].eq(row["x"]) & self._ours["metric"].eq(row["metric"])
             mine = self._ours[at & self._ours["codec"].eq(row["codec"]) & self._ours["panel"].eq("ratio")]
             about = {name: row[name] for name in ("source", "metric", "codec")}
             about |= {"curve": row["label"], "point": f"{row['x']:g}x", "published": row["value"]}
             if not len(mine):
-                reason = self._problem(row["codec"], row["x"]) or "no mean: it is not reached on every image."
+                reason = self._problem(row["codec"], row["x"]) or "no mean: it misses the target on an image."
                 yield {**about, "verdict": NOT_MEASURED, "why": f"{reason} ({self._recipe.other_data})"}
                 continue
             value = float(mine["value"].iloc[0])
@@ -148,5 +149,5 @@ class _Judge:
 
 
 def counts(verdicts: pd.DataFrame) -> dict[str, int]:
-    """Return how many points have each verdict."""
+    """Return verdict -> number of points."""
     return {str(name): int(count) for name, count in verdicts["verdict"].value_counts().items()}

@@ -1,6 +1,6 @@
-"""Known values that nobody here made, and checks of our arithmetic against them: no codec of ours runs.
+"""Check our arithmetic against published values of others, without running a codec.
 
-`harness.reproduce.verify` runs them with the checks of the whole pipeline.
+`harness.reproduce.verify` runs these checks and those of the whole pipeline.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ BD_EXAMPLE = (
 )
 """Anchor and test (kbit/s, dB) of the example in the README of the package bjontegaard 1.3."""
 BD_EXAMPLE_PERCENT = {"cubic": -4.4205, "pchip": -4.4175, "akima": -4.4253}
-"""What that package answers."""
+"""The results of that package."""
 BD_MINNEN_PERCENT = {"cubic": -15.73, "pchip": -15.53, "akima": -15.53}
-"""Minnen 2018 against Balle 2018's hyperprior on Kodak, by bjontegaard from Google's tables; the paper says -15.8."""
+"""Minnen 2018 against Balle 2018's hyperprior on Kodak, by bjontegaard from Google's tables (paper: -15.8)."""
 _GOOGLE = "kodak/PSNR_sRGB_RGB"
 _HYPERPRIOR, _MINNEN = (
     CurveRecipe(label=label, source="Google", data="published-google", file=f"{_GOOGLE}/{file}.txt")
@@ -44,17 +44,17 @@ SSIMULACRA2 = {
     "astronaut": {10: 6.279, 30: 57.162, 90: 85.791},
     "chelsea": {5: -44.890, 20: 41.302, 50: 68.009, 80: 80.660, 95: 90.612},
 }
-"""libjxl's program: scikit-image's photograph (astronaut resized to 768x512, bicubic) -> JPEG quality -> points.
+"""Results of libjxl's program: photograph of scikit-image -> JPEG quality -> points.
 
-JPEG by Pillow, 4:2:0.
+JPEG by Pillow, 4:2:0; astronaut is resized to 768x512, bicubic.
 """
 SSIMULACRA2_TOLERANCE, SSIMULACRA2_TOLERANCE_HIGH = 0.06, 0.3
-"""Points; the larger one above 85, where little is lost and that program's float32 rounding tells."""
+"""Points; the larger one above 85, where the float32 rounding of that program matters."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """What one check found, in one line."""
+    """The result of one check, in one line."""
 
     name: str
     state: State
@@ -62,7 +62,7 @@ class Check:
 
 
 def judged(name: str, held: bool, detail: str) -> Check:
-    """Return a check that passed or failed."""
+    """Return the result of a check that passed or failed."""
     return Check(name, "pass" if held else "fail", detail)
 
 
@@ -93,7 +93,7 @@ def _minnen(config: Config) -> Check:
 
 
 def _psnr() -> Check:
-    """PSNR by hand: every sample off by 3 gives a mean squared error of 9; green alone weighs 0.587 in luma."""
+    """Check PSNR worked by hand: every sample off by 3 gives a mean squared error of 9; green weighs 0.587 in luma."""
     black = np.zeros((8, 8, 3), np.uint8)
     off, green = black + np.uint8(3), black.copy()
     green[..., 1] = 10
@@ -105,7 +105,7 @@ def _psnr() -> Check:
 
 
 def _constant_ssim() -> Check:
-    """Of two flat pictures only the luminance term is not 1: (2ab + C1) / (a^2 + b^2 + C1), Wang et al. 2004.
+    """Check SSIM of flat pictures: only the luminance term is not 1: (2ab + C1) / (a^2 + b^2 + C1), Wang et al. 2004.
 
     MS-SSIM raises it to the weight of its last scale, 0.1333 (Wang et al. 2003).
     """
@@ -140,7 +140,7 @@ def _ssimulacra2(photograph: str) -> Check:
 
 
 def _photograph(name: str) -> Image:
-    """Return one of scikit-image's photographs as the reference values were made from it.
+    """Return a photograph of scikit-image in the form that the reference values were made from.
 
     Raises:
         DataError: scikit-image is not installed.

@@ -1,7 +1,7 @@
-"""Draws a figure from its table: one column wide, colour-blind safe, PDF, SVG and PNG; the same bytes each time.
+"""Draw a figure from its table: one column wide, colour-blind safe, as PDF, SVG and PNG, with reproducible bytes.
 
-Solid lines with filled markers are measured here. What was published is dashed, or hollow markers without a line
-where it is checked against a codec of ours, in that codec's colour.
+Measured curves are solid with filled markers. Published curves are dashed; published points that a codec of ours is
+checked against are hollow markers without a line, in that codec's colour.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 DOTS_PER_INCH = 300
 SPREAD = 0.06
-"""Octaves of ratio by which two codecs' intervals are drawn apart."""
+"""The distance between two codecs' intervals, in octaves of ratio."""
 _BOX = {"facecolor": "white", "edgecolor": "none", "pad": 1}
 _NOTE: dict[str, Any] = {"fontsize": 5.5, "ha": "right", "va": "center", "bbox": _BOX}
 LABELS = {"psnr": "PSNR (dB)", "ms_ssim": "MS-SSIM (dB of the mean)", "ssim": "SSIM"}
@@ -33,13 +33,13 @@ LABELS = {"psnr": "PSNR (dB)", "ms_ssim": "MS-SSIM (dB of the mean)", "ssim": "S
 
 @dataclass(frozen=True)
 class _Canvas:
-    """A figure's parts that drawing needs: recipe, table, one style a codec of ours."""
+    """The data of a figure: recipe, table, one style per codec of ours."""
 
     recipe: FigureRecipe
     table: pd.DataFrame
     styles: dict[str, Style]
     controls: frozenset[str]
-    """Lossless codecs of the lossless control: measured, not drawn."""
+    """Codecs of the lossless control: measured, not drawn."""
 
     def of(self, panel: str, metric: str, origin: str) -> pd.DataFrame:
         """Return the rows of one panel, metric and origin."""
@@ -95,7 +95,7 @@ def _combined(canvas: _Canvas) -> Figure:
 
 
 def _sweep_panel(axes: Axes, canvas: _Canvas, metric: str) -> None:
-    """Our sweep, filled and solid; published curves dashed; published points that are checked, hollow."""
+    """Draw our sweep solid, published curves dashed, and the published points that are checked hollow."""
     theirs = canvas.of("sweep", metric, PUBLISHED)
     loose = [str(label) for label in dict.fromkeys(theirs.loc[theirs["codec"] == "", "label"])]
     for place, label in enumerate(loose):
@@ -111,7 +111,7 @@ def _sweep_panel(axes: Axes, canvas: _Canvas, metric: str) -> None:
 
 
 _PUBLISHED_COLOURS = ("#332288", "#882255", "#117733", "#AA4499", "#44AA99", "#661100", "#6699CC", "#888888")
-"""Tol's muted colours (2021), apart from those of our codecs."""
+"""Tol's muted colours (2021), which differ from those of our codecs."""
 
 
 def _rate_axes(axes: Axes, canvas: _Canvas, metric: str, title: str) -> None:
@@ -143,7 +143,7 @@ def _line(axes: Axes, points: pd.DataFrame, drawn: Style, label: str) -> None:
 
 
 def _hollow(axes: Axes, points: pd.DataFrame, form: str, colour: str, label: str) -> None:
-    """Draw published points: hollow markers, dashed or (a `form` without "--") not joined."""
+    """Draw published points as hollow markers, joined by a dashed line where `form` contains "--"."""
     joined = "--" in form
     axes.plot(
         points["x"],
@@ -159,7 +159,7 @@ def _hollow(axes: Axes, points: pd.DataFrame, form: str, colour: str, label: str
 
 
 def _ratios(canvas: _Canvas) -> Figure:
-    """A panel a metric, or its difference to the anchor, against the target ratio."""
+    """Draw one panel per metric, or its difference from the anchor, over the target ratio."""
     recipe = canvas.recipe
     figure, axes = _panels(len(recipe.metrics), 2.0, _names(canvas))
     for panel, metric in zip(axes, recipe.metrics, strict=True):
@@ -189,11 +189,13 @@ def _ratio_panel(axes: Axes, canvas: _Canvas, metric: str) -> None:
     axes.set_xscale("log", base=2)
     axes.set_xticks(recipe.ratios, [f"{ratio:g}x" for ratio in recipe.ratios])
     axes.minorticks_off()
-    axes.set_ylabel(f"{LABELS[metric]} minus {recipe.anchor}'s" if recipe.kind == "differences" else LABELS[metric])
+    axes.set_ylabel(
+        f"{LABELS[metric]} difference from {recipe.anchor}" if recipe.kind == "differences" else LABELS[metric]
+    )
 
 
 def _architectures(canvas: _Canvas) -> Figure:
-    """A panel a metric, a row a codec: measured filled with its interval, published hollow."""
+    """Draw one panel per metric, one row per codec: measured filled with its interval, published hollow."""
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
@@ -242,7 +244,7 @@ def _names(canvas: _Canvas) -> list[str]:
 
 
 def _images(rows: pd.DataFrame) -> str:
-    """Say over how many images the means are: ", n = 24"."""
+    """Return the number of images of the means: ", n = 24"."""
     counts = rows["n"].dropna()
     if not len(counts):
         return ""
@@ -251,7 +253,7 @@ def _images(rows: pd.DataFrame) -> str:
 
 
 def _legend(figure: Figure, axes: Axes, canvas: _Canvas) -> None:
-    """Two columns under the figure: what was measured here, and what was published, with its source."""
+    """Put two columns under the figure: measured curves, and published ones with their sources."""
     from matplotlib.lines import Line2D
 
     handles, labels = axes.get_legend_handles_labels()

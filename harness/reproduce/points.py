@@ -1,8 +1,8 @@
-"""What a figure shows, as one table: everything measured here, and everything published beside it.
+"""The table of a figure: all measured points and all published ones.
 
-A row is one drawn point: panel ("sweep", or "ratio"), metric, origin ("measured here" or "published"), label, source,
-codec (of ours, also where a published point is checked against it), x (mean bits per pixel; the ratio in figures
-against it), value, low and high (95 % over images, where there is an interval), n (images), setting.
+A row is one drawn point: panel ("sweep" or "ratio"), metric, origin ("measured here" or "published"), label, source,
+codec (ours; for a published point, the codec that is checked against it), x (mean bits per pixel, or the ratio), value,
+low and high (95 % over images, where there is an interval), n (images), setting.
 """
 
 from __future__ import annotations
@@ -16,8 +16,7 @@ import pandas as pd
 
 from harness.analysis.bootstrap import paired_difference
 from harness.analysis.columns import missing
-from harness.analysis.compared import reached
-from harness.analysis.ratio_table import ratio_rows
+from harness.analysis.ratio_table import ratio_rows, reached
 from harness.analysis.run import SEED, Run, rows_of
 from harness.analysis.sweep_table import sweep_points
 from harness.reproduce.published import PublishedCurve
@@ -27,13 +26,13 @@ COLUMNS = ("panel", "metric", "origin", "label", "source", "codec", "x", "value"
 MEASURED = "measured here"
 PUBLISHED = "published"
 SWEPT = {"psnr": "psnr", "ms_ssim": "ms_ssim_db_of_mean", "ssim": "ssim"}
-"""Metric -> its column in the sweep's table: published MS-SSIM is a mean, so ours is turned into dB after the mean."""
+"""Metric -> its column in the sweep's table. Published MS-SSIM is a mean, so ours is in dB of the mean."""
 AT_RATIO = {"psnr": "psnr", "ms_ssim": "ms_ssim_db", "ssim": "ssim"}
 
 
 @dataclass(frozen=True)
 class Read:
-    """A curve of the recipe with its points, or with the reason why they are not here."""
+    """A curve of the recipe with its points, or the reason why they are not here."""
 
     recipe: CurveRecipe
     curve: PublishedCurve | None
@@ -94,7 +93,7 @@ def _published(reads: Sequence[Read], metric: str) -> Iterable[dict[str, Any]]:
 
 
 def _at_ratios(run: Run, metric: str, against_rate: bool) -> Iterable[dict[str, Any]]:
-    """Yield the ratio protocol's means; against the ratio, or against the bits per pixel that were reached."""
+    """Yield the means of the ratio protocol, over the ratio or over mean bits per pixel."""
     column = AT_RATIO[metric]
     table = ratio_rows(run)
     if column not in table:
@@ -111,7 +110,7 @@ def _at_ratios(run: Run, metric: str, against_rate: bool) -> Iterable[dict[str, 
 
 
 def _differences(recipe: FigureRecipe, run: Run, metric: str) -> Iterable[dict[str, Any]]:
-    """Yield the paired differences to the anchor at each ratio, over the images on which both are reached."""
+    """Yield the paired differences from the anchor at each ratio, over the images on which both meet the target."""
     for ratio in run.ratios:
         frame = run.at_ratio(ratio)
         values = frame[reached(frame)].pivot(index="image", columns="codec", values=AT_RATIO[metric]).sort_index()

@@ -1,10 +1,10 @@
 """Published rate-distortion points, read from the files that their authors published.
 
-Means over a test set at one setting of a codec: they stand beside our sweep, never beside the ratio protocol. The
-files are data sets of benchmarks.toml, so each is checked by its hash.
+The points are means over a test set at one setting of a codec: comparable with our sweep, not with the ratio protocol.
+The files are data sets of benchmarks.toml, so each is checked by its hash.
 
-What is known to be wrong and is not read: CompressAI's `8bit-decoded/*/*_ms-ssim_*` (copies of the models trained for
-squared error). CompressAI's VTM, HM and AV1 points leave the YCbCr round trip out of their PSNR: drawn, never targets.
+Two known errors: CompressAI's `8bit-decoded/*/*_ms-ssim_*` are copies of the models trained for squared error, and are
+not read. The PSNR of CompressAI's VTM, HM and AV1 points leaves out the YCbCr round trip; they are drawn, not checked.
 """
 
 from __future__ import annotations
@@ -30,22 +30,22 @@ _JSON_NAMES = {"psnr": ("psnr-rgb", "psnr"), "ms_ssim": ("ms-ssim-rgb", "ms-ssim
 
 @dataclass(frozen=True)
 class PublishedCurve:
-    """The points of one codec, smallest rate first as published."""
+    """The published points of one codec, smallest rate first."""
 
     label: str
     source: str
     bpp: tuple[float, ...]
     """Mean bits per pixel."""
     values: tuple[float, ...]
-    """Mean PSNR in dB; MS-SSIM in dB of the mean (not the mean of dB: files hold the means)."""
+    """Mean PSNR in dB; MS-SSIM in dB of the mean, because the files have means."""
 
     def at(self, bpp: float) -> float | None:
-        """Return the curve's value at a rate, joined by pchip over log(bits per pixel); None outside its range."""
+        """Return the value at a rate, by pchip over log(bits per pixel); None outside the curve's range."""
         return read_off(self.bpp, self.values, bpp)
 
 
 def read_off(bpp: tuple[float, ...], values: tuple[float, ...], at: float) -> float | None:
-    """Return the value of a curve at a rate, joined by pchip over log(rate); None outside its range."""
+    """Return the value of a curve at a rate, by pchip over log(rate); None outside its range."""
     from scipy.interpolate import PchipInterpolator
 
     rates, places = np.unique(np.asarray(bpp), return_index=True)
@@ -59,26 +59,26 @@ def read_curve(config: Config, curve: CurveRecipe, metric: str) -> PublishedCurv
     """Return a published curve of "psnr" or "ms_ssim".
 
     Raises:
-        DataError: its file is absent, damaged, or does not hold it.
+        DataError: its file is absent or damaged, or does not contain the curve.
     """
     path = datasets.file_of(curve.data, config.data_set(curve.data), curve.file)
     readers = {".json": _from_json, ".txt": _from_text, ".tsv": _from_table}
     try:
         points = readers[path.suffix](path, curve.key, metric)
     except (KeyError, ValueError) as error:
-        raise DataError(f"{path} holds no curve {curve.key!r} of {metric}: {error}.") from error
+        raise DataError(f"{path} has no curve {curve.key!r} of {metric}: {error}.") from error
     if points.ndim != 2 or len(points) < max(curve.points, default=1):
-        raise DataError(f"{path} holds {len(points)} points of {metric}, and {curve.points or 'some'} were asked for.")
+        raise DataError(f"{path} has {len(points)} points of {metric}; asked for: {curve.points or 'at least one'}.")
     if curve.points:
         points = points[np.array(curve.points) - 1]
     values = points[:, 1].tolist()
     if metric == "ms_ssim":
-        values = [similarity_db(value) for value in values]
+        values = similarity_db(values).tolist()
     return PublishedCurve(curve.label, curve.source, tuple(points[:, 0].tolist()), tuple(values))
 
 
 def _from_json(path: Path, key: str, metric: str) -> NDArray[np.float64]:
-    """Read CompressAI's form ("results" -> lists), or a plain one with lists "bpp" and "psnr", (points, 2)."""
+    """Read CompressAI's format ("results" -> lists), or a plain one with lists "bpp" and "psnr", (points, 2)."""
     found: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     for part in key.split(".") if key else ():
         found = found[part]
@@ -88,15 +88,15 @@ def _from_json(path: Path, key: str, metric: str) -> NDArray[np.float64]:
 
 
 def _from_text(path: Path, key: str, metric: str) -> NDArray[np.float64]:
-    """Read Google's form: comments, then "bits per pixel, value" a line; the folder says which metric, (points, 2)."""
+    """Read Google's format: comments, then lines "bits per pixel, value"; the folder names the metric, (points, 2)."""
     folder = {"psnr": "PSNR_sRGB_RGB", "ms_ssim": "MS-SSIM_sRGB_RGB"}[metric]
     if path.parent.name != folder:
-        raise ValueError(f"it lies in {path.parent.name}, {metric} in {folder}")
+        raise ValueError(f"it is in the folder {path.parent.name}, expected {folder}")
     return np.loadtxt(path, delimiter=",", ndmin=2)
 
 
 def _from_table(path: Path, key: str, metric: str) -> NDArray[np.float64]:
-    """Read Cool-Chic's form: a line an image and lambda; return the means over images, by lambda, (points, 2)."""
+    """Read Cool-Chic's format: one line per image and lambda; return means over images, by lambda, (points, 2)."""
     if metric != "psnr":
         raise KeyError(metric)
     groups: dict[float, list[tuple[float, float]]] = {}

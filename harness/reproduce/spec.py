@@ -1,4 +1,4 @@
-"""Recipes of figures: the `[figures.NAME]` tables of benchmarks.toml, checked."""
+"""Recipes of figures: the `[figures.NAME]` tables of benchmarks.toml, validated."""
 
 from __future__ import annotations
 
@@ -17,32 +17,32 @@ Positive = Annotated[float, Field(gt=0)]
 
 
 class CurveRecipe(StrictModel):
-    """A published rate-distortion curve, and what of ours should land on it."""
+    """A published rate-distortion curve, and the codec of ours that should reproduce it."""
 
     label: str
     source: str
-    """Who published it, as the figure's legend says."""
+    """Who published it, for the legend."""
     data: str
-    """The data set that holds the file."""
+    """The data set with the file."""
     file: str
     key: str = ""
-    """The curve's name inside a file of several."""
+    """The curve's name in a file with several."""
     points: tuple[Annotated[int, Field(ge=1)], ...] = ()
-    """Which points of the file, counted from 1; empty: all."""
+    """Indices of points in the file, from 1; empty: all."""
     codec: str = ""
-    """Our codec that its points are checked against; empty: drawn for comparison, nothing here makes it."""
+    """Our codec to check against its points; empty: drawn only, no codec here makes it."""
     settings: tuple[float, ...] = ()
-    """The setting of each point in turn; empty: our curve is read off at each point's bits per pixel."""
+    """The setting of each point; empty: our curve is interpolated at each point's bits per pixel."""
     rate_tolerance: Positive = 0.01
-    """How far our bits per pixel may be off, as a share of the published ones."""
+    """The largest error of our bits per pixel, as a share of the published value."""
     tolerance: Positive = 0.1
-    """How far our quality may be off, in dB."""
+    """The largest error of our quality, in dB."""
     why: str = ""
-    """The reason for the tolerance, or for there being nothing to check."""
+    """The reason for the tolerance, or why it is not checked."""
 
 
 class PointRecipe(StrictModel):
-    """One published mean at one ratio of the study that the figure is from."""
+    """A published mean at one ratio, of the study that the figure is from."""
 
     codec: str
     ratio: Annotated[float, Field(gt=1)]
@@ -50,37 +50,37 @@ class PointRecipe(StrictModel):
     """Column -> value: psnr in dB, ssim, or their difference to the anchor."""
     source: str
     n: int | None = None
-    """How many images the study's mean is over."""
+    """The number of images of the study's mean."""
 
 
 class FigureRecipe(StrictModel):
-    """What a figure shows, on which images, beside which published numbers."""
+    """A figure: its codecs, images, metrics and published numbers."""
 
     description: str
     kind: Kind
     data: str
-    """The data set it is measured on."""
+    """The data set to measure."""
     gray: bool = False
-    """Measure on the 8-bit gray pictures of the data set: BT.601 luma, 16-bit samples scaled to 8."""
+    """Measure 8-bit gray versions of the images: BT.601 luma, 16-bit samples scaled to 8."""
     metrics: Annotated[tuple[MetricName, ...], Field(min_length=1)]
-    """What is drawn; each is measured, PSNR and MS-SSIM always."""
+    """The metrics to draw; PSNR and MS-SSIM are always measured."""
     codecs: Annotated[tuple[str, ...], Field(min_length=1)]
     ratios: Annotated[tuple[Positive, ...], Field(min_length=1)] = (4, 8, 12, 16)
     anchor: str | None = None
     images: int | None = None
-    """How many images the published means are over: over fewer, nothing is compared."""
+    """The number of images of the published means; over another number, nothing is compared."""
     other_data: str = ""
-    """Why the published numbers cannot be compared whatever is measured; empty: they can."""
+    """Why the published numbers are not comparable with any measurement here; empty: they are."""
     rate_limits: tuple[float, float] | None = None
-    """The range of bits per pixel that is drawn."""
+    """The range of bits per pixel to draw."""
     quality_limits: tuple[float, float] | None = None
-    """The range of the metric that is drawn."""
+    """The range of the metric to draw."""
     curves: tuple[CurveRecipe, ...] = ()
     points: tuple[PointRecipe, ...] = ()
 
     @property
     def protocol(self) -> Literal["ratio", "sweep", "both"]:
-        """The protocol that its kind needs."""
+        """The protocol for its kind."""
         sweeps: dict[Kind, Literal["sweep", "both"]] = {"curves": "sweep", "combined": "both"}
         return sweeps.get(self.kind, "ratio")
 
@@ -89,8 +89,8 @@ def recipe(config: Config, name: str) -> FigureRecipe:
     """Return a figure's recipe.
 
     Raises:
-        UnknownNameError: there is none of that name.
-        ConfigError: it is wrong.
+        UnknownNameError: no figure has that name.
+        ConfigError: its table is wrong.
     """
     if name not in config.figures:
         raise UnknownNameError("figure", name, config.figures)

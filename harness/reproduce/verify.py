@@ -1,6 +1,6 @@
-"""The self-check: this harness against numbers that nobody here made, one line a check.
+"""Check this installation against published numbers of others, one line per check.
 
-What cannot be checked on this machine says so, with the reason, and does not count as passed.
+A check that is not possible on this machine gives the reason, and does not count as passed.
 """
 
 from __future__ import annotations
@@ -9,12 +9,13 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from harness.config.schema import CodecConfig, Config, DataConfig, SuiteConfig
 from harness.data import datasets
 from harness.errors import DataError, HarnessError, UsageError
 from harness.plan.request import Request
+from harness.records.manifest import LosslessControl, Manifest
 from harness.reproduce import figure
 from harness.reproduce.oracles import Check, judged, run_oracles
 from harness.reproduce.spec import CurveRecipe, FigureRecipe, recipe
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FIGURES = ("kodak-psnr", "kodak-msssim")
-"""The recipes whose published points are checked: those with a codec of ours and its settings."""
+"""The figures whose published points are checked: those with a codec of ours and its settings."""
 QUALITIES = (5.0, 50.0, 75.0, 90.0, 95.0)
 QUICK_QUALITIES = (50.0,)
 ZOO = (
@@ -33,27 +34,27 @@ ZOO = (
 )
 """CompressAI's models."""
 SLOW = ZOO[3:]
-"""Those that decode place by place."""
+"""Those with an autoregressive decoder."""
 ZOO_QUALITY = 5
 ZOO_TOLERANCE = 0.02
-"""dB; the published values are of images decoded to 8 bits, as ours are."""
+"""dB; the published values are for images decoded to 8 bits, as here."""
 ANY_RATIO = 100.0
-"""A target ratio that every published model reaches: a sweep's points do not depend on it."""
+"""A target ratio that every published model meets; the points of a sweep do not depend on it."""
 
 
 @dataclass(frozen=True)
 class Extent:
-    """How much is checked."""
+    """How much to check."""
 
     limit: int | None = None
-    """Only the first so many images of each set; None: all."""
+    """Only the first `limit` images of each set; None: all."""
     quick: bool = False
-    """One quality a codec and one image for the lossless control."""
+    """One quality per codec, and one image for the lossless control."""
     jobs: int | None = None
 
 
 def run_checks(config: Config, extent: Extent) -> Iterator[Check]:
-    """Yield each check as it is done, the quick ones first; results are thrown away."""
+    """Yield each check when it is done, the quick ones first; the runs are thrown away."""
     yield from (_data(name, about) for name, about in config.data.items())
     yield from run_oracles(config)
     with tempfile.TemporaryDirectory(prefix="harness-verify-") as results:
@@ -63,7 +64,7 @@ def run_checks(config: Config, extent: Extent) -> Iterator[Check]:
 
 
 def _data(name: str, about: DataConfig) -> Check:
-    """Check every file of a data set; a set that is not here is not possible, a wrong file is a failure."""
+    """Check every file of a data set: a wrong file fails; a set that is not here cannot be checked."""
     title = f"data {name}"
     state = datasets.state(name, about)
     if state != "complete":
@@ -76,7 +77,7 @@ def _data(name: str, about: DataConfig) -> Check:
 
 
 def _lossless_control(config: Config, extent: Extent, results: Path) -> Check:
-    """Every lossless codec on the packaged photographs: each metric as for (reference, reference)."""
+    """Check that lossless codecs on the packaged photographs score as the reference against itself."""
     title = "lossless control"
     suite = SuiteConfig(description=title, data="demo", codecs=_lossless(config), ratios=(4.0,))
     limit = 1 if extent.quick else extent.limit
@@ -84,15 +85,14 @@ def _lossless_control(config: Config, extent: Extent, results: Path) -> Check:
         run = _bench(config, "verify-control", suite, Request(config, limit=limit, jobs=extent.jobs, results=results))
     except HarnessError as error:
         return Check(title, "fail", str(error))
-    found = run.manifest["lossless_control"]
+    found = run.manifest.lossless_control or LosslessControl()
     codecs, images = run.records["codec"].nunique(), run.records["image"].nunique()
     told = f"{codecs} lossless codecs on {images} images, every metric as for the reference against itself"
-    why = "; ".join([*found["wrong"], *found["not_run"]])
-    return judged(title, bool(found["valid"]), told if found["valid"] else why)
+    return judged(title, found.valid, told if found.valid else "; ".join([*found.wrong, *found.not_run]))
 
 
 def _lossless(config: Config) -> tuple[str, ...]:
-    """Return the built-in codecs that run by default and whose class says that they are exact."""
+    """Return the built-in lossless codecs that run by default."""
     from harness.config import registry
 
     chosen = [(name, config.codec_spec(name)) for name in config.default_codecs()]
@@ -106,7 +106,7 @@ def _bench(config: Config, name: str, suite: SuiteConfig, request: Request) -> R
 
 
 def _published(config: Config, extent: Extent, results: Path) -> Iterator[Check]:
-    """Check our classical codecs against the published curves of the figures, curve by curve."""
+    """Check our classical codecs against the published curves of the figures."""
     qualities = QUICK_QUALITIES if extent.quick else QUALITIES
     for name in FIGURES:
         chosen = recipe(config, name)
@@ -116,7 +116,7 @@ def _published(config: Config, extent: Extent, results: Path) -> Iterator[Check]
 
 
 def _swept_at(config: Config, curve: CurveRecipe, settings: Sequence[float]) -> Config:
-    """Return the configuration with the curve's codec swept at these settings only."""
+    """Return a configuration that sweeps the curve's codec at these settings only."""
     chosen = config.codecs.get(curve.codec, CodecConfig()).model_copy(update={"sweep": tuple(settings)})
     return config.model_copy(update={"codecs": {**config.codecs, curve.codec: chosen}})
 
@@ -140,7 +140,7 @@ def _title(chosen: FigureRecipe, curve: CurveRecipe) -> str:
     return f"{curve.label} on {chosen.data}, {chosen.metrics[0]}, against {curve.source}"
 
 
-def _judged(title: str, curve: CurveRecipe, verdicts: pd.DataFrame, manifest: dict[str, Any]) -> Check:
+def _judged(title: str, curve: CurveRecipe, verdicts: pd.DataFrame, manifest: Manifest) -> Check:
     from harness.reproduce.judge import NOT_REPRODUCED, REPRODUCED
 
     used = verdicts[verdicts["verdict"].isin([REPRODUCED, NOT_REPRODUCED])]
@@ -156,21 +156,20 @@ def _judged(title: str, curve: CurveRecipe, verdicts: pd.DataFrame, manifest: di
 
 
 def _largest(errors: pd.Series) -> float:
-    """Return the error that is farthest from 0, to three decimals and never -0."""
+    """Return the error farthest from 0, rounded to three decimals, never -0."""
     return round(float(max(errors, key=abs)), 3) + 0.0
 
 
-def _versions(manifest: dict[str, Any], codec: str) -> str:
-    """Return the versions that a codec's provenance names; a learned codec has one for each ratio."""
-    entries: list[dict[str, Any]] = manifest["codecs"]
-    entry = next((entry for entry in entries if entry["id"] == codec), {})
-    told = [provenance for key, provenance in entry.items() if key.startswith("provenance")]
+def _versions(manifest: Manifest, codec: str) -> str:
+    """Return the versions in a codec's provenance; a learned codec has one provenance per ratio."""
+    entry = manifest.codec(codec)
+    told = [entry.provenance, *entry.provenance_by_ratio.values()] if entry else []
     facts = {key: value for one in told for key, value in one.items() if isinstance(value, str)}
     return ", ".join(f"{key} {value}" for key, value in facts.items())
 
 
 def _zoo(config: Config, name: str, extent: Extent, results: Path) -> Check:
-    """Check one of CompressAI's published models, at the quality named above, where its weights are here."""
+    """Check one of CompressAI's published models at `ZOO_QUALITY`, where its weights are here."""
     from harness.run.one_file import describe
 
     codec = f"{name}-q{ZOO_QUALITY}"
@@ -191,5 +190,7 @@ def _zoo(config: Config, name: str, extent: Extent, results: Path) -> Check:
     if missing:
         return Check(_title(chosen, curve), "not possible here", missing)
     if extent.quick and name in SLOW:
-        return Check(_title(chosen, curve), "not possible here", "decoding takes minutes an image: left out of --quick")
+        return Check(
+            _title(chosen, curve), "not possible here", "decoding takes minutes per image: left out with --quick"
+        )
     return _curve(_swept_at(config, curve, (0,)), chosen, curve, extent, results)

@@ -9,25 +9,25 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from harness.config.registry import CodecSpec
-from harness.errors import StoreError, UsageError
+from harness.errors import UsageError
 from harness.plan.plan import Plan
 from harness.plan.planner import make_plan
 from harness.plan.request import Request, ResolvedRequest, resolve
 from harness.plan.targets import RatioTarget
 from harness.plan.tasks import Task
 from harness.records import artifacts, manifest
+from harness.records.manifest import Manifest
 from harness.records.record import read_frame, to_frame
 from harness.records.store import STORE_NAME, Store
 from harness.run import engine, summary
 from harness.run.assignment import Outcome
 from harness.run.schedule import Schedule, keeping_in, unfinished
 from harness.run.summary import Tally
-from harness.sandbox.process import CodecProcess
-from harness.system import provenance
 from harness.system.container import in_container
+from harness.system.files import written_aside
 from harness.training.session import TrainingSession, is_trained_here
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class Run:
 
     folder: Path
     records: pd.DataFrame
-    manifest: dict[str, Any]
+    manifest: Manifest
 
 
 def bench(request: Request) -> Run:
@@ -70,37 +70,24 @@ def ready_plan(request: ResolvedRequest) -> Plan:
 
 def measure_plan(plan: Plan) -> Run:
     """Measure what the store lacks of a plan, and write report, records and manifest."""
-    request, jobs = plan.request, plan.request.jobs
+    request = plan.request
     with Store(request.results / STORE_NAME) as store:
-        folder = _folder(request.results, plan)
+        folder, previous = _folder(request.results, plan)
         keeping = keeping_in(plan, folder.resolve())
-        about: dict[str, Any] = {
-            "state": "running",
-            "started": datetime.now(UTC).isoformat(timespec="seconds"),
-            "command": summary.command_line(),
-            **summary.describe_plan(plan),
-            "jobs": jobs,
-            "threads_per_codec": CodecProcess.threads,
-            "device": request.device,
-            "seed": 0,
-            "versions": provenance.describe_software(),
-            "machine": provenance.describe_machine(),
-        }
+        about = summary.begun(plan)
         tasks = list(unfinished(plan, store, keeping.files))
-        previous = _previous(folder) if _previous(folder).get("state") == "done" else {}
         for line in slow_codecs(tasks, plan):
             logging.getLogger("harness").warning(line)
-        if tasks or not previous:
-            manifest.write(folder / "manifest.json", about)
+        if tasks or previous is None:
+            manifest.write(folder / manifest.NAME, about)
         tally, seconds, jobs = _measure(Schedule(plan, tasks, store, keeping))
         store.save("", "", plan.placeholders, ())
         frame = to_frame(store.records(report_order(plan)))
-    if not tally.measured and previous:
-        # Nothing was measured now: keep what the run says of its measuring, with the plan as it is today.
-        about = {**previous, **summary.describe_plan(plan)}
+    if previous is not None and not tally.measured:
+        about = summary.planned_anew(previous, about)
     else:
-        about |= {"jobs": jobs, **summary.describe_results(frame, tally, seconds, jobs)}
-    return write_run(folder, frame, {**about, "state": "done"})
+        about = summary.ended(about, frame, tally, seconds, jobs)
+    return write_run(folder, frame, about)
 
 
 def to_train(plan: Plan, session: TrainingSession) -> list[CodecSpec]:
@@ -173,12 +160,12 @@ def report_order(plan: Plan) -> list[str]:
     return list(dict.fromkeys(plan.fingerprints))
 
 
-def _folder(results: Path, plan: Plan) -> Path:
-    """Return the folder of an earlier run of this plan if there is one, else a new one named by the time."""
-    for path in sorted(results.glob("*/manifest.json"), reverse=True):
-        if _previous(path.parent).get("plan") == plan.key:
-            return path.parent
-    return _new_folder(results / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{plan.request.name}")
+def _folder(results: Path, plan: Plan) -> tuple[Path, Manifest | None]:
+    """Return the newest folder of this plan, with its manifest if that run has ended; else a new folder."""
+    for folder, found in reversed(list(manifest.search(results))):
+        if found.plan == plan.key:
+            return folder, found if found.state == "done" else None
+    return _new_folder(results / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{plan.request.name}"), None
 
 
 def _new_folder(first: Path) -> Path:
@@ -194,24 +181,15 @@ def _new_folder(first: Path) -> Path:
             return folder
 
 
-def _previous(folder: Path) -> dict[str, Any]:
-    """Return the manifest of a run's folder; empty where none can be read."""
-    try:
-        return manifest.read(folder / "manifest.json")
-    except StoreError:
-        return {}
-
-
-def write_run(folder: Path, frame: pd.DataFrame, about: dict[str, Any]) -> Run:
-    """Write records, manifest and report into a run's folder, and the index of all runs beside it."""
+def write_run(folder: Path, frame: pd.DataFrame, about: Manifest) -> Run:
+    """Write records, manifest and report of a run that has ended into its folder, and the index of the results."""
     from harness.report import write_report
     from harness.report.index import write_index
 
-    partial = folder / "records.csv.part"
-    frame.to_csv(partial, index=False)
-    partial.rename(folder / "records.csv")
-    about = {**about, "records": len(frame)}
-    manifest.write(folder / "manifest.json", about)
+    with written_aside(folder / "records.csv") as aside:
+        frame.to_csv(aside, index=False)
+    about = about.model_copy(update={"state": "done", "records": len(frame)})
+    manifest.write(folder / manifest.NAME, about)
     frame = read_frame(folder)
     write_report(folder, frame, about, artifacts.kept_pictures(folder, frame, about))
     write_index(folder.parent)

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from harness.system.files import write_text
 from harness.training.crops import TrainingImage
 
 CHECKPOINTS = "training"
@@ -52,6 +53,4 @@ def lock_folder(folder: Path, training: Mapping[str, str], checkpoints: Iterable
         log.warning("the checkpoints in %s belong to another training: this one begins at its first step", folder)
     for file in left:
         file.unlink(missing_ok=True)
-    partial = path.with_suffix(".part")
-    partial.write_text(whole)
-    partial.replace(path)
+    write_text(path, whole)

@@ -350,7 +350,7 @@ def test_too_few_points_that_are_not_dominated_are_refused_with_the_reason() -> 
     short = Curve((1.0, 2.0, 3.0, 4.0), (30.0, 33.0, 32.0, 35.0))
     found = bd_rate(short, EXAMPLE_TEST)
     assert found.value is None
-    assert found.refused == f"it needs {MIN_POINTS} non-dominated points a curve, found 3 and 4"
+    assert found.refused == f"{MIN_POINTS} non-dominated points per curve are needed, found 3 and 4"
     assert len(found.notes) == 1
 
 
@@ -423,7 +423,7 @@ def test_an_image_whose_delta_is_refused_is_named_and_in_no_mean() -> None:
         assert found.interval is not None
         assert found.interval.n == 12
         assert set(found.refused) == {"short"}
-        assert found.notes == ("short: refused, it needs 4 non-dominated points a curve, found 4 and 2",)
+        assert found.notes == ("short: refused, 4 non-dominated points per curve are needed, found 4 and 2",)
 
 
 def test_nothing_but_refusals_gives_no_mean() -> None:

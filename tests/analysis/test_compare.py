@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from harness.records.manifest import write
 from tests.support.command import call, complaint, run
 from tests.support.images import packaged_photograph
 from tests.support.synthetic import image_names, manifest, realistic, sweep
@@ -39,7 +40,7 @@ def stored(folder: Path, records: pd.DataFrame) -> Path:
     folder.mkdir(parents=True)
     records.to_csv(folder / "records.csv", index=False)
     about = manifest(sorted(set(records["codec"])), records["image"].nunique())
-    (folder / "manifest.json").write_text(json.dumps(about))
+    write(folder / "manifest.json", about)
     return folder
 
 
@@ -94,7 +95,7 @@ def test_a_codec_that_the_limit_cannot_be_held_against_ends_with_status_2(tmp_pa
         for name, psnr in (("a", 30.0), ("b", 29.0))
     )
     told = complaint(call("compare", a, b, "--fail-above", "1%"))
-    assert "two (kodim01: it needs 4 non-dominated points a curve, found 3 and 3)" in told
+    assert "two (kodim01: 4 non-dominated points per curve are needed, found 3 and 3)" in told
 
 
 def test_codecs_and_images_that_only_one_run_has_are_named(tmp_path: Path) -> None:

@@ -135,7 +135,9 @@ def test_a_limit_without_a_unit_is_refused(text: str) -> None:
 def test_a_codec_that_the_limit_says_nothing_about_is_named() -> None:
     few = [record(image, "two", 4.0) for image in image_names(3)]
     table = compared(at_ratios(3) + few, at_ratios(3) + [{**row, "file_sha256": "2" * 64} for row in few])
-    assert unchecked(table, Limit(1, "%")) == {"two": "kodim01: it needs 4 non-dominated points a curve, found 1 and 1"}
+    assert unchecked(table, Limit(1, "%")) == {
+        "two": "kodim01: 4 non-dominated points per curve are needed, found 1 and 1"
+    }
     assert unchecked(table, Limit(1, "dB")) == {}
 
 

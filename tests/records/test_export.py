@@ -115,7 +115,7 @@ def test_the_command_says_where_the_table_is(results: Path) -> None:
 
 
 def test_what_cannot_be_exported_is_refused_in_one_line(results: Path, tmp_path: Path) -> None:
-    assert "ends in '.xls'; a table ends in .csv or .parquet" in complaint(
+    assert "ends in '.xls'; name a table that ends in .csv or .parquet" in complaint(
         call("export", results / "all.xls", "--results", results)
     )
     (tmp_path / "empty").mkdir()

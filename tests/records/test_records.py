@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.errors import StoreError
-from harness.records.record import CSV_COLUMNS, STATUSES, Encode, Record, read_frame, to_frame
+from harness.records.record import CSV_COLUMNS, Encode, Record, Status, read_frame, to_frame
 from harness.records.store import Store
 from tests.support import store_process
 
@@ -75,7 +75,7 @@ records = st.builds(
     codec=texts,
     protocol=st.sampled_from(["ratio", "sweep", "control"]),
     target_ratio=numbers,
-    status=st.sampled_from(STATUSES),
+    status=st.sampled_from(list(Status)),
     setting=numbers,
     size_bytes=st.none() | st.integers(0, 2**50),
     psnr=numbers,
@@ -120,7 +120,7 @@ def test_a_record_that_is_measured_again_replaces_the_old_one(path: Path) -> Non
         assert list(store.records(["f1"])) == [full()]
 
 
-@pytest.mark.parametrize("status", STATUSES)
+@pytest.mark.parametrize("status", Status)
 def test_a_record_that_is_neither_failed_nor_refused_nor_missing_need_not_be_measured_again(
     path: Path, status: str
 ) -> None:
@@ -151,8 +151,8 @@ def test_a_task_is_stored_whole_or_not_at_all(path: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        (b"this is no database, whatever its name says" * 50, "file is not a database. It is damaged or no store"),
-        (b"SQLite format 3\0" + b"\xff" * 8192, "It is damaged or no store: move it away"),
+        (b"this is no database, whatever its name says" * 50, "file is not a database. It is damaged, or no store"),
+        (b"SQLite format 3\0" + b"\xff" * 8192, "It is damaged, or no store: move it away"),
     ],
 )
 def test_a_damaged_file_is_named_and_left_alone(path: Path, data: bytes, words: str) -> None:

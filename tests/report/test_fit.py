@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from harness.records.manifest import CodecEntry
 from harness.report import write_report
 from tests.support.browser import Browser
 from tests.support.synthetic import control, image_names, manifest, problem, realistic
@@ -34,8 +35,8 @@ def poor(tmp_path_factory: pytest.TempPathFactory) -> Path:
     names = image_names(IMAGES)
     more = [problem(image, "baseline", ratio, "missing", REASON) for image in names for ratio in (4.0, 8.0)]
     more += [control(image, codec, 2.0) for image in names for codec in ("png", "jxl-lossless")]
-    codecs = [{"id": codec} for codec in CODECS] + [{"id": "baseline", "leak": "unknown"}]
-    about = {**manifest(CODECS, IMAGES), "codecs": codecs}
+    codecs = (*(CodecEntry(id=codec) for codec in CODECS), CodecEntry(id="baseline", leak="unknown"))
+    about = manifest(CODECS, IMAGES).model_copy(update={"codecs": codecs})
     write_report(folder, pd.concat([records, pd.DataFrame(more)], ignore_index=True), about)
     return folder / "report.html"
 
@@ -71,7 +72,7 @@ def rows(table: str) -> str:
     return f"[...document.querySelectorAll('#{table} tbody tr')].filter(row => !row.hidden)"
 
 
-@pytest.mark.parametrize(("width", "column"), [(PHONE, "PSNR (dB)"), (DESK, "budget used")])
+@pytest.mark.parametrize(("width", "column"), [(PHONE, "PSNR (dB)"), (DESK, "share of the target size")])
 def test_rank_status_and_means_are_seen_without_scrolling(opened: Browser, width: int, column: str) -> None:
     heads = opened.evaluate(
         "[...document.querySelectorAll('#ratio-table thead th')].filter(e => e.offsetWidth).map(e => e.textContent)"
@@ -101,7 +102,10 @@ def test_the_codec_stays_in_sight_and_an_edge_says_where_a_table_goes_on(opened:
 @ON_A_PHONE
 def test_a_codec_without_files_takes_one_line(opened: Browser) -> None:
     row = f"{rows('ratio-table')}.find(row => row.cells.length === 3)"
-    assert opened.evaluate(f"{row}.innerText.split('\\t')") == ["baseline", "missing on 12 of 12; leak unknown"]
+    assert opened.evaluate(f"{row}.innerText.split('\\t')") == [
+        "baseline",
+        "missing on 12 of 12; contamination unknown",
+    ]
     assert box(opened, row)["height"] < 36
 
 
@@ -137,8 +141,8 @@ def test_the_page_opens_on_the_largest_ratio_with_means_to_compare(opened: Brows
 @pytest.mark.parametrize(
     ("chart", "label", "value", "words"),
     [
-        ("difference", "Ratio", "16", "no two codecs reached 16x on the same image"),
-        ("scatter", "Up", "baseline", "no image has a PSNR (dB) of both jpeg-444 and baseline at 8x"),
+        ("difference", "Ratio", "16", "no codec meets the target of 16x on an image"),
+        ("scatter", "y axis", "baseline", "no image has a PSNR (dB) for both jpeg-444 and baseline at 8x"),
         ("curve", "Metric", "ms_ssim", "no codec has a mean of MS-SSIM"),
     ],
 )
@@ -183,12 +187,12 @@ def test_the_protocols_name_fits_a_phone(opened: Browser) -> None:
 @pytest.mark.parametrize("section", ["ratio", "differences"])
 def test_the_anchor_is_named_and_explained_where_it_is_used(opened: Browser, section: str) -> None:
     text = opened.evaluate(f"document.getElementById('{section}').innerText")
-    assert "codec that the others are held against" in text
+    assert "codec that the others are compared with" in text
     assert "jpeg-444" in text
 
 
 def test_an_absent_mean_is_explained_beside_the_table(opened: Browser, poor: Path) -> None:
-    words = "MS-SSIM has no value on kodim03 (it takes rgb8, gray8, gray16 from 161 pixels a side)"
+    words = "MS-SSIM has no value on kodim03 (it takes rgb8, gray8, gray16 images of at least 161 pixels per side)"
     assert words in opened.evaluate("document.getElementById('ratio').innerText")
     text = (poor.parent / "report.md").read_text(encoding="utf-8")
     assert words in text

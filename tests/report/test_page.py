@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from harness.records.manifest import Manifest
 from harness.report import write_report
 from tests.support.browser import Browser
 from tests.support.synthetic import control, manifest, problem, realistic, record
@@ -124,9 +125,9 @@ def test_curves_follow_protocol_metric_and_image(opened: Browser) -> None:
     assert "setting" in opened.evaluate(f"{first}.text[0]")
 
 
-def test_two_codecs_are_held_against_each_other_image_by_image(opened: Browser) -> None:
-    opened.choose("scatter-controls", "Across", "jpeg-444")
-    opened.choose("scatter-controls", "Up", "avif-444")
+def test_two_codecs_are_compared_image_by_image(opened: Browser) -> None:
+    opened.choose("scatter-controls", "x axis", "jpeg-444")
+    opened.choose("scatter-controls", "y axis", "avif-444")
     assert len(opened.evaluate("document.getElementById('scatter-chart').data[1].x")) == 12
     assert "of 12 images with both" in opened.evaluate("document.getElementById('scatter-note').textContent")
 
@@ -134,7 +135,7 @@ def test_two_codecs_are_held_against_each_other_image_by_image(opened: Browser) 
 def test_names_of_others_are_shown_as_they_are_written(browser: Browser, tmp_path: Path) -> None:
     names = [f"{HOSTILE}{index}" for index in range(2)]
     rows = [record(image, codec, ratio) for image in names for codec in names for ratio in (4.0, 8.0)]
-    write_report(tmp_path, pd.DataFrame(rows), {"suite": HOSTILE})
+    write_report(tmp_path, pd.DataFrame(rows), Manifest(suite=HOSTILE))
     browser.show()
     browser.open(tmp_path / "report.html")
     assert browser.complaints() == []

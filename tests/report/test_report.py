@@ -16,23 +16,24 @@ from harness.analysis.problems import control_rows, lossless_count, problem_rows
 from harness.analysis.ratio_table import ratio_rows
 from harness.analysis.run import Run, prepare, rows_of
 from harness.analysis.speed_table import speed_rows
-from harness.analysis.sweep_table import set_budget_rows, sweep_points
+from harness.analysis.sweep_table import rate_match_rows, sweep_points
 from harness.analysis.tables import tabulate
 from harness.config import schema
 from harness.errors import UsageError
+from harness.records.manifest import LosslessControl, Manifest
 from harness.report.figures import draw_figures
 from harness.report.markdown import report_text
 from harness.report.styles import styles_of
 from harness.report.words import bd_rate as bd_rate_in_words
 from harness.report.words import codec_name, control_verdict, ordinal, rank_change
-from harness.run.summary import Tally, describe_results
+from harness.run.summary import Tally, ended
 from tests.support.synthetic import CODECS_20, RAW_BYTES, control, image_names, manifest, problem, record, sweep
 
 FOUR = image_names(4)
 
 
 def run_of(rows: Sequence[Mapping[str, Any]], **about: Any) -> Run:
-    return prepare(pd.DataFrame(rows), about)
+    return prepare(pd.DataFrame(rows), Manifest.model_validate(about))
 
 
 def at_four(codec: str, values: Sequence[float], **changes: Any) -> list[dict[str, Any]]:
@@ -105,7 +106,7 @@ def test_a_sweep_has_no_mean_of_a_metric_that_some_of_its_images_lack(tmp_path: 
 
 def test_a_mean_over_every_image_is_not_marked() -> None:
     run = run_of([*at_four("one", [40, 41, 42, 45]), *at_four("webp", [40] * 4, status="capped")])
-    assert "mean over" not in report_text(run, tabulate(run), [], "figures").partition("## How fairness")[0]
+    assert "mean over" not in report_text(run, tabulate(run), [], "figures").partition("## Rules of the comparison")[0]
 
 
 def test_a_codec_that_is_reached_nowhere_takes_no_image_from_the_others() -> None:
@@ -173,21 +174,21 @@ def test_a_difference_is_put_into_words(shift: float, verdict: str) -> None:
     assert row_of(run_of(rows), "two")["psnr_verdict"] == verdict
 
 
-def test_ratio_reached_and_share_of_the_budget_are_means_over_images() -> None:
+def test_ratio_reached_and_share_of_the_target_size_are_means_over_images() -> None:
     sizes = [RAW_BYTES // 4, RAW_BYTES // 8]
     rows = [record(image, "one", 4.0, size_bytes=size) for image, size in zip(FOUR[:2], sizes, strict=True)]
     row = row_of(run_of(rows), "one")
     assert row["ratio"] == 6
-    assert row["budget_used"] == pytest.approx(0.75)
+    assert row["share_of_target"] == pytest.approx(0.75)
 
 
-def test_a_rank_that_changes_at_equal_bytes_is_marked() -> None:
+def test_a_rank_that_changes_at_the_target_rate_is_marked() -> None:
     run = run_of([*at_four("one", [40] * 4, psnr_at_budget=40.1), *at_four("two", [39] * 4, psnr_at_budget=40.5)])
-    assert rank_change(row_of(run, "one")) == "2nd at equal bytes"
-    assert rank_change(row_of(run, "two")) == "1st at equal bytes"
+    assert rank_change(row_of(run, "one")) == "2nd at the target rate"
+    assert rank_change(row_of(run, "two")) == "1st at the target rate"
 
 
-def test_a_rank_that_stays_or_is_unknown_at_equal_bytes_is_not_marked() -> None:
+def test_a_rank_that_stays_or_is_unknown_at_the_target_rate_is_not_marked() -> None:
     known = run_of([*at_four("one", [40] * 4), *at_four("two", [39] * 4, psnr_at_budget=39)])
     unknown = run_of([*at_four("one", [40] * 4, psnr_at_budget=np.nan), *at_four("two", [39] * 4)])
     assert [rank_change(row_of(run, name)) for run in (known, unknown) for name in ("one", "two")] == [""] * 4
@@ -238,13 +239,13 @@ def test_no_sweep_point_is_a_mean_over_weights_of_several_ratios() -> None:
     assert points["complete"].all()
 
 
-def test_the_set_budget_takes_the_setting_with_the_largest_fitting_total() -> None:
+def test_the_rate_match_takes_the_setting_with_the_largest_fitting_total() -> None:
     rows = [
         sweep(image, "one", setting, bpp, 30)
         for setting, sizes in {1: (1.0, 2.0), 2: (5.0, 1.0), 3: (6.0, 7.0)}.items()
         for image, bpp in zip(FOUR[:2], sizes, strict=True)
     ]
-    table = set_budget_rows(run_of(rows), [8.0, 100.0])
+    table = rate_match_rows(run_of(rows), [8.0, 100.0])
     assert table.iloc[0]["setting"] == 2
     assert table.iloc[0]["ratio"] == pytest.approx(48 / 6)
     assert np.isnan(table.iloc[1]["setting"])
@@ -276,16 +277,16 @@ def test_a_record_that_is_there_twice_is_refused() -> None:
 
 def test_records_without_a_needed_column_are_refused() -> None:
     with pytest.raises(UsageError, match="no column status"):
-        prepare(pd.DataFrame(at_four("one", [40])).drop(columns="status"), {})
+        prepare(pd.DataFrame(at_four("one", [40])).drop(columns="status"), Manifest())
 
 
 @pytest.mark.parametrize(
     ("entry", "printed"),
     [
         ({"leak": "clean", "learned": True}, "one"),
-        ({"leak": "unknown", "learned": True}, "one (leak unknown)"),
+        ({"leak": "unknown", "learned": True}, "one (contamination unknown)"),
         ({"leak": "leaked", "learned": True}, "one (leaked)"),
-        ({"learned": True}, "one (leak unknown)"),
+        ({"learned": True}, "one (contamination unknown)"),
         ({"leak": "none"}, "one"),
     ],
 )
@@ -306,22 +307,30 @@ def test_a_doubtful_leak_status_stands_beside_the_name(entry: dict[str, Any], pr
     ],
 )
 def test_the_lossless_control_is_told_in_words(control: Any, words: str) -> None:
-    assert pd.Series([control_verdict({"lossless_control": control})]).str.contains(words).all()
+    assert (
+        pd.Series([control_verdict(Manifest.model_validate({"lossless_control": control}))]).str.contains(words).all()
+    )
+
+
+def control_of(rows: Sequence[Mapping[str, Any]]) -> LosslessControl:
+    """The lossless control in the manifest of a run with these records."""
+    found = ended(Manifest(), pd.DataFrame(rows), Tally(), 1.0, 1).lossless_control
+    assert found is not None
+    return found
 
 
 @pytest.mark.parametrize("status", ["unsupported", "missing", "failed"])
 def test_controls_without_a_decode_test_nothing_and_prove_nothing_wrong(status: str) -> None:
     absent = {**problem("a", "png", 4.0, status, "it takes too long"), "protocol": "control"}
-    null = describe_results(pd.DataFrame([absent]), Tally(), 1.0, 1)["lossless_control"]
-    assert null == {"records": 0, "valid": False, "wrong": [], "not_run": ["png: it takes too long"]}
-    null = describe_results(pd.DataFrame([absent, control("b", "png", 4.0)]), Tally(), 1.0, 1)["lossless_control"]
-    assert (null["records"], null["valid"]) == (1, True)
+    assert control_of([absent]) == LosslessControl(not_run=("png: it takes too long",))
+    found = control_of([absent, control("b", "png", 4.0)])
+    assert (found.records, found.valid) == (1, True)
 
 
 def test_a_control_whose_decode_differs_makes_the_lossless_control_invalid() -> None:
     wrong = {**control("a", "png", 4.0), "status": "failed", "reason": "lossless control: ssim differ."}
-    null = describe_results(pd.DataFrame([wrong, control("b", "png", 4.0)]), Tally(), 1.0, 1)["lossless_control"]
-    assert (null["valid"], null["wrong"]) == (False, ["png on a: lossless control: ssim differ."])
+    found = control_of([wrong, control("b", "png", 4.0)])
+    assert (found.valid, found.wrong) == (False, ("png on a: lossless control: ssim differ.",))
 
 
 def test_the_bd_rate_of_a_pair_is_one_ratio_seen_from_both_sides() -> None:

@@ -15,6 +15,7 @@ from PIL import Image
 
 from harness.analysis.run import Run, prepare
 from harness.records.artifacts import Pictures
+from harness.records.manifest import ImageEntry, Manifest
 from harness.report import write_report
 from harness.report.page.viewer import viewer_data
 from tests.support.browser import Browser, find_browser
@@ -43,7 +44,7 @@ def scenery(images: int) -> tuple[Run, Pictures]:
         for ratio in RATIOS:
             decoded[name, "good", ratio], decoded[name, "bad", ratio] = png(samples), png(wrong)
             rows += [record(name, codec, ratio, psnr=40.0 + ratio) for codec in CODECS]
-    return prepare(pd.DataFrame(rows), {}), Pictures(originals, decoded)
+    return prepare(pd.DataFrame(rows), Manifest()), Pictures(originals, decoded)
 
 
 def samples_of(url: str) -> NDArray[np.uint8]:
@@ -116,7 +117,8 @@ def test_without_room_or_with_one_codec_there_is_no_viewer() -> None:
 def test_deep_samples_are_shown_by_their_upper_bits() -> None:
     gray = np.arange(64 * 64, dtype=np.uint16).reshape(64, 64)
     rows = [record("deep", codec, 4.0) for codec in CODECS]
-    run = prepare(pd.DataFrame(rows), {"images": [{"name": "deep", "sample_bits": 12}]})
+    deep = ImageEntry(name="deep", width=64, height=64, channels=1, sample_bits=12, sha256="")
+    run = prepare(pd.DataFrame(rows), Manifest(images=(deep,)))
     data = viewer_data(run, Pictures({"deep": png(gray)}, {("deep", codec, 4.0): png(gray) for codec in CODECS}))
     assert data is not None
     shown = samples_of(data["scenes"][0]["views"][0]["pictures"]["good"])
@@ -135,7 +137,7 @@ def viewer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     for (image, codec, ratio), source in pictures.decoded.items():
         paths[image, codec, ratio] = folder / f"{image}-{codec}-{ratio:g}.png"
         paths[image, codec, ratio].write_bytes(source if isinstance(source, bytes) else b"")
-    write_report(folder, run.records, {}, Pictures(pictures.originals, paths))
+    write_report(folder, run.records, Manifest(), Pictures(pictures.originals, paths))
     with Browser(program) as opened:
         opened.show()
         opened.open(folder / "report.html")
@@ -169,7 +171,7 @@ def test_a_flip_shows_the_other_codec(viewer: Browser) -> None:
 @pytest.mark.browser
 def test_difference_maps_show_where_a_codec_is_wrong(viewer: Browser) -> None:
     viewer.choose("viewer-controls", "Show", "difference")
-    viewer.choose("viewer-controls", "Part", "crop 1")
+    viewer.choose("viewer-controls", "View", "crop 1")
     viewer.wait_for("document.querySelectorAll('.viewer-maps canvas').length === 2")
     samples = "canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data"
     largest = f"Math.max(...{samples}.filter((_, at) => at % 4 < 3))"
@@ -189,8 +191,8 @@ def test_bytes_and_metrics_stand_beside_the_pictures(viewer: Browser) -> None:
 
 def test_a_page_with_other_pictures_is_made_again(tmp_path: Path) -> None:
     run, pictures = scenery(1)
-    write_report(tmp_path, run.records, {}, pictures)
+    write_report(tmp_path, run.records, Manifest(), pictures)
     first = (tmp_path / "report.html").read_bytes()
     changed = {**pictures.decoded, ("image0", "bad", 16.0): pictures.decoded["image0", "good", 16.0]}
-    write_report(tmp_path, run.records, {}, Pictures(pictures.originals, changed))
+    write_report(tmp_path, run.records, Manifest(), Pictures(pictures.originals, changed))
     assert (tmp_path / "report.html").read_bytes() != first

@@ -350,7 +350,7 @@ def test_over_fewer_images_nothing_is_compared(done: Ended, desk: Desk) -> None:
     assert desk.reproduce("tiny", "--limit", "1").status == 0
     rows = desk.verdicts("tiny")
     assert set(rows.loc[rows["curve"] != "nobody", "verdict"]) == {"not comparable"}
-    assert set(rows.loc[rows["curve"] == "right", "why"]) == {"over 1 images here, over 2 there"}
+    assert set(rows.loc[rows["curve"] == "right", "why"]) == {"measured over 1 images, published over 2"}
 
 
 def test_over_other_images_nothing_is_compared_however_many_they_are(done: Ended, desk: Desk, tmp_path: Path) -> None:

@@ -142,7 +142,7 @@ def test_weights_of_unknown_training_never_print_as_clean(desk: Path) -> None:
     assert set(done.frame[done.frame["codec"] == "stranger"]["leak"]) == {"unknown"}
     report = (done.folder / "report.md").read_text()
     assert unmarked(report, "stranger") == []
-    assert "stranger (leak unknown)" in report
+    assert "stranger (contamination unknown)" in report
     assert "clean" not in [cell.strip() for line in report.splitlines() for cell in line.split("|")]
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
+
+from harness.records.manifest import Manifest
 
 RAW_BYTES = 768 * 512 * 3
 RATIOS = (4.0, 8.0, 12.0, 16.0)
@@ -17,7 +19,7 @@ def image_names(count: int) -> list[str]:
 
 
 def record(image: str, codec: str, ratio: float, **changes: Any) -> dict[str, Any]:
-    """One `reached` record of the ratio protocol that uses its whole budget; `changes` replace columns."""
+    """One `reached` record of the ratio protocol whose file has just the target size; `changes` replace columns."""
     size = int(RAW_BYTES // ratio)
     row = {
         "image": image,
@@ -100,9 +102,9 @@ def _at_ratio(image: str, codec: str, ratio: float, base: float, used: float) ->
     }
 
 
-def manifest(codecs: Sequence[str], images: int, **changes: Any) -> Mapping[str, Any]:
-    """A manifest with every key that a bench writes."""
-    return {
+def manifest(codecs: Sequence[str], images: int, **changes: Any) -> Manifest:
+    """A manifest with what a bench writes."""
+    facts = {
         "suite": "kodak",
         "command": "harness bench --suite kodak --ratios 4,8,12,16",
         "started": "2025-03-01T12:00:00Z",
@@ -133,6 +135,7 @@ def manifest(codecs: Sequence[str], images: int, **changes: Any) -> Mapping[str,
         "metric_versions": {"psnr": "1", "ms_ssim": "1"},
         **changes,
     }
+    return Manifest.model_validate(facts)
 
 
 CODECS_20 = (

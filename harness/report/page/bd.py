@@ -1,4 +1,4 @@
-"""The page's tables of the sweep protocol: BD-rate of all against all, BD-rate against the anchor, the set budget."""
+"""The page's tables of the sweep protocol: BD-rate of each pair, BD-rate to the anchor, the data-set rate match."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ NOT_SIGNIFICANT = "n.s."
 
 
 def bd_matrix_grid(table: pd.DataFrame) -> Grid:
-    """Return the matrix: a row a codec, a column a codec that it is held against."""
+    """Return the matrix: one row per codec, one column per codec that it is compared with."""
     names = list(dict.fromkeys([*table["anchor"], *table["codec"]]))
     by_pair = {(row["codec"], row["anchor"]): row for row in rows_of(table)}
     worst = max((abs(row["bd_rate"]) for row in by_pair.values()), default=0) or 1
@@ -30,15 +30,16 @@ def bd_matrix_grid(table: pd.DataFrame) -> Grid:
             cells.append(Cell(words.signed(row["bd_rate"], 1), finding, float(row["bd_rate"]), shade))
         rows.append(Row(cells))
     caption = (
-        "BD-rate in % on PSNR (pchip, geometric mean over images): the bytes of the row's codec against the column's "
-        f"at equal PSNR; negative is fewer. {NOT_SIGNIFICANT}: the 95 % interval over images holds 0"
+        "BD-rate in % on PSNR (pchip, geometric mean over images): the bytes of the row's codec compared with the "
+        f"column's at equal PSNR; negative is fewer. {NOT_SIGNIFICANT} (not significant): the 95 % interval over "
+        "images contains 0"
     )
     return Grid("bd-matrix", caption, ["codec", *names], rows)
 
 
 def bd_grid(table: pd.DataFrame) -> Grid:
-    """Return BD-rate and BD-quality against the anchor, by all three ways of joining points."""
-    head = ["codec", "on", "BD-rate, pchip (%)", "akima (%)", "cubic (%)", "BD-quality (dB)", "least overlap", "n"]
+    """Return BD-rate and BD-quality compared with the anchor, by all three interpolations."""
+    head = ["codec", "on", "BD-rate, pchip (%)", "akima (%)", "cubic (%)", "BD-quality (dB)", "smallest overlap", "n"]
     rows = [
         Row(
             [
@@ -56,9 +57,9 @@ def bd_grid(table: pd.DataFrame) -> Grid:
         )
         for row in rows_of(table)
     ]
-    anchor = f" against {table.iloc[0]['anchor']}" if len(table) else ""
+    anchor = f" compared with {table.iloc[0]['anchor']}" if len(table) else ""
     caption = (
-        f"BD-rate{anchor}: per image, then averaged (BD-rate as the log of the ratio of bytes), with 95 % bootstrap "
+        f"BD-rate{anchor}: per image, then averaged (BD-rate in the log of the byte ratio), with 95 % bootstrap "
         "intervals over images"
     )
     return Grid("bd-table", caption, [*head, "images refused", "first note"], rows)
@@ -70,9 +71,9 @@ def _rate_cell(row: dict[str, object]) -> Cell:
     return Cell(value.removesuffix(" %"), detail, None if missing(known) else float(str(known)))
 
 
-def set_budget_grid(table: pd.DataFrame) -> Grid:
-    """Return the sweep setting with the largest total that fits each ratio."""
-    head = ["codec", "ratio", "setting", "ratio of sums", "mean bpp", "PSNR (dB)", "MS-SSIM (dB)"]
+def rate_match_grid(table: pd.DataFrame) -> Grid:
+    """Return, for each ratio, the setting whose files are, in total, the largest that fit."""
+    head = ["codec", "ratio", "setting", "aggregate ratio", "mean bpp", "PSNR (dB)", "MS-SSIM (dB)"]
     rows = [
         Row(
             [
@@ -87,5 +88,5 @@ def set_budget_grid(table: pd.DataFrame) -> Grid:
         )
         for row in rows_of(table)
     ]
-    caption = "Set budget: the sweep setting with the largest total under sum(raw bytes) / ratio"
-    return Grid("set-budget-table", caption, head, rows)
+    caption = "Data-set rate match: the setting whose files are, in total, the largest within sum(raw bytes) / ratio"
+    return Grid("rate-match-table", caption, head, rows)

@@ -1,4 +1,4 @@
-"""What the page's script draws from: tables and records as JSON, safe inside a <script> element, and bounded."""
+"""The data of the page's charts: tables and records as JSON, safe inside a <script> element, of bounded size."""
 
 from __future__ import annotations
 
@@ -9,19 +9,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from harness.analysis.run import MEASURED, Run
+from harness.analysis.run import Run
 from harness.analysis.tables import Tables
+from harness.records.record import WITH_FILE
 from harness.report.styles import styles_of
 
 MAX_RECORDS = 40_000
-"""Records that the page holds; of more, every k-th image is kept, and the page says so."""
+"""The most records that the page holds; with more, it has every k-th image, and says so."""
 
 DIGITS = 7
 """Significant digits of numbers on the page."""
 
 
 def page_data(run: Run, tables: Tables) -> dict[str, Any]:
-    """Return the object that page.js reads: names, styles, tables, and the records of single images."""
+    """Return the object that page.js reads: names, styles, tables, and the records of each image."""
     styles = styles_of(run.codecs)
     images, records = _records(run)
     return {
@@ -56,7 +57,7 @@ def page_data(run: Run, tables: Tables) -> dict[str, Any]:
 
 
 def opening_ratio(run: Run, table: pd.DataFrame) -> float | None:
-    """Return the ratio that the page opens on: the largest at which two codecs have a mean; else one; else any."""
+    """Return the ratio that the page shows first: the largest at which two codecs have a mean, else one, else any."""
     if not run.ratios:
         return None
     counts = table.groupby("target_ratio")["compared"].sum().clip(upper=2)
@@ -68,8 +69,8 @@ def _without_words(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _records(run: Run) -> tuple[list[str], dict[str, list[Any]]]:
-    """Return the images shown, and their measured records as columns; image and codec are places in lists."""
-    frame = run.records[run.records["status"].isin(MEASURED) & (run.records["protocol"] != "control")]
+    """Return the images shown, and their records as columns; image and codec are indices into lists."""
+    frame = run.records[run.records["status"].isin(WITH_FILE) & (run.records["protocol"] != "control")]
     names = sorted(frame["image"].unique())
     step = max(1, math.ceil(len(frame) / MAX_RECORDS))
     shown = names[::step]
@@ -86,7 +87,7 @@ def _records(run: Run) -> tuple[list[str], dict[str, list[Any]]]:
 
 
 def columns_of(table: pd.DataFrame) -> dict[str, list[Any]]:
-    """Return a table as lists of JSON values: numbers rounded, what is absent or infinite as None."""
+    """Return a table as lists of JSON values: numbers rounded; None where a value is absent or infinite."""
     return {str(name): [_plain(value) for value in table[name].tolist()] for name in table.columns}
 
 
@@ -97,7 +98,7 @@ def _plain(value: Any) -> Any:
 
 
 def script_json(data: object) -> str:
-    """Return JSON that no HTML parser takes for markup: `<`, `>`, `&` and line separators are escaped.
+    """Return JSON that no HTML parser reads as markup: `<`, `>`, `&` and line separators are escaped.
 
     Raises:
         ValueError: a number is not finite.

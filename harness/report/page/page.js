@@ -11,10 +11,10 @@
     return direction === "higher" ? value : direction === "lower" ? -value : -Math.abs(value - 1);
   };
   const redraws = [];
-  // Named one by one: left to itself, plotly adds a button that sends the chart to its maker's service.
+  // Named one by one: by default plotly adds a button that sends the chart to its maker's service.
   const BUTTONS = [["zoom2d", "pan2d", "zoomIn2d", "zoomOut2d", "resetScale2d", "toImage"]];
 
-  // Plotly reads a few tags in labels: names of others are shown as they are written.
+  // Plotly reads a few tags in labels: names from plugins are shown as they are written.
   const label = (text) => String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
   const shown = (value, digits) => (value === null || value === undefined ? "–" : value.toFixed(digits));
   const rowsOf = (table) => {
@@ -53,13 +53,13 @@
   const ratioOptions = data.ratios.map((ratio) => [ratio, `${ratio}x`]);
   const codecOptions = data.codecs.map((codec) => [codec.id, codec.id]);
 
-  // A chart keeps the colours it was drawn with, so for paper it is drawn again.
+  // A chart keeps the colours that it was drawn with, so it is drawn again for printing.
   const PAPER = { "--ink": "#000000", "--quiet": "#333333", "--line": "#999999", "--panel": "#ffffff" };
   let printing = false;
   const shade = (name) => (printing ? PAPER[name] : getComputedStyle(document.documentElement).getPropertyValue(name).trim());
 
   // ---- charts -------------------------------------------------------------------------------------------------
-  // In place of empty axes stands a sentence, in the paragraph after the chart.
+  // Instead of empty axes, the paragraph after the chart shows a sentence.
   function tell(id, text) {
     const chart = document.getElementById(id);
     chart.hidden = text !== "";
@@ -140,14 +140,14 @@
       traces.sort((a, b) => score(column, near(b, middle)) - score(column, near(a, middle)));
       const nothing = chosen === ""
         ? `Nothing to draw: no codec has a mean of ${metricOf.get(column).title} in this protocol.`
-        : `Nothing to draw: no codec has a ${metricOf.get(column).title} of ${chosen} in this protocol.`;
+        : `Nothing to draw: no codec has a ${metricOf.get(column).title} for ${chosen} in this protocol.`;
       draw("curve-chart", traces, nothing, {
         xaxis: { title: { text: chosen === "" ? "mean bits per pixel" : "bits per pixel" }, type: log.checked ? "log" : "linear" },
         yaxis: { title: { text: label(metricOf.get(column).title) } },
       });
       document.getElementById("curve-note").textContent = protocol.value === "ratio"
-        ? "Ratio protocol: the largest file that fits each image's budget. A mean stands only where a codec is reached on every image of the ratio. Not to be laid over published curves, which use one setting for all images."
-        : "Sweep protocol: one setting for all images, bits per pixel and metric averaged, as papers do.";
+        ? "Ratio protocol: the largest file within each image's target size. A codec has a mean where it meets the target on every image of the ratio. Not comparable with published curves, which use one setting for all images."
+        : "Sweep protocol: one setting for all images; bits per pixel and metric are averaged, as in papers.";
     };
     const protocol = choose("curve-controls", "Protocol", protocols, protocols[0][0], redraw);
     const metric = choose("curve-controls", "Metric", metricOptions, "psnr", redraw);
@@ -161,7 +161,7 @@
     if (!document.getElementById("difference-chart")) return;
     const columns = ["psnr", "ms_ssim_db"].filter((column) => data.ratio[`${column}_difference`]);
     if (!columns.length) {
-      tell("difference-chart", "Nothing to draw: no two codecs reached a ratio on the same image.");
+      tell("difference-chart", "Nothing to draw: no two codecs meet the target on the same image.");
       return;
     }
     const redraw = () => {
@@ -169,7 +169,7 @@
       const rows = ratioRows
         .filter((row) => String(row.target_ratio) === ratio.value && row[column] !== null && row[column] !== undefined)
         .sort((a, b) => a[column] - b[column]);
-      const nothing = `Nothing to draw: no two codecs reached ${ratio.value}x on the same image, one of them the anchor, ${data.anchor}.`;
+      const nothing = `Nothing to draw: no codec meets the target of ${ratio.value}x on an image on which the anchor, ${data.anchor}, meets it too.`;
       draw("difference-chart", [{
         type: "scatter", mode: "markers", x: rows.map((row) => row[column]), y: rows.map((row) => label(row.codec)),
         marker: {
@@ -206,7 +206,7 @@
       const told = (row) => `${label(row.codec)}: ${shown(row[column], metricOf.get(column).digits)}, ${row.size_bytes} bytes, setting ${row.setting}, ${label(row.status)}`;
       const both = pairs.flatMap(([row, other]) => [row[column], other[column]]);
       const ends = both.length ? [Math.min(...both), Math.max(...both)] : [];
-      const nothing = `Nothing to draw: no image has a ${metricOf.get(column).title} of both ${first.value} and ${second.value} at ${ratio.value}x.`;
+      const nothing = `Nothing to draw: no image has a ${metricOf.get(column).title} for both ${first.value} and ${second.value} at ${ratio.value}x.`;
       draw("scatter-chart", [
         { type: "scatter", mode: "lines", x: ends, y: ends, line: { color: shade("--quiet"), width: 1, dash: "dot" }, hoverinfo: "skip" },
         {
@@ -226,8 +226,8 @@
     };
     const best = ratioRows.filter((row) => row.compared && row.target_ratio === data.opening);
     const other = [...best, ...ratioRows].map((row) => row.codec).find((codec) => codec !== data.anchor);
-    const first = choose("scatter-controls", "Across", codecOptions, data.anchor ?? data.codecs[0].id, redraw);
-    const second = choose("scatter-controls", "Up", codecOptions, other, redraw);
+    const first = choose("scatter-controls", "x axis", codecOptions, data.anchor ?? data.codecs[0].id, redraw);
+    const second = choose("scatter-controls", "y axis", codecOptions, other, redraw);
     const ratio = choose("scatter-controls", "Ratio", ratioOptions, data.opening, redraw);
     const metric = choose("scatter-controls", "Metric", metricOptions, "psnr", redraw);
     redraws.push(redraw);
@@ -245,7 +245,7 @@
           ...looks(row.codec, 11), type: "scatter", mode: "markers", x: [row.mp_s], y: [row.psnr], hoverinfo: "text",
           text: [`<b>${label(row.codec)}</b><br>${shown(row.mp_s, 3)} MP/s over ${row.n} images<br>PSNR: ${shown(row.psnr, 2)} dB`],
         })),
-      ], `Nothing to draw: no codec was timed at ${ratio.value}x.`, { xaxis: { type: "log", title: { text: `megapixels a second, ${direction.value}` } }, yaxis: { title: { text: "mean PSNR (dB)" } } });
+      ], `Nothing to draw: no codec was timed at ${ratio.value}x.`, { xaxis: { type: "log", title: { text: `megapixels per second, ${direction.value}` } }, yaxis: { title: { text: "mean PSNR (dB)" } } });
     };
     const ratio = choose("speed-controls", "Ratio", ratioOptions, data.opening, redraw);
     const direction = choose("speed-controls", "Direction", [...new Set(rows.map((row) => row.direction))].map((name) => [name, name]), "encode", redraw);

@@ -1,7 +1,7 @@
-"""report.html: one self-contained page, without network, that shows a run to whoever opens it.
+"""report.html: one self-contained interactive page, which needs no network.
 
-Names and reasons come from plugins: the template escapes them, the JSON cannot end its element, and the page's policy
-lets only the scripts run whose hashes it names.
+Names and reasons may come from plugins: the template escapes them, the JSON cannot end its element, and the content
+security policy allows only the page's own scripts, by their hashes.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.analysis.compared import RULE
 from harness.analysis.problems import absent_means, status_counts
+from harness.analysis.ratio_table import RULE
 from harness.analysis.run import Run
 from harness.analysis.tables import Tables
 from harness.report import words
@@ -29,15 +29,15 @@ SECTIONS = {
     "bd": "Sweep",
     "speed": "Speed",
     "viewer": "Pictures",
-    "problems": "Failures",
+    "problems": "Errors and missing results",
     "fairness": "Fairness",
-    "manifest": "What was run",
+    "manifest": "Configuration",
 }
-"""Element -> its name in the list at the top of the page."""
+"""Id of a section -> its name in the navigation."""
 
 
 def page_text(run: Run, tables: Tables, viewer: Mapping[str, Any] | None = None) -> str:
-    """Return report.html; `viewer` is what `viewer.viewer_data` returns, None for a page without pictures."""
+    """Return report.html; `viewer` is the result of `viewer.viewer_data`, None for a page without pictures."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
     from plotly.offline import get_plotlyjs
@@ -65,24 +65,24 @@ def _words_of(run: Run, tables: Tables, viewer: Mapping[str, Any] | None) -> dic
     opening = opening_ratio(run, tables.ratio)
     present = {"curves", "images", "problems", "fairness", "manifest"}
     present |= {"ratio", "differences"} if len(tables.ratio) else set()
-    present |= {"bd"} if len(tables.bd) or len(tables.set_budget) else set()
+    present |= {"bd"} if len(tables.bd) or len(tables.rate_match) else set()
     present |= {"speed"} if len(tables.speed) else set()
     present |= {"viewer"} if viewer else set()
     return {
-        "title": f"Report: {manifest.get('suite') or 'records'}",
+        "title": f"Report: {manifest.suite or 'records'}",
         "facts": _facts(run, images),
         "verdict": words.control_verdict(manifest),
-        "valid": bool((manifest.get("lossless_control") or {}).get("valid")),
+        "valid": manifest.lossless_control is not None and manifest.lossless_control.valid,
         "sections": [(key, name) for key, name in SECTIONS.items() if key in present],
         "rules": (RULE, *words.FAIRNESS),
-        "few": f"n = {images} images: points and no intervals; those need ten images." if images < 10 else "",
+        "few": f"n = {images} images: no intervals, which need at least ten images." if images < 10 else "",
         "absent": absent_means(run),
         "ratios": [f"{ratio:g}" for ratio in run.ratios],
         "opening": f"{opening:g}" if opening else "",
         "anchor": tables.anchor or "the anchor",
-        "differences": [str(text) for text in manifest.get("differences") or ()],
-        "command": str(manifest.get("command") or ""),
-        "manifest": json.dumps(manifest, indent=2, sort_keys=True, ensure_ascii=False, default=str),
+        "differences": manifest.differences,
+        "command": manifest.command,
+        "manifest": json.dumps(manifest.facts(), indent=2, sort_keys=True, ensure_ascii=False, default=str),
         "viewer": viewer,
     }
 
@@ -92,18 +92,17 @@ def _facts(run: Run, images: int) -> list[str]:
     counts = status_counts(run)
     facts = [f"{len(run.codecs)} codecs", f"{images} images", f"{sum(counts.values())} records"]
     facts += [f"{count} {status}" for status, count in counts.items() if status not in {"reached", "measured"}]
-    if manifest.get("started"):
-        facts.append(f"started {manifest['started']}")
-    if manifest.get("seconds") is not None:
-        facts.append(f"{float(manifest['seconds']):.0f} s")
-    per_target = (manifest.get("encodes") or {}).get("per_target")
-    if per_target is not None:
-        facts.append(f"{float(per_target):.1f} encodes an image and ratio")
+    if manifest.started:
+        facts.append(f"started {manifest.started}")
+    if manifest.seconds is not None:
+        facts.append(f"{manifest.seconds:.0f} s")
+    if manifest.encodes and manifest.encodes.per_target is not None:
+        facts.append(f"{manifest.encodes.per_target:.1f} encodes per image and ratio")
     return facts
 
 
 def _policy(scripts: Sequence[str]) -> str:
-    """Return a content security policy under which only these scripts run and nothing is fetched."""
+    """Return a content security policy that allows only these scripts, and no network."""
     hashes = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts]
     allowed = " ".join(f"'sha256-{text}'" for text in hashes)
     return (

@@ -1,7 +1,7 @@
-// Sorts and filters the tables of a report, and shows where one goes on to the right.
+// Sorts and filters the tables of a report, and marks those that continue to the right.
 "use strict";
 (() => {
-  // A cell may span columns: it is the cell of the first of them, and the others have none.
+  // A cell may span columns: it belongs to the first of them; the others have no cell.
   function cellAt(row, column) {
     let begin = 0;
     for (const cell of row.cells) {

@@ -1,4 +1,4 @@
-"""The tables of the page, as cells."""
+"""The tables of the page."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from harness.analysis.columns import Metric, missing
 from harness.analysis.run import Run, rows_of
 from harness.analysis.tables import Tables
 from harness.report import words
-from harness.report.page.bd import bd_grid, bd_matrix_grid, set_budget_grid
+from harness.report.page.bd import bd_grid, bd_matrix_grid, rate_match_grid
 from harness.report.page.cells import Cell, Grid, Row, number_cell, share_cell
 
 
 def page_tables(run: Run, tables: Tables) -> dict[str, Grid]:
-    """Return every table of the page by the name that the template knows it by."""
+    """Return every table of the page by its name in the template."""
     return {
         "ratio_table": _ratio_grid(run, tables),
         "bd_matrix": bd_matrix_grid(tables.bd_matrix),
         "bd_table": bd_grid(tables.bd),
-        "set_budget_table": set_budget_grid(tables.set_budget),
+        "rate_match_table": rate_match_grid(tables.rate_match),
         "speed_table": _speed_grid(tables.speed),
         "problem_table": _problem_grid(tables.problems),
         "control_table": _control_grid(tables.controls),
@@ -32,8 +32,8 @@ def page_tables(run: Run, tables: Tables) -> dict[str, Grid]:
 
 def _ratio_grid(run: Run, tables: Tables) -> Grid:
     first, *others = run.metrics
-    head = ["codec", "ratio", "status", "rank", first.title, "PSNR at equal bytes (dB)"]
-    head += [f"PSNR against {tables.anchor} (dB)", "ratio reached", "budget used", "n"]
+    head = ["codec", "ratio", "status", "rank", first.title, "PSNR interpolated at the target rate (dB)"]
+    head += [f"PSNR difference from {tables.anchor} (dB)", "ratio reached", "share of the target size", "n"]
     head += [metric.title for metric in others]
     rows: list[Row] = []
     for ratio in run.ratios:
@@ -60,7 +60,7 @@ def _ratio_row(metrics: Sequence[Metric], row: Mapping[str, Any], rows: Sequence
 
 
 def _apart_row(metrics: Sequence[Metric], row: Mapping[str, Any]) -> Row:
-    """Return the row of a codec without means: its status stands in their place, and fills the row without a file."""
+    """Return the row of a codec without means: its status takes their place, or all of the row where it has no file."""
     status, note = str(row["status"]), words.leak_note(row)
     if missing(row["ratio"]):
         told = "; ".join(text for text in (status, note) if text)
@@ -76,11 +76,11 @@ def _target_cell(row: Mapping[str, Any]) -> Cell:
 
 
 def _size_cells(row: Mapping[str, Any]) -> list[Cell]:
-    """Return what a codec has that is not in the ranking, too: difference, ratio, budget, number of images."""
+    """Return the cells that a codec outside the ranking has too: difference, ratio, share of target size, images."""
     return [
         _difference_cell(row),
         number_cell(row["ratio"], 2),
-        share_cell(row["budget_used"]),
+        share_cell(row["share_of_target"]),
         Cell(str(row["n"]), value=row["n"]),
     ]
 
@@ -106,11 +106,11 @@ def _speed_grid(table: pd.DataFrame) -> Grid:
         "codec",
         "ratio",
         "direction",
-        "megapixels a second",
+        "megapixels per second",
         "mean PSNR (dB)",
         "images",
         "machine busy (%)",
-        "nothing faster is better",
+        "no faster codec is better",
     ]
     rows = [
         Row(
@@ -127,13 +127,13 @@ def _speed_grid(table: pd.DataFrame) -> Grid:
         )
         for row in rows_of(table)
     ]
-    return Grid("speed-table", "Speed, from the timing pass: one thread unless all are named", head, rows)
+    return Grid("speed-table", "Speed, from the timing pass: one thread, or all where named", head, rows)
 
 
 def _problem_grid(table: pd.DataFrame) -> Grid:
     head = ["codec", "reason", "status", "protocol", "images"]
     rows = [Row([*(Cell(str(row[name])) for name in head), number_cell(row["records"], 0)]) for row in rows_of(table)]
-    return Grid("problem-table", "Records without a result, by reason", [*head, "records"], rows)
+    return Grid("problem-table", "Missing results, by reason", [*head, "records"], rows)
 
 
 def _control_grid(table: pd.DataFrame) -> Grid:
@@ -148,35 +148,35 @@ def _control_grid(table: pd.DataFrame) -> Grid:
         )
         for row in rows_of(table)
     ]
-    head = ["lossless codec", "mean ratio", "ratio of sums", "exact"]
-    return Grid("control-table", "Lossless control: lossless codecs, in no table of ratios", head, rows)
+    head = ["lossless codec", "mean ratio", "aggregate ratio", "exact"]
+    return Grid("control-table", "Lossless control: lossless codecs; they are in no table of ratios", head, rows)
 
 
 def _codec_grid(run: Run) -> Grid:
     rows = [
         Row(
             [
-                Cell(str(entry.get("id", ""))),
-                Cell({"none": "not learned"}.get(str(entry.get("leak") or "none"), str(entry.get("leak")))),
-                Cell("; ".join(f"{key}: {value}" for key, value in dict(entry.get("provenance") or {}).items())),
+                Cell(entry.id),
+                Cell("not learned" if entry.leak in (None, "none") else str(entry.leak)),
+                Cell("; ".join(f"{key}: {value}" for key, value in entry.provenance.items())),
             ]
         )
-        for entry in run.manifest.get("codecs") or ()
+        for entry in run.manifest.codecs
     ]
-    return Grid("codec-table", "Codecs", ["codec", "trained on a test image", "what decides its bytes"], rows)
+    return Grid("codec-table", "Codecs", ["codec", "train/test contamination", "versions and parameters"], rows)
 
 
 def _image_grid(run: Run) -> Grid:
     rows = [
         Row(
             [
-                Cell(str(image.get("name", ""))),
-                Cell(f"{image.get('width')} x {image.get('height')}"),
-                number_cell(image.get("channels"), 0),
-                number_cell(image.get("sample_bits"), 0),
-                Cell("; ".join(map(str, image.get("notes") or ()))),
+                Cell(image.name),
+                Cell(f"{image.width} x {image.height}"),
+                number_cell(image.channels, 0),
+                number_cell(image.sample_bits, 0),
+                Cell("; ".join(image.notes)),
             ]
         )
-        for image in run.manifest.get("images") or ()
+        for image in run.manifest.images
     ]
-    return Grid("image-table", "Images", ["image", "size (pixels)", "channels", "bits a sample", "notes"], rows)
+    return Grid("image-table", "Images", ["image", "size (pixels)", "channels", "bits per sample", "notes"], rows)

@@ -22,7 +22,7 @@
     select.addEventListener("change", update);
     return select;
   }
-  // Fill a choice, and keep what was chosen where it still is there.
+  // Fill a choice; keep its value where it is still an option.
   function fill(select, options, preferred) {
     const before = select.value;
     select.replaceChildren(...options.map(([value, text]) => new Option(text, value)));
@@ -32,7 +32,7 @@
   }
   const image = choice("Image");
   const ratio = choice("Ratio");
-  const view = choice("Part");
+  const view = choice("View");
   const left = choice("Left");
   const right = choice("Right");
   const mode = choice("Show");
@@ -74,7 +74,7 @@
     caption.textContent = mode.value === "flip"
       ? `shown: ${shownName(flipped ? right.value : left.value)}`
       : mode.value === "slider" ? `left of the line: ${shownName(left.value)}, right of it: ${shownName(right.value)}`
-        : `absolute difference to the original, times ${GAIN}`;
+        : `absolute difference from the original, times ${GAIN}`;
   }
   slider.addEventListener("input", place);
   flip.addEventListener("click", () => { flipped = !flipped; place(); });
@@ -101,7 +101,7 @@
     const asked = `${view.value}${chosen}${image.value}${ratio.value}`;
     maps.dataset.asked = asked;
     const [original, ...both] = await Promise.all(["", ...chosen].map((codec) => pixels(pictures[codec])));
-    if (maps.dataset.asked !== asked) return; // something else was chosen meanwhile
+    if (maps.dataset.asked !== asked) return; // another choice was made meanwhile
     maps.replaceChildren(...both.map((found, at) => {
       const figure = make("figure");
       const canvas = make("canvas");

@@ -1,7 +1,7 @@
-"""Pictures for the page's viewer: crops where codecs differ most, then whole pictures, within a bound of bytes.
+"""Pictures for the page's viewer: crops where codecs differ most, then whole pictures, within a limit of bytes.
 
-Everything is taken from the decoded integers and stored losslessly, so that what is seen is what the codec made; only
-the overview of each original is lossy, and is labelled so. Samples of more than 8 bits are shown by their upper 8.
+All pictures are the decoded integers, stored losslessly; only the overview of each original is lossy, and is labelled
+so. Samples of more than 8 bits are shown by their upper 8.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 CROP_SIDE = 128
 CROPS = 3
 STRIDE = 16
-"""Pixels between the places that a crop may begin at."""
+"""Pixels between two possible positions of a crop."""
 
 OVERVIEW_SIDE = 240
 WHOLE_PIXELS = 2_000_000
-"""Larger pictures are shown by crops only."""
+"""Of larger pictures, only crops are shown."""
 
 
 @dataclass
@@ -45,7 +45,7 @@ class _Scene:
     _held: dict[str, NDArray[np.uint8]] = field(default_factory=dict)
 
     def picture(self, codec: str) -> NDArray[np.uint8]:
-        """Return a codec's picture, of "" the original, as `_samples`; small ones are held until `release`."""
+        """Return a codec's picture as `_samples` ("": the original); small ones are kept until `release`."""
         if codec in self._held:
             return self._held[codec]
         found = _samples(self.decoded[codec] if codec else self.original, self.bits)
@@ -54,15 +54,15 @@ class _Scene:
         return found
 
     def release(self) -> None:
-        """Let go of the pictures."""
+        """Free the pictures."""
         self._held.clear()
 
 
 def viewer_data(run: Run, pictures: Pictures) -> dict[str, Any] | None:
-    """Return what viewer.js shows, None where there is nothing to show; its pictures take at most `max_bytes`.
+    """Return the data of viewer.js, None where there is no picture; the pictures take at most `max_bytes`.
 
     First one crop of every scene (an image at a ratio), the largest ratio first, then a second and a third, then whole
-    pictures. A view has the pictures of all codecs or is left out, so that any two can be held against each other.
+    pictures. A view has the pictures of all codecs or is left out, so that any two can be compared.
     """
     scenes = _scenes(run, pictures)
     left = pictures.max_bytes
@@ -86,8 +86,8 @@ def viewer_data(run: Run, pictures: Pictures) -> dict[str, Any] | None:
 
 
 def _scenes(run: Run, pictures: Pictures) -> list[_Scene]:
-    """Return every image and ratio of which at least two codecs' pictures are there; the largest ratio first."""
-    bits = {str(image.get("name")): int(image.get("sample_bits") or 8) for image in run.manifest.get("images") or ()}
+    """Return each image and ratio with pictures of at least two codecs; the largest ratio first."""
+    bits = {image.name: image.sample_bits for image in run.manifest.images}
     by_scene: dict[tuple[float, str], dict[str, Source]] = {}
     for (image, codec, ratio), source in pictures.decoded.items():
         if image in pictures.originals and codec in run.codecs:
@@ -104,7 +104,7 @@ def _ordered(codecs: Sequence[str], mine: Mapping[str, Source]) -> dict[str, Sou
 
 
 def _views(scenes: Sequence[_Scene]) -> Iterator[tuple[_Scene, dict[str, Any]]]:
-    """Yield views in the order in which they are worth their bytes."""
+    """Yield views, the most useful first."""
     crops: dict[int, list[dict[str, Any]]] = {}
     for number in range(CROPS):
         for scene in scenes:
@@ -133,7 +133,7 @@ def _crop_views(scene: _Scene) -> list[dict[str, Any]]:
 def crop_places(scene: _Scene) -> list[tuple[int, int]]:
     """Return (left, top) of up to `CROPS` crops that do not overlap, where the codecs' errors differ most.
 
-    Measured by the standard deviation over codecs of the root mean squared error inside the crop.
+    The measure is the standard deviation, over codecs, of the root mean squared error inside the crop.
     """
     original = scene.picture("")
     side = min(CROP_SIDE, *original.shape[:2])
@@ -161,7 +161,7 @@ def _window_errors(original: NDArray[np.uint8], decoded: NDArray[np.uint8], side
 
 
 def _view(scene: _Scene, name: str, box: tuple[int, int, int, int]) -> dict[str, Any]:
-    """Return one view: where it is (left, top, width, height in pixels), and the pictures of it as data URLs."""
+    """Return one view: its box (left, top, width, height in pixels) and its pictures as data URLs."""
     left, top, width, height = box
     parts = {
         codec: _lossless(scene.picture(codec)[top : top + height, left : left + width])
@@ -179,7 +179,7 @@ def _samples(source: Source, bits: int) -> NDArray[np.uint8]:
 
 
 def _size(source: Source) -> tuple[int, int]:
-    """Return width and height in pixels, from the file's head alone."""
+    """Return width and height in pixels; only the file's header is read."""
     with _open(source) as picture:
         return picture.size
 
@@ -197,7 +197,7 @@ def _picture(samples: NDArray[np.uint8]) -> Picture:
 
 
 def _lossless(samples: NDArray[np.uint8]) -> str:
-    """Return a lossless WebP: quality and method are those of a tenth of the time for 4 % more bytes."""
+    """Return a lossless WebP; this quality and method take a tenth of the time and 4 % more bytes than the best."""
     return _url(_picture(samples), lossless=True, quality=20, method=1)
 
 
@@ -214,7 +214,7 @@ def _url(picture: Picture, **options: Any) -> str:
 
 
 def _plain(run: Run, scene: _Scene, about: Mapping[tuple[str, str, float], Mapping[str, Any]]) -> dict[str, Any]:
-    """Return a scene as JSON values, with what is known of each codec's file of it."""
+    """Return a scene as JSON values, with the facts of each codec's file."""
     width, height = _size(scene.original)
     names = ["status", "setting", "size_bytes", "ratio", "bpp", *(metric.column for metric in run.metrics)]
     told = {}
