@@ -68,7 +68,7 @@ MAY_LOAD_TORCH = (
     "harness.codecs._compressai.",
     "harness.metrics.",
 )
-FILE_LINES = 300
+FILE_LINES = 260
 BODY_LINES = 50
 
 
