@@ -18,7 +18,7 @@ from harness.analysis.bd_rate import (
     mean_percent,
 )
 from harness.analysis.columns import describe
-from harness.analysis.run import SEED, Run
+from harness.analysis.run import SEED, RunRecords
 
 METRICS = ("psnr", "ms_ssim_db")
 """The metrics, in dB, of the deltas."""
@@ -30,7 +30,7 @@ Curves = Mapping[str, Mapping[str, Curve]]
 """Codec -> image -> curve."""
 
 
-def curves_of(run: Run, metric: str, protocol: str = "sweep") -> Curves:
+def curves_of(run: RunRecords, metric: str, protocol: str = "sweep") -> Curves:
     """Return the curve of each codec on each image: a metric over bits per pixel."""
     frame = run.protocol(protocol)
     frame = frame[frame["bpp"].notna() & frame[metric].notna()].sort_values("bpp", kind="stable")
@@ -40,7 +40,7 @@ def curves_of(run: Run, metric: str, protocol: str = "sweep") -> Curves:
     return {codec: found[codec] for codec in run.codecs if codec in found}
 
 
-def bd_rows(run: Run, anchor: str | None) -> pd.DataFrame:
+def bd_rows(run: RunRecords, anchor: str | None) -> pd.DataFrame:
     """Return one row per metric and codec other than the anchor (or, if it was not swept, the first codec that was).
 
     Columns: codec, anchor, column (of the metric), metric, bd_rate with bd_rate_low, bd_rate_high (percent, pchip),
@@ -86,7 +86,7 @@ def _facts(found: DeltaOverImages) -> dict[str, Any]:
     }
 
 
-def bd_matrix(run: Run, codecs: Sequence[str] | None = None) -> pd.DataFrame:
+def bd_matrix(run: RunRecords, codecs: Sequence[str] | None = None) -> pd.DataFrame:
     """Return the mean BD-rate (percent, pchip, PSNR) of each codec compared with each other, one row per pair.
 
     The mean is geometric, so (a, b) is the inverse of (b, a).

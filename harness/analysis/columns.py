@@ -32,7 +32,7 @@ DIGITS = {"dB": 2, "points": 2, "": 5}
 
 
 @dataclass(frozen=True)
-class Metric:
+class MetricColumn:
     """The name, format and direction of a metric."""
 
     column: str
@@ -67,18 +67,18 @@ def swept(row: Mapping[str, Any]) -> str:
     return f"{row['setting']:g}{weights}"
 
 
-def describe(column: str, manifest: Manifest | None = None) -> Metric:
+def describe(column: str, manifest: Manifest | None = None) -> MetricColumn:
     """Return the format of a metric of METRICS, of the manifest, or `ms_ssim_db`; any other is a plain number."""
     if column == "ms_ssim_db":
-        return Metric(column, LABELS[column], "dB")
+        return MetricColumn(column, LABELS[column], "dB")
     label = LABELS.get(column, column)
     if known := METRICS.get(column):
-        return Metric(column, label, known.unit, known.direction)
+        return MetricColumn(column, label, known.unit, known.direction)
     entry = manifest.metrics_of_others.get(column) if manifest else None
-    return Metric(column, label, entry.unit, entry.direction) if entry else Metric(column, label)
+    return MetricColumn(column, label, entry.unit, entry.direction) if entry else MetricColumn(column, label)
 
 
-def metrics_in(records: pd.DataFrame, manifest: Manifest) -> tuple[Metric, ...]:
+def metrics_in(records: pd.DataFrame, manifest: Manifest) -> tuple[MetricColumn, ...]:
     """Return the metrics with values in the records: the base ones, then others of METRICS or of the manifest."""
     named = {*METRICS, *manifest.metric_versions}
     more = [str(column) for column in records.columns if column in named and column not in FIRST]

@@ -16,7 +16,7 @@ from harness.analysis.bootstrap import paired_difference
 from harness.analysis.columns import swept
 from harness.analysis.problems import some
 from harness.analysis.ratio_table import verdict
-from harness.analysis.run import SEED, Run, prepare, rows_of
+from harness.analysis.run import SEED, RunRecords, prepare, rows_of
 from harness.errors import UsageError
 from harness.records.manifest import Manifest
 from harness.records.record import WITH_FILE
@@ -90,7 +90,7 @@ def absent(records_a: pd.DataFrame, records_b: pd.DataFrame) -> list[str]:
     return told
 
 
-def _joined(a: Run, b: Run) -> pd.DataFrame:
+def _joined(a: RunRecords, b: RunRecords) -> pd.DataFrame:
     columns = [*KEY, "status", "size_bytes", "psnr", "file_sha256"]
     frames = []
     for run in (a, b):
@@ -119,7 +119,7 @@ def _row(key: Mapping[str, Any], both: pd.DataFrame) -> dict[str, Any]:
     return row
 
 
-def _bd_rows(a: Run, b: Run, both: pd.DataFrame, protocol: str) -> list[dict[str, Any]]:
+def _bd_rows(a: RunRecords, b: RunRecords, both: pd.DataFrame, protocol: str) -> list[dict[str, Any]]:
     """Return the BD-rate of each codec with curves in both runs, and how many images have none."""
     rows = []
     curves_a, curves_b = (curves_of(run, "psnr", protocol) for run in (a, b))

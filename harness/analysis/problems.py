@@ -7,14 +7,14 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
-from harness.analysis.run import Run
+from harness.analysis.run import RunRecords
 from harness.metrics.table import METRICS
 from harness.records.record import WITH_FILE, WITHOUT_FILE
 
 SHOWN_IMAGES = 3
 
 
-def problem_rows(run: Run) -> pd.DataFrame:
+def problem_rows(run: RunRecords) -> pd.DataFrame:
     """Return the records without a file, one row per codec, status and reason.
 
     Columns: codec, status, reason, protocol, records (how many), images (the first few names).
@@ -35,7 +35,7 @@ def some(values: Iterable[str]) -> str:
     return ", ".join(names[:SHOWN_IMAGES]) + more
 
 
-def absent_means(run: Run) -> list[str]:
+def absent_means(run: RunRecords) -> list[str]:
     """Return a sentence for each metric without a value on some images."""
     measured = run.records[run.records["status"].isin(WITH_FILE) & (run.records["protocol"] != "control")]
     said = {}
@@ -55,7 +55,7 @@ def absent_means(run: Run) -> list[str]:
     return list(said.values())
 
 
-def control_rows(run: Run) -> pd.DataFrame:
+def control_rows(run: RunRecords) -> pd.DataFrame:
     """Return the lossless control, one row per lossless codec, best ratio first.
 
     Columns: codec, n (images measured), exact (images with infinite PSNR), ratio (mean over images of raw bytes
@@ -72,7 +72,7 @@ def control_rows(run: Run) -> pd.DataFrame:
     return rows.reset_index().sort_values(["total_ratio", "codec"], ascending=[False, True])
 
 
-def status_counts(run: Run) -> dict[str, int]:
+def status_counts(run: RunRecords) -> dict[str, int]:
     """Return the number of records of each status outside the lossless control, the most frequent first."""
     counts = run.records.loc[run.records["protocol"] != "control", "status"].value_counts()
     return dict(
@@ -80,6 +80,6 @@ def status_counts(run: Run) -> dict[str, int]:
     )
 
 
-def lossless_count(run: Run) -> int:
+def lossless_count(run: RunRecords) -> int:
     """Return the number of lossless records outside the lossless control, which are in no mean of PSNR."""
     return status_counts(run).get("lossless", 0)

@@ -18,7 +18,7 @@ from harness.analysis.bootstrap import (
     paired_difference,
     rank_stability,
 )
-from harness.analysis.run import SEED, Run
+from harness.analysis.run import SEED, RunRecords
 from harness.records.record import AT_A_RATIO, WITH_FILE, WITHOUT_FILE
 
 STATUSES = tuple(status.value for status in (*AT_A_RATIO, *WITHOUT_FILE))
@@ -58,7 +58,7 @@ def reached(frame: pd.DataFrame) -> NDArray[np.bool_]:
     return found
 
 
-def comparison(run: Run, ratio: float) -> Comparison:
+def comparison(run: RunRecords, ratio: float) -> Comparison:
     """Apply `RULE` to one ratio."""
     frame = run.at_ratio(ratio)
     every_image = sorted(frame["image"].unique())
@@ -79,7 +79,7 @@ def comparison(run: Run, ratio: float) -> Comparison:
     )
 
 
-def anchor_of(run: Run, comparisons: list[Comparison]) -> str | None:
+def anchor_of(run: RunRecords, comparisons: list[Comparison]) -> str | None:
     """Return the codec that others are compared with: the manifest's `anchor`.
 
     Without one, it is the first codec of the run among those with a mean at the most ratios; None without codecs.
@@ -90,7 +90,7 @@ def anchor_of(run: Run, comparisons: list[Comparison]) -> str | None:
     return max(run.codecs, key=lambda codec: counts[codec], default=None)
 
 
-def ratio_rows(run: Run) -> pd.DataFrame:
+def ratio_rows(run: RunRecords) -> pd.DataFrame:
     """Return the ratio table, one row per ratio and codec: the compared codecs by rank, then the others.
 
     Columns: target_ratio, codec, compared, rank, rank_share (how often it has this rank when the images are
@@ -107,7 +107,7 @@ def ratio_rows(run: Run) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _rows_of(run: Run, found: Comparison, frame: pd.DataFrame, anchor: str | None) -> list[dict[str, Any]]:
+def _rows_of(run: RunRecords, found: Comparison, frame: pd.DataFrame, anchor: str | None) -> list[dict[str, Any]]:
     used = frame[frame["image"].isin(found.images)]
     ranks, shares = _ranks_at_budget(found, used), _rank_shares(found, used)
     by_codec, used_by_codec = dict(list(frame.groupby("codec", sort=False))), dict(list(used.groupby("codec")))
@@ -154,7 +154,7 @@ def _ranks_at_budget(found: Comparison, used: pd.DataFrame) -> dict[str, int]:
     return {codec: place + 1 for place, codec in enumerate(ordered)}
 
 
-def _means(run: Run, used: pd.DataFrame, compared: bool) -> dict[str, Any]:
+def _means(run: RunRecords, used: pd.DataFrame, compared: bool) -> dict[str, Any]:
     """Return means and intervals over records; for a codec outside the ranking, sizes of the records with a file."""
     if not compared:
         used = used[used["status"].isin(WITH_FILE) & used["size_bytes"].notna()]

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from harness.analysis.bootstrap import similarity_db
-from harness.analysis.columns import Metric, metrics_in
+from harness.analysis.columns import MetricColumn, metrics_in
 from harness.errors import UsageError
 from harness.records.manifest import Manifest
 from harness.records.record import NUMBER_COLUMNS, TEXT_COLUMNS
@@ -19,14 +19,14 @@ SEED = 20240601
 
 
 @dataclass(frozen=True)
-class Run:
+class RunRecords:
     """Records (the columns of records.csv and more) with their manifest."""
 
     records: pd.DataFrame
     manifest: Manifest
     codecs: tuple[str, ...]
     """Every codec but the lossless control, in the manifest's order; codecs that it lacks follow by name."""
-    metrics: tuple[Metric, ...]
+    metrics: tuple[MetricColumn, ...]
     """Every metric of the records: PSNR and MS-SSIM first."""
 
     @property
@@ -52,7 +52,7 @@ class Run:
         return entry.leak or ("unknown" if entry.learned else "none")
 
 
-def prepare(records: pd.DataFrame, manifest: Manifest) -> Run:
+def prepare(records: pd.DataFrame, manifest: Manifest) -> RunRecords:
     """Check records and add the derived columns `ms_ssim_db` and `share_of_target`.
 
     Raises:
@@ -76,7 +76,7 @@ def prepare(records: pd.DataFrame, manifest: Manifest) -> Run:
     frame["share_of_target"] = frame["size_bytes"] / target_size.where(target_size > 0)
     present = set(frame.loc[frame["protocol"] != "control", "codec"])
     named = dict.fromkeys(entry.id for entry in manifest.codecs if entry.id in present)
-    return Run(frame, manifest, (*named, *sorted(present - set(named))), metrics_in(frame, manifest))
+    return RunRecords(frame, manifest, (*named, *sorted(present - set(named))), metrics_in(frame, manifest))
 
 
 def rows_of(table: pd.DataFrame) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from harness.analysis.run import Run, rows_of
+from harness.analysis.run import RunRecords, rows_of
 
 SPEEDS = {
     "encode": "encode_seconds",
@@ -19,7 +19,7 @@ SPEEDS = {
 COLUMNS = ("target_ratio", "codec", "psnr", "direction", "n", "mp_s", "best", "busy")
 
 
-def speed_rows(run: Run, ratio_table: pd.DataFrame) -> pd.DataFrame:
+def speed_rows(run: RunRecords, ratio_table: pd.DataFrame) -> pd.DataFrame:
     """Return one row per ratio, compared codec and direction that was timed; empty without timings.
 
     Columns: target_ratio, codec, psnr (mean in dB of the ratio table), direction (of `SPEEDS`), n (images timed),

@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 
 from harness.analysis.bootstrap import similarity_db
-from harness.analysis.run import Run, rows_of
+from harness.analysis.run import RunRecords, rows_of
 from harness.records.record import WITH_FILE
 
 
-def sweep_points(run: Run) -> pd.DataFrame:
+def sweep_points(run: RunRecords) -> pd.DataFrame:
     """Return one row per codec, weights and setting, smallest mean bpp first within a codec.
 
     Columns: codec, weights (the target ratio that a learned codec was trained for; absent for others), setting, n,
@@ -47,7 +47,7 @@ def sweep_points(run: Run) -> pd.DataFrame:
     )
 
 
-def rate_match_rows(run: Run, ratios: Sequence[float]) -> pd.DataFrame:
+def rate_match_rows(run: RunRecords, ratios: Sequence[float]) -> pd.DataFrame:
     """Return, per ratio and codec, the setting with the largest total of bytes within sum(raw bytes) / ratio.
 
     Columns as `sweep_points`, and target_ratio; a codec without a complete setting that fits has only its name.

@@ -9,7 +9,7 @@ import pandas as pd
 from harness.analysis.bd_table import bd_matrix, bd_rows
 from harness.analysis.problems import control_rows, problem_rows
 from harness.analysis.ratio_table import anchor_of, comparison, ratio_rows
-from harness.analysis.run import Run
+from harness.analysis.run import RunRecords
 from harness.analysis.speed_table import speed_rows
 from harness.analysis.sweep_table import rate_match_rows, sweep_points
 
@@ -31,7 +31,7 @@ class Tables:
     speed: pd.DataFrame
 
 
-def tabulate(run: Run) -> Tables:
+def tabulate(run: RunRecords) -> Tables:
     """Make every table."""
     anchor = anchor_of(run, [comparison(run, ratio) for ratio in run.ratios])
     ratio = ratio_rows(run)

@@ -98,10 +98,10 @@ def run(settings: Settings, /, memory: str | None, pids: int, shm: str, **asked:
     Example:
       harness container run --plugin my_codec.py -- bench --ratios 4,8,12,16
     """
-    from harness.container.run import Job, Limits
+    from harness.container.run import ContainerLimits, Job
     from harness.container.run import run as run_job
 
-    job = Job(**asked, config=_config_file(settings), limits=Limits(memory or "", pids, shm))
+    job = Job(**asked, config=_config_file(settings), limits=ContainerLimits(memory or "", pids, shm))
     sys.exit(run_job(job, _write, lambda line: click.echo(line, err=True)))
 
 

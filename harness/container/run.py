@@ -37,7 +37,7 @@ Output = tuple[bytes | None, bytes | None]
 
 
 @dataclass(frozen=True)
-class Limits:
+class ContainerLimits:
     """The limits of the container."""
 
     memory: str = ""
@@ -47,7 +47,7 @@ class Limits:
     """Shared memory, through which data loaders pass batches."""
 
 
-DEFAULT_LIMITS = Limits()
+DEFAULT_LIMITS = ContainerLimits()
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Job:
     folders: tuple[Path, ...] = ()
     """More folders to mount read-only, at the same paths as here."""
     config: Path | None = None
-    limits: Limits = DEFAULT_LIMITS
+    limits: ContainerLimits = DEFAULT_LIMITS
     aside: bool = False
     """The run is one step of something else, and its results do not stay: its standard output is dropped."""
 

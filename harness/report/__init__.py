@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pandas as pd
 
-    from harness.analysis.run import Run
+    from harness.analysis.run import RunRecords
     from harness.records.artifacts import Pictures
     from harness.records.manifest import Manifest
 
@@ -39,7 +39,7 @@ def write_report(folder: Path, records: pd.DataFrame, manifest: Manifest, pictur
         _write(folder, prepare(records, manifest), key, pictures)
 
 
-def _write(folder: Path, run: Run, key: str, pictures: Pictures | None) -> None:
+def _write(folder: Path, run: RunRecords, key: str, pictures: Pictures | None) -> None:
     from harness.analysis.tables import tabulate
     from harness.report.figures import draw_figures
     from harness.report.freshness import mark

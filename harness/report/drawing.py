@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from harness.analysis.columns import Metric
-from harness.analysis.run import Run, rows_of
+from harness.analysis.columns import MetricColumn
+from harness.analysis.run import RunRecords, rows_of
 from harness.report.styles import Style, styles_of
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def new_axes(codecs: int) -> tuple[Figure, Axes]:
     return figure, figure.subplots()
 
 
-def draw_lines(axes: Axes, run: Run, points: pd.DataFrame, x: str, y: str) -> None:
+def draw_lines(axes: Axes, run: RunRecords, points: pd.DataFrame, x: str, y: str) -> None:
     """Draw one line per codec through its points."""
     import seaborn as sns
 
@@ -115,7 +115,7 @@ def draw_dots(axes: Axes, rows: pd.DataFrame, column: str, order: list[str], sty
         axes.plot(row[column], place, style.marker, color=style.colour, markerfacecolor=face, markersize=2.8)
 
 
-def by_quality(points: pd.DataFrame, metric: Metric, column: str | None = None) -> list[str]:
+def by_quality(points: pd.DataFrame, metric: MetricColumn, column: str | None = None) -> list[str]:
     """Order codecs best first, by their value at the ratio where most codecs have one."""
     counts = points["target_ratio"].value_counts()
     ratio = max(counts.index, key=lambda value: (counts[value], value))
@@ -124,7 +124,7 @@ def by_quality(points: pd.DataFrame, metric: Metric, column: str | None = None) 
     return _best_first({str(codec): at.get(codec, means[codec]) for codec in means.index}, metric)
 
 
-def by_quality_at_bpp(points: pd.DataFrame, metric: Metric) -> list[str]:
+def by_quality_at_bpp(points: pd.DataFrame, metric: MetricColumn) -> list[str]:
     """Order codecs best first, by the curve's value at the median bpp."""
     middle = np.log(points["bpp"].median())
     ordered = points.sort_values("bpp")
@@ -135,17 +135,17 @@ def by_quality_at_bpp(points: pd.DataFrame, metric: Metric) -> list[str]:
     return _best_first(scores, metric)
 
 
-def _best_first(scores: dict[str, float], metric: Metric) -> list[str]:
+def _best_first(scores: dict[str, float], metric: MetricColumn) -> list[str]:
     return sorted(scores, key=lambda codec: (-metric.score(scores[codec]), codec))
 
 
-def short_name(run: Run, codec: str) -> str:
+def short_name(run: RunRecords, codec: str) -> str:
     """Return a codec's name, shortened for a figure, with a mark where it may be contaminated."""
     short = codec if len(codec) <= NAME_LENGTH else f"{codec[: NAME_LENGTH - 1]}…"
     return short + {"leaked": " (leaked)", "unknown": " (leaked?)"}.get(run.leak(codec), "")
 
 
-def draw_legend(axes: Axes, run: Run, order: Sequence[str]) -> None:
+def draw_legend(axes: Axes, run: RunRecords, order: Sequence[str]) -> None:
     """Put the legend under the axes, in two columns, in the given order of codecs."""
     handles, labels = axes.get_legend_handles_labels()
     by_label: dict[str, Any] = dict(zip(labels, handles, strict=True))
@@ -170,7 +170,7 @@ def image_count(counts: pd.Series) -> str:
     return f"n = {low}" if low == high else f"n = {low} to {high}"
 
 
-def slug(metric: Metric) -> str:
+def slug(metric: MetricColumn) -> str:
     """Return a metric's name for a file name."""
     return metric.column.replace("_", "-")
 

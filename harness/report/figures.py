@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from harness.analysis.columns import Metric
-from harness.analysis.run import Run
+from harness.analysis.columns import MetricColumn
+from harness.analysis.run import RunRecords
 from harness.analysis.tables import Tables
 from harness.report.drawing import (
     COLUMN_WIDTH,
@@ -39,7 +39,7 @@ BAR_SPREAD = 0.15
 FIGURE_METRICS = ("psnr", "ms_ssim_db")
 
 
-def draw_figures(folder: Path, run: Run, tables: Tables) -> list[Drawn]:
+def draw_figures(folder: Path, run: RunRecords, tables: Tables) -> list[Drawn]:
     """Draw every figure that the tables have data for into `folder`."""
     metrics = [metric for metric in run.metrics if metric.column in FIGURE_METRICS]
     drawn = []
@@ -54,7 +54,7 @@ def draw_figures(folder: Path, run: Run, tables: Tables) -> list[Drawn]:
     return drawn
 
 
-def _ratio_figures(folder: Path, run: Run, table: pd.DataFrame, metric: Metric) -> list[Drawn]:
+def _ratio_figures(folder: Path, run: RunRecords, table: pd.DataFrame, metric: MetricColumn) -> list[Drawn]:
     used = table[table["compared"] & table[metric.column].notna()] if len(table) else table
     drawn = [_ratio_figure(folder, run, used, metric)] if len(used) else []
     difference = f"{metric.column}_difference"
@@ -63,7 +63,7 @@ def _ratio_figures(folder: Path, run: Run, table: pd.DataFrame, metric: Metric) 
     return drawn
 
 
-def _ratio_figure(folder: Path, run: Run, used: pd.DataFrame, metric: Metric) -> Drawn:
+def _ratio_figure(folder: Path, run: RunRecords, used: pd.DataFrame, metric: MetricColumn) -> Drawn:
     """Draw the mean of a metric over the target ratio, one line per codec."""
     figure, axes = new_axes(used["codec"].nunique())
     order = by_quality(used, metric)
@@ -91,7 +91,7 @@ def _ratio_figure(folder: Path, run: Run, used: pd.DataFrame, metric: Metric) ->
     return save(folder, figure, f"ratio-{slug(metric)}", caption)
 
 
-def _difference_figure(folder: Path, run: Run, table: pd.DataFrame, metric: Metric) -> Drawn:
+def _difference_figure(folder: Path, run: RunRecords, table: pd.DataFrame, metric: MetricColumn) -> Drawn:
     """Draw paired differences from the anchor: one panel per ratio, one row per codec, best at the top."""
     from matplotlib.figure import Figure
 
@@ -119,7 +119,7 @@ def _difference_figure(folder: Path, run: Run, table: pd.DataFrame, metric: Metr
     return save(folder, figure, f"difference-{slug(metric)}", caption)
 
 
-def _sweep_figure(folder: Path, run: Run, points: pd.DataFrame, metric: Metric) -> Drawn:
+def _sweep_figure(folder: Path, run: RunRecords, points: pd.DataFrame, metric: MetricColumn) -> Drawn:
     """Draw the mean of a metric over mean bits per pixel: one line per codec, one point per setting."""
     figure, axes = new_axes(points["codec"].nunique())
     draw_lines(axes, run, points, "bpp", metric.column)

@@ -9,10 +9,10 @@ from typing import Any
 
 import pandas as pd
 
-from harness.analysis.columns import Metric, missing
+from harness.analysis.columns import MetricColumn, missing
 from harness.analysis.problems import absent_means, lossless_count, status_counts
 from harness.analysis.ratio_table import PAIRED, RULE
-from harness.analysis.run import Run, rows_of
+from harness.analysis.run import RunRecords, rows_of
 from harness.analysis.tables import Tables
 from harness.report import words
 from harness.report.figures import Drawn
@@ -20,7 +20,7 @@ from harness.report.markdown_sweep import sweep_part
 from harness.report.words import escape, markdown_table
 
 
-def report_text(run: Run, tables: Tables, figures: Sequence[Drawn], figure_folder: str) -> str:
+def report_text(run: RunRecords, tables: Tables, figures: Sequence[Drawn], figure_folder: str) -> str:
     """Return report.md."""
     parts = [
         f"# Report: {escape(run.manifest.suite or 'records')}",
@@ -40,7 +40,7 @@ def report_text(run: Run, tables: Tables, figures: Sequence[Drawn], figure_folde
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _summary(run: Run) -> str:
+def _summary(run: RunRecords) -> str:
     manifest = run.manifest
     counts = status_counts(run)
     images = run.records["image"].nunique()
@@ -63,7 +63,7 @@ def _summary(run: Run) -> str:
     return "\n\n".join(lines)
 
 
-def _ratio_part(run: Run, table: pd.DataFrame) -> str:
+def _ratio_part(run: RunRecords, table: pd.DataFrame) -> str:
     if not len(table):
         return ""
     parts = ["## Ratio protocol", _pivot(run, table)]
@@ -75,7 +75,7 @@ def _ratio_part(run: Run, table: pd.DataFrame) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-def _pivot(run: Run, table: pd.DataFrame) -> str:
+def _pivot(run: RunRecords, table: pd.DataFrame) -> str:
     """Return a table of mean PSNR, or of the status where there is no mean: one row per codec, one column per ratio."""
     cells: dict[str, list[str]] = {}
     standing = table.groupby("codec")["rank"].mean().fillna(float("inf"))
@@ -90,7 +90,7 @@ def _pivot(run: Run, table: pd.DataFrame) -> str:
     )
 
 
-def _ranked(run: Run, rows: Sequence[Mapping[str, Any]]) -> str:
+def _ranked(run: RunRecords, rows: Sequence[Mapping[str, Any]]) -> str:
     if not rows:
         return "No codec meets the target on every image of this ratio, so there is no ranking."
     head = ["rank", "codec", *(metric.title for metric in run.metrics), "PSNR interpolated at the target rate (dB)"]
@@ -111,7 +111,7 @@ def _ranked(run: Run, rows: Sequence[Mapping[str, Any]]) -> str:
     return f"n = {rows[0]['n']} of {rows[0]['images']} images.\n\n" + markdown_table(head, body, left=2)
 
 
-def _mean(row: Mapping[str, Any], metric: Metric) -> str:
+def _mean(row: Mapping[str, Any], metric: MetricColumn) -> str:
     """Return a mean; with its interval for the metrics of `PAIRED`, so that the table is not too wide."""
     if metric.column in PAIRED:
         return words.mean(row, metric)
@@ -158,7 +158,7 @@ def _figure_part(figures: Sequence[Drawn], folder: str) -> str:
     return "## Figures\n\n" + "\n\n".join(shown)
 
 
-def _control_part(run: Run, table: pd.DataFrame) -> str:
+def _control_part(run: RunRecords, table: pd.DataFrame) -> str:
     if not len(table):
         return ""
     rows = [
@@ -181,14 +181,14 @@ def _problem_part(table: pd.DataFrame) -> str:
     return "## Errors and missing results\n\n" + markdown_table(list(table.columns), rows, left=6)
 
 
-def _leak_part(run: Run) -> str:
+def _leak_part(run: RunRecords) -> str:
     known = [(codec, run.leak(codec)) for codec in run.codecs if run.leak(codec) != "none"]
     if not known:
         return "## Train/test contamination\n\nNo codec here was trained on images."
     return "## Train/test contamination\n\n" + markdown_table(["learned codec", "contamination"], known, left=2)
 
 
-def _repeat_part(run: Run) -> str:
+def _repeat_part(run: RunRecords) -> str:
     command = (run.manifest.command or "harness bench").replace("`", "")
     return (
         f"## How to repeat the run\n\n```\n{command}\n```\n\n`harness report` on this folder makes this report again "
@@ -196,14 +196,14 @@ def _repeat_part(run: Run) -> str:
     )
 
 
-def _difference_part(run: Run) -> str:
+def _difference_part(run: RunRecords) -> str:
     told = run.manifest.differences
     if not told:
         return ""
     return "## Differences between the merged runs\n\n" + "\n".join(f"- {escape(text)}" for text in told)
 
 
-def _image_part(run: Run) -> str:
+def _image_part(run: RunRecords) -> str:
     if not run.manifest.images:
         return ""
     rows = [
@@ -219,7 +219,7 @@ def _image_part(run: Run) -> str:
     return f"## Images\n\n<details><summary>All {len(rows)} images</summary>\n\n{table}\n\n</details>"
 
 
-def _manifest_part(run: Run) -> str:
+def _manifest_part(run: RunRecords) -> str:
     text = json.dumps(run.manifest.facts(), indent=2, sort_keys=True, ensure_ascii=False, default=str)
     longest = max((len(ticks) for ticks in re.findall("`+", text)), default=0)
     fence = "`" * max(3, longest + 1)

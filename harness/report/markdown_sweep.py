@@ -5,13 +5,13 @@ from __future__ import annotations
 import pandas as pd
 
 from harness.analysis.columns import missing, swept
-from harness.analysis.run import Run, rows_of
+from harness.analysis.run import RunRecords, rows_of
 from harness.analysis.tables import Tables
 from harness.report import words
 from harness.report.words import escape, markdown_table
 
 
-def sweep_part(run: Run, tables: Tables) -> str:
+def sweep_part(run: RunRecords, tables: Tables) -> str:
     """Return the part of the sweep protocol; empty without a sweep."""
     if not len(tables.sweep):
         return ""

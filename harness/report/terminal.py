@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from harness.analysis.columns import Metric
+from harness.analysis.columns import MetricColumn
 from harness.analysis.problems import control_rows, problem_rows
 from harness.analysis.ratio_table import ratio_rows
-from harness.analysis.run import Run, prepare, rows_of
+from harness.analysis.run import RunRecords, prepare, rows_of
 from harness.analysis.sweep_table import sweep_points
 from harness.records.manifest import Manifest
 from harness.report import words
@@ -50,7 +50,7 @@ def print_table(records: pd.DataFrame, manifest: Manifest, console: Console) -> 
     console.print(Text(words.control_verdict(manifest), style="green" if valid else "bold red"))
 
 
-def _ratio_table(run: Run, ratio: float, rows: pd.DataFrame, shown: Sequence[str]) -> Table:
+def _ratio_table(run: RunRecords, ratio: float, rows: pd.DataFrame, shown: Sequence[str]) -> Table:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
@@ -73,7 +73,7 @@ def _ratio_table(run: Run, ratio: float, rows: pd.DataFrame, shown: Sequence[str
     return table
 
 
-def _cells(row: Mapping[str, Any], metrics: list[Metric]) -> list[str]:
+def _cells(row: Mapping[str, Any], metrics: list[MetricColumn]) -> list[str]:
     notes = [text for text in (str(row["status"]), words.partial_mean(row), words.rank_change(row)) if text]
     return [
         words.codec_name(row),
@@ -85,7 +85,7 @@ def _cells(row: Mapping[str, Any], metrics: list[Metric]) -> list[str]:
     ]
 
 
-def _mean(row: Mapping[str, Any], metric: Metric) -> str:
+def _mean(row: Mapping[str, Any], metric: MetricColumn) -> str:
     """Return a mean and, for `WITH_INTERVAL`, its interval on a second line: "38.95–40.52"."""
     text = words.number(row.get(metric.column), metric.digits)
     inside = words.interval(row, metric.column, metric.digits) if metric.column == WITH_INTERVAL else ""

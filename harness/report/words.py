@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from harness.analysis.columns import Metric, missing
+from harness.analysis.columns import MetricColumn, missing
 from harness.records.manifest import LosslessControl, Manifest
 
 ABSENT = "–"
@@ -53,7 +53,7 @@ def interval(row: Mapping[str, Any], column: str, digits: int) -> str:
     return "" if missing(low) or missing(high) else f"{low:.{digits}f} to {high:.{digits}f}"
 
 
-def mean(row: Mapping[str, Any], metric: Metric) -> str:
+def mean(row: Mapping[str, Any], metric: MetricColumn) -> str:
     """Return a metric's mean, with its interval where there is one: "39.74 (38.95 to 40.52)"."""
     inside = interval(row, metric.column, metric.digits)
     text = number(row.get(metric.column), metric.digits)

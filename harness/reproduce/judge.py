@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from harness.analysis.run import Run, rows_of
+from harness.analysis.run import RunRecords, rows_of
 from harness.records.record import WITHOUT_FILE
 from harness.reproduce.points import MEASURED, PUBLISHED, Read
 from harness.reproduce.published import PublishedCurve, read_off
@@ -40,7 +40,7 @@ RAW_BITS = 24
 """Bits per pixel of the images of the published curves: 8-bit RGB."""
 
 
-def verdict_table(recipe: FigureRecipe, run: Run, table: pd.DataFrame, reads: Sequence[Read]) -> pd.DataFrame:
+def verdict_table(recipe: FigureRecipe, run: RunRecords, table: pd.DataFrame, reads: Sequence[Read]) -> pd.DataFrame:
     """Return one row per published point, columns as `COLUMNS`; `table` is of `harness.reproduce.points`."""
     judge = _Judge(recipe, run, table)
     rows: list[dict[str, Any]] = []
@@ -53,7 +53,7 @@ def verdict_table(recipe: FigureRecipe, run: Run, table: pd.DataFrame, reads: Se
 class _Judge:
     """Judges published points by what was measured."""
 
-    def __init__(self, recipe: FigureRecipe, run: Run, table: pd.DataFrame) -> None:
+    def __init__(self, recipe: FigureRecipe, run: RunRecords, table: pd.DataFrame) -> None:
         self._recipe = recipe
         self._metric = recipe.metrics[0]
         self._ours = table[table["origin"] == MEASURED]

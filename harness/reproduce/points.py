@@ -17,7 +17,7 @@ import pandas as pd
 from harness.analysis.bootstrap import paired_difference
 from harness.analysis.columns import missing
 from harness.analysis.ratio_table import ratio_rows, reached
-from harness.analysis.run import SEED, Run, rows_of
+from harness.analysis.run import SEED, RunRecords, rows_of
 from harness.analysis.sweep_table import sweep_points
 from harness.reproduce.published import PublishedCurve
 from harness.reproduce.spec import CurveRecipe, FigureRecipe
@@ -39,7 +39,7 @@ class Read:
     reason: str = ""
 
 
-def figure_table(recipe: FigureRecipe, run: Run, reads: Sequence[Read]) -> pd.DataFrame:
+def figure_table(recipe: FigureRecipe, run: RunRecords, reads: Sequence[Read]) -> pd.DataFrame:
     """Return the figure's table, columns as `COLUMNS`."""
     rows: list[dict[str, Any]] = []
     for metric in recipe.metrics:
@@ -55,7 +55,7 @@ def figure_table(recipe: FigureRecipe, run: Run, reads: Sequence[Read]) -> pd.Da
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def _swept(run: Run, metric: str) -> Iterable[dict[str, Any]]:
+def _swept(run: RunRecords, metric: str) -> Iterable[dict[str, Any]]:
     points = sweep_points(run)
     for row in rows_of(points[points["complete"].astype(bool)]):
         if missing(row[SWEPT[metric]]):
@@ -92,7 +92,7 @@ def _published(reads: Sequence[Read], metric: str) -> Iterable[dict[str, Any]]:
             }
 
 
-def _at_ratios(run: Run, metric: str, against_rate: bool) -> Iterable[dict[str, Any]]:
+def _at_ratios(run: RunRecords, metric: str, against_rate: bool) -> Iterable[dict[str, Any]]:
     """Yield the means of the ratio protocol, over the ratio or over mean bits per pixel."""
     column = AT_RATIO[metric]
     table = ratio_rows(run)
@@ -109,7 +109,7 @@ def _at_ratios(run: Run, metric: str, against_rate: bool) -> Iterable[dict[str, 
         }
 
 
-def _differences(recipe: FigureRecipe, run: Run, metric: str) -> Iterable[dict[str, Any]]:
+def _differences(recipe: FigureRecipe, run: RunRecords, metric: str) -> Iterable[dict[str, Any]]:
     """Yield the paired differences from the anchor at each ratio, over the images on which both meet the target."""
     for ratio in run.ratios:
         frame = run.at_ratio(ratio)

@@ -25,7 +25,7 @@ from harness.sandbox.replies import (
     ChosenFile,
     Decoded,
     Description,
-    Estimate,
+    EstimateReply,
     Fingerprints,
     ImageShape,
     PredictedSizes,
@@ -72,7 +72,7 @@ class CodecProcess:
 
     def estimated_bits(self, spec: CodecSpec, image: Image, setting: Setting) -> float | None:
         """Return a learned codec's own estimate of a file, in bits."""
-        return self._call(spec, _call_on(image, "estimate", Estimate, setting=setting))[0].bits
+        return self._call(spec, _call_on(image, "estimate", EstimateReply, setting=setting))[0].bits
 
     def predicted_sizes(self, spec: CodecSpec, image: Image, count: int) -> list[float] | None:
         """Return about how many bytes a learned codec's file has at each of its `count` settings, if it can say."""

@@ -89,7 +89,7 @@ class Fingerprints(Reply):
     known: bool
 
 
-class Estimate(Reply):
+class EstimateReply(Reply):
     """A learned codec's own estimate of one file."""
 
     title: ClassVar[str] = "estimate"

@@ -1,4 +1,4 @@
-"""The laws of the interface, over every codec that is registered and every variant of benchmarks.toml."""
+"""The conformance tests of the interface, over every codec that is registered and every variant of benchmarks.toml."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from harness import load_codec
 from harness.analysis.bd_table import bd_matrix, bd_rows
 from harness.analysis.problems import control_rows, lossless_count, problem_rows
 from harness.analysis.ratio_table import ratio_rows
-from harness.analysis.run import Run, prepare, rows_of
+from harness.analysis.run import RunRecords, prepare, rows_of
 from harness.analysis.speed_table import speed_rows
 from harness.analysis.sweep_table import rate_match_rows, sweep_points
 from harness.analysis.tables import tabulate
@@ -32,7 +32,7 @@ from tests.support.synthetic import CODECS_20, RAW_BYTES, control, image_names, 
 FOUR = image_names(4)
 
 
-def run_of(rows: Sequence[Mapping[str, Any]], **about: Any) -> Run:
+def run_of(rows: Sequence[Mapping[str, Any]], **about: Any) -> RunRecords:
     return prepare(pd.DataFrame(rows), Manifest.model_validate(about))
 
 
@@ -41,7 +41,7 @@ def at_four(codec: str, values: Sequence[float], **changes: Any) -> list[dict[st
     return [record(image, codec, 4.0, psnr=value, **changes) for image, value in zip(FOUR, values, strict=False)]
 
 
-def row_of(run: Run, codec: str, ratio: float = 4.0) -> dict[str, Any]:
+def row_of(run: RunRecords, codec: str, ratio: float = 4.0) -> dict[str, Any]:
     table = ratio_rows(run)
     found = table[(table["codec"] == codec) & (table["target_ratio"] == ratio)]
     assert len(found) == 1

@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from harness.analysis.run import Run, prepare
+from harness.analysis.run import RunRecords, prepare
 from harness.records.artifacts import Pictures
 from harness.records.manifest import ImageEntry, Manifest
 from harness.report import write_report
@@ -32,7 +32,7 @@ def png(samples: NDArray[np.uint8] | NDArray[np.uint16]) -> bytes:
     return out.getvalue()
 
 
-def scenery(images: int) -> tuple[Run, Pictures]:
+def scenery(images: int) -> tuple[RunRecords, Pictures]:
     """Noise images; "good" is exact; "bad" is wrong in the square from (left, top) = (224, 96) of side 64."""
     rng = np.random.default_rng(4)
     originals, decoded, rows = {}, {}, []

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from harness.analysis.run import Run
+from harness.analysis.run import RunRecords
 from harness.analysis.tables import Tables
 from harness.records.record import WITH_FILE
 from harness.report.styles import styles_of
@@ -21,7 +21,7 @@ DIGITS = 7
 """Significant digits of numbers on the page."""
 
 
-def page_data(run: Run, tables: Tables) -> dict[str, Any]:
+def page_data(run: RunRecords, tables: Tables) -> dict[str, Any]:
     """Return the object that page.js reads: names, styles, tables, and the records of each image."""
     styles = styles_of(run.codecs)
     images, records = _records(run)
@@ -56,7 +56,7 @@ def page_data(run: Run, tables: Tables) -> dict[str, Any]:
     }
 
 
-def opening_ratio(run: Run, table: pd.DataFrame) -> float | None:
+def opening_ratio(run: RunRecords, table: pd.DataFrame) -> float | None:
     """Return the ratio that the page shows first: the largest at which two codecs have a mean, else one, else any."""
     if not run.ratios:
         return None
@@ -68,7 +68,7 @@ def _without_words(table: pd.DataFrame) -> pd.DataFrame:
     return table.drop(columns=[name for name in ("status", "leak", "anchor") if name in table])
 
 
-def _records(run: Run) -> tuple[list[str], dict[str, list[Any]]]:
+def _records(run: RunRecords) -> tuple[list[str], dict[str, list[Any]]]:
     """Return the images shown, and their records as columns; image and codec are indices into lists."""
     frame = run.records[run.records["status"].isin(WITH_FILE) & (run.records["protocol"] != "control")]
     names = sorted(frame["image"].unique())

@@ -15,7 +15,7 @@ from typing import Any
 
 from harness.analysis.problems import absent_means, status_counts
 from harness.analysis.ratio_table import RULE
-from harness.analysis.run import Run
+from harness.analysis.run import RunRecords
 from harness.analysis.tables import Tables
 from harness.report import words
 from harness.report.page.charts import opening_ratio, page_data, script_json
@@ -36,7 +36,7 @@ SECTIONS = {
 """Id of a section -> its name in the navigation."""
 
 
-def page_text(run: Run, tables: Tables, viewer: Mapping[str, Any] | None = None) -> str:
+def page_text(run: RunRecords, tables: Tables, viewer: Mapping[str, Any] | None = None) -> str:
     """Return report.html; `viewer` is the result of `viewer.viewer_data`, None for a page without pictures."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
@@ -59,7 +59,7 @@ def page_text(run: Run, tables: Tables, viewer: Mapping[str, Any] | None = None)
     )
 
 
-def _words_of(run: Run, tables: Tables, viewer: Mapping[str, Any] | None) -> dict[str, Any]:
+def _words_of(run: RunRecords, tables: Tables, viewer: Mapping[str, Any] | None) -> dict[str, Any]:
     manifest = run.manifest
     images = run.records["image"].nunique()
     opening = opening_ratio(run, tables.ratio)
@@ -87,7 +87,7 @@ def _words_of(run: Run, tables: Tables, viewer: Mapping[str, Any] | None) -> dic
     }
 
 
-def _facts(run: Run, images: int) -> list[str]:
+def _facts(run: RunRecords, images: int) -> list[str]:
     manifest = run.manifest
     counts = status_counts(run)
     facts = [f"{len(run.codecs)} codecs", f"{images} images", f"{sum(counts.values())} records"]

@@ -7,15 +7,15 @@ from typing import Any
 
 import pandas as pd
 
-from harness.analysis.columns import Metric, missing
-from harness.analysis.run import Run, rows_of
+from harness.analysis.columns import MetricColumn, missing
+from harness.analysis.run import RunRecords, rows_of
 from harness.analysis.tables import Tables
 from harness.report import words
 from harness.report.page.bd import bd_grid, bd_matrix_grid, rate_match_grid
 from harness.report.page.cells import Cell, Grid, Row, number_cell, share_cell
 
 
-def page_tables(run: Run, tables: Tables) -> dict[str, Grid]:
+def page_tables(run: RunRecords, tables: Tables) -> dict[str, Grid]:
     """Return every table of the page by its name in the template."""
     return {
         "ratio_table": _ratio_grid(run, tables),
@@ -30,7 +30,7 @@ def page_tables(run: Run, tables: Tables) -> dict[str, Grid]:
     }
 
 
-def _ratio_grid(run: Run, tables: Tables) -> Grid:
+def _ratio_grid(run: RunRecords, tables: Tables) -> Grid:
     first, *others = run.metrics
     head = ["codec", "ratio", "status", "rank", first.title, "PSNR interpolated at the target rate (dB)"]
     head += [f"PSNR difference from {tables.anchor} (dB)", "ratio reached", "share of the target size", "n"]
@@ -42,7 +42,7 @@ def _ratio_grid(run: Run, tables: Tables) -> Grid:
     return Grid("ratio-table", "Ratio protocol: means over the images of each ratio", head, rows)
 
 
-def _ratio_row(metrics: Sequence[Metric], row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> Row:
+def _ratio_row(metrics: Sequence[MetricColumn], row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> Row:
     if not row["compared"]:
         return _apart_row(metrics, row)
     first, *others = metrics
@@ -59,7 +59,7 @@ def _ratio_row(metrics: Sequence[Metric], row: Mapping[str, Any], rows: Sequence
     return Row(cells, f"{row['target_ratio']:g}")
 
 
-def _apart_row(metrics: Sequence[Metric], row: Mapping[str, Any]) -> Row:
+def _apart_row(metrics: Sequence[MetricColumn], row: Mapping[str, Any]) -> Row:
     """Return the row of a codec without means: its status takes their place, or all of the row where it has no file."""
     status, note = str(row["status"]), words.leak_note(row)
     if missing(row["ratio"]):
@@ -91,7 +91,7 @@ def _difference_cell(row: Mapping[str, Any]) -> Cell:
     return Cell(text, words.difference_detail(row), None if value is None or missing(value) else float(value))
 
 
-def _metric_cell(metric: Metric, row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> Cell:
+def _metric_cell(metric: MetricColumn, row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> Cell:
     value = row.get(metric.column)
     values = [other.get(metric.column) for other in rows]
     scores = [metric.score(float(other)) for other in values if other is not None and not missing(other)]
@@ -152,7 +152,7 @@ def _control_grid(table: pd.DataFrame) -> Grid:
     return Grid("control-table", "Lossless control: lossless codecs; they are in no table of ratios", head, rows)
 
 
-def _codec_grid(run: Run) -> Grid:
+def _codec_grid(run: RunRecords) -> Grid:
     rows = [
         Row(
             [
@@ -166,7 +166,7 @@ def _codec_grid(run: Run) -> Grid:
     return Grid("codec-table", "Codecs", ["codec", "train/test contamination", "versions and parameters"], rows)
 
 
-def _image_grid(run: Run) -> Grid:
+def _image_grid(run: RunRecords) -> Grid:
     rows = [
         Row(
             [

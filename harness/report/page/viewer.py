@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.analysis.run import Run, rows_of
+from harness.analysis.run import RunRecords, rows_of
 from harness.records.artifacts import Pictures, Source
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class _Scene:
         self._held.clear()
 
 
-def viewer_data(run: Run, pictures: Pictures) -> dict[str, Any] | None:
+def viewer_data(run: RunRecords, pictures: Pictures) -> dict[str, Any] | None:
     """Return the data of viewer.js, None where there is no picture; the pictures take at most `max_bytes`.
 
     First one crop of every scene (an image at a ratio), the largest ratio first, then a second and a third, then whole
@@ -85,7 +85,7 @@ def viewer_data(run: Run, pictures: Pictures) -> dict[str, Any] | None:
     return {"note": note, "scenes": [_plain(run, scene, about) for scene in shown]}
 
 
-def _scenes(run: Run, pictures: Pictures) -> list[_Scene]:
+def _scenes(run: RunRecords, pictures: Pictures) -> list[_Scene]:
     """Return each image and ratio with pictures of at least two codecs; the largest ratio first."""
     bits = {image.name: image.sample_bits for image in run.manifest.images}
     by_scene: dict[tuple[float, str], dict[str, Source]] = {}
@@ -213,7 +213,7 @@ def _url(picture: Picture, **options: Any) -> str:
     return f"data:image/webp;base64,{base64.b64encode(out.getvalue()).decode()}"
 
 
-def _plain(run: Run, scene: _Scene, about: Mapping[tuple[str, str, float], Mapping[str, Any]]) -> dict[str, Any]:
+def _plain(run: RunRecords, scene: _Scene, about: Mapping[tuple[str, str, float], Mapping[str, Any]]) -> dict[str, Any]:
     """Return a scene as JSON values, with the facts of each codec's file."""
     width, height = _size(scene.original)
     names = ["status", "setting", "size_bytes", "ratio", "bpp", *(metric.column for metric in run.metrics)]
