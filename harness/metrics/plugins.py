@@ -13,12 +13,12 @@ from harness.errors import UsageError
 from harness.metrics.pair import Pair
 from harness.metrics.table import METRICS, Metric
 
-Targets = tuple[tuple[str, str], ...]
+PluginMetrics = tuple[tuple[str, str], ...]
 """(name, target) of each plugin metric."""
 
 
 @lru_cache(maxsize=16)
-def known_metrics(targets: Targets) -> Mapping[str, Metric]:
+def known_metrics(targets: PluginMetrics) -> Mapping[str, Metric]:
     """Return the metrics of harness and these plugin metrics, by name.
 
     Raises:

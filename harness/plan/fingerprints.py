@@ -8,13 +8,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
-from harness.metrics.plugins import Targets, known_metrics
+from harness.metrics.plugins import PluginMetrics, known_metrics
 from harness.plan.plan import DIGITS, PlannedCodec, PlannedImage
 from harness.plan.targets import Target
 
 
 @lru_cache(maxsize=16)
-def metrics_key(names: tuple[str, ...], plugin_metrics: Targets = ()) -> str:
+def metrics_key(names: tuple[str, ...], plugin_metrics: PluginMetrics = ()) -> str:
     """Return the names and versions of metrics as one text."""
     return json.dumps({name: known_metrics(plugin_metrics)[name].version for name in names})
 

@@ -13,7 +13,7 @@ from harness.data import datasets
 from harness.data.datasets import ImageSource
 from harness.errors import UnknownNameError, UsageError
 from harness.metrics import table
-from harness.metrics.plugins import Targets, known_metrics
+from harness.metrics.plugins import PluginMetrics, known_metrics
 from harness.system import provenance
 from harness.system.processors import usable_processors
 
@@ -55,7 +55,7 @@ class ResolvedRequest:
     protocol: str
     """"ratio", "sweep" or "both"."""
     metric_names: tuple[str, ...]
-    plugin_metrics: Targets
+    plugin_metrics: PluginMetrics
     """Name and place of each metric that comes from a plugin."""
     device: str
     """"cpu" or "cuda", for the metrics."""
@@ -135,7 +135,7 @@ def _ratios(asked: Sequence[float]) -> tuple[float, ...]:
     return ratios
 
 
-def _metrics(asked: Sequence[str], config: Config) -> tuple[tuple[str, ...], Targets]:
+def _metrics(asked: Sequence[str], config: Config) -> tuple[tuple[str, ...], PluginMetrics]:
     """Return the names of the metrics, PSNR first, and where those of plugins are.
 
     Where none is asked for, take the default metrics and all that come from plugins.

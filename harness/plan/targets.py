@@ -1,6 +1,7 @@
 """Targets: what a run asks of each codec on each image. Each target has one record as its answer.
 
-A further protocol is a further type here, a case in `targets_of`, and one in `harness.run.measure`.
+A further protocol is a further type here, a case in `targets_of`, one in `harness.run.measure`, and a value of
+`harness.config.schema.Protocol`; analysis and report choose records by the name of their protocol.
 """
 
 from __future__ import annotations

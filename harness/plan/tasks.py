@@ -9,7 +9,7 @@ from typing import Any
 from harness.config.registry import CodecSpec
 from harness.config.schema import Limits
 from harness.data.datasets import ImageSource
-from harness.metrics.plugins import Targets
+from harness.metrics.plugins import PluginMetrics
 from harness.plan.targets import Target
 from harness.sandbox.replies import Description
 
@@ -28,7 +28,7 @@ class Task:
     description: Description
     targets: tuple[Target, ...]
     metric_names: tuple[str, ...]
-    plugin_metrics: Targets = ()
+    plugin_metrics: PluginMetrics = ()
     """Name and place of each metric that comes from a plugin."""
     limits: Limits = DEFAULT_LIMITS
     device: str = "cpu"

@@ -74,7 +74,7 @@ def measure_plan(plan: Plan) -> Run:
     with Store(request.results / STORE_NAME) as store:
         folder, previous = _folder(request.results, plan)
         keeping = keeping_in(plan, folder.resolve())
-        about = summary.begun(plan)
+        about = summary.begun(plan, datetime.now(UTC))
         tasks = list(unfinished(plan, store, keeping.files))
         for line in slow_codecs(tasks, plan):
             logging.getLogger("harness").warning(line)

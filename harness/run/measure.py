@@ -1,4 +1,4 @@
-"""What a worker does with a task: measure every target of one codec on one image; they share files and scores.
+"""What a worker does with a task: measure every target of one codec on one image. The targets share files and scores.
 
 The codec encodes in one child process and decodes in another; metrics are computed in this one.
 """

@@ -13,7 +13,7 @@ from harness.config.radar import RadarScale
 from harness.data.images import TestImage, pixels_sha256
 from harness.interface import Image, Setting
 from harness.metrics import table
-from harness.metrics.plugins import Targets, known_metrics
+from harness.metrics.plugins import PluginMetrics, known_metrics
 from harness.plan.fingerprints import metrics_key
 from harness.plan.tasks import Task
 from harness.records.artifacts import keep_picture
@@ -70,7 +70,11 @@ class Scorer:
 
 @lru_cache(maxsize=16)
 def scores_key(
-    names: tuple[str, ...], plugin_metrics: Targets, sample_bits: int, radar: RadarScale | None, device: str = "cpu"
+    names: tuple[str, ...],
+    plugin_metrics: PluginMetrics,
+    sample_bits: int,
+    radar: RadarScale | None,
+    device: str = "cpu",
 ) -> str:
     """Return as one text all that decides a score besides the pixels.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -62,13 +62,13 @@ PLANNED = (
 """The fields of a manifest that follow from the plan alone."""
 
 
-def begun(plan: Plan) -> Manifest:
-    """Return the manifest of a run that begins now."""
+def begun(plan: Plan, started: datetime) -> Manifest:
+    """Return the manifest of a run that begins."""
     asked = plan.request
     known = known_metrics(asked.plugin_metrics)
     return Manifest(
         state="running",
-        started=datetime.now(UTC).isoformat(timespec="seconds"),
+        started=started.isoformat(timespec="seconds"),
         command=command_line(),
         suite=asked.name,
         description=asked.suite.description,

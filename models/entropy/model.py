@@ -2,8 +2,9 @@
 
 The scale of a latent is a base plus weighted magnitudes of its neighbours in its own channel (`coding_order.py`) and
 of earlier channels at and around its position; its expected value is a weighted sum of its neighbours in its own
-channel. All arithmetic is exact in integers (the one matrix product is in float64, on integers far below 2^53), so
-every machine computes the same tables. The quantisation step shifts the base alone: magnitudes are in steps already.
+channel. A small network may correct the scale (`scale_network.py`). Matrix products are in float64 on integers below
+2^53, which is exact, so every machine computes the same scales and picks the same shipped CDF tables. The quantisation
+step shifts the base alone, because latents are in units of the step.
 """
 
 from __future__ import annotations

@@ -293,7 +293,7 @@ def test_a_damaged_file_ends_with_status_1_and_writes_nothing(folder: Path) -> N
     assert call("encode", "photo.png", "out.webp", "--codec", "webp", "--ratio", "4").status == 0
     data = (folder / "out.webp").read_bytes()
     (folder / "out.webp").write_bytes(data[: len(data) // 2])
-    assert "no intact WebP file" in complaint(call("decode", "out.webp", "again.png"), status=1)
+    assert "not an intact WebP file" in complaint(call("decode", "out.webp", "again.png"), status=1)
     assert not (folder / "again.png").exists()
 
 

@@ -1,4 +1,4 @@
-"""What single codecs promise beyond the conformance tests: chroma format, tuning, limits of the format, hostile headers."""
+"""What single codecs promise beyond the conformance tests: chroma, tuning, limits of the format, hostile headers."""
 
 from __future__ import annotations
 

@@ -174,7 +174,7 @@ def test_a_worker_with_other_libraries_measures_nothing(images: Path, monkeypatc
     monkeypatch.setattr(existing, "_here", lambda: "tcp://there")
     task = a_task(images)
     key = metrics_key(task.metric_names)
-    other = replace(task, description=replace(task.description, provenance={"pillow": "0.1"}))
+    other = replace(task, description=task.description.model_copy(update={"provenance": {"pillow": "0.1"}}))
     failed = existing.run_there(Assignment(other), key).records[0]
     assert (failed.status, failed.size_bytes) == ("failed", None)
     assert failed.reason.startswith("on the worker tcp://there: its 'jpeg-444' is {")
